@@ -1,0 +1,89 @@
+/*
+ * Clocks and timers.
+ *
+ * Three clocks, all in nanoseconds: CLK_VIRTUAL (guest time: stops with the machine), CLK_HOST
+ * (the host's wall clock, may jump), CLK_REAL (monotonic, never stops). Timers of all three are
+ * kept in one process-wide queue and fire on the loop thread (timers_run(), called by base/loop).
+ *
+ * Two other sources for CLK_VIRTUAL serve tests and deterministic runs: manual (tests step it) and
+ * a counter (instructions executed, -icount).
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum ClockId {
+    CLK_VIRTUAL,
+    CLK_HOST,
+    CLK_REAL,
+    CLK_COUNT,
+} ClockId;
+
+#define NS_PER_SEC 1000000000ll
+#define NS_PER_MS 1000000ll
+#define NS_PER_US 1000ll
+
+/* clock_now - current value of @clk in nanoseconds. CLK_VIRTUAL starts at 0. Any thread. */
+int64_t clock_now(ClockId clk);
+
+/* clock_run - start or stop CLK_VIRTUAL (initially stopped). Timers on it do not fire while it
+ * is stopped. Called with the machine lock held. */
+void clock_run(bool running);
+bool clock_running(void);
+
+/* clock_set_virtual - set CLK_VIRTUAL's value (loading a saved state). Only while stopped. */
+void clock_set_virtual(int64_t ns);
+
+/* clock_manual - from now on CLK_VIRTUAL moves only by clock_step(); it counts as running. */
+void clock_manual(void);
+/* clock_step - advance a manual clock by @ns, running each timer that falls due at its own
+ * deadline, in order, on the calling thread. */
+void clock_step(int64_t ns);
+
+/* clock_counter - CLK_VIRTUAL = @fn(opaque) from now on (NULL: back to the host's clock). */
+void clock_counter(int64_t (*fn)(void *opaque), void *opaque);
+
+typedef void TimerFn(void *opaque);
+/* A guard is taken around the callbacks of the timers that name it (the machine lock). */
+typedef struct TimerGuard {
+    void (*lock)(void);
+    void (*unlock)(void);
+} TimerGuard;
+
+typedef struct Timer {
+    TimerFn *fn;
+    void *opaque;
+    const TimerGuard *guard; /* may be NULL */
+    ClockId clk;
+    int64_t deadline; /* ns on @clk; meaningful while pending */
+    int slot;         /* index in the queue, -1 when not pending; owned by base/clock.c */
+} Timer;
+
+/* timer_init - prepare @t; call once before anything else. The timer is not pending. */
+void timer_init(Timer *t, ClockId clk, TimerFn *fn, void *opaque, const TimerGuard *guard);
+
+/* timer_arm - call fn once when @t's clock reaches @deadline (absolute ns; a past one means the
+ * next loop turn, never inside this call). Replaces a pending deadline. Cannot fail. Any thread. */
+void timer_arm(Timer *t, int64_t deadline);
+
+/* timer_cancel - no longer pending on return. The callback may still be running on the loop
+ * thread unless the caller holds the timer's guard. Any thread. */
+void timer_cancel(Timer *t);
+
+/* timer_pending - true while armed and not yet fired. */
+bool timer_pending(const Timer *t);
+
+/* timers_run - run all that are due; returns ns until the next one, or -1 when none.
+ * Loop thread; clock_step() calls it too. */
+int64_t timers_run(void);
+
+/* timers_next_virtual - deadline of the earliest CLK_VIRTUAL timer, or INT64_MAX. */
+int64_t timers_next_virtual(void);
+
+/* timers_set_wake - called (any thread, no lock of base/ held) when a timer becomes the earliest
+ * of its clock; base/loop.c uses it to re-arm its timerfd, -icount to end the running slice. */
+void timers_set_wake(void (*wake)(void *opaque), void *opaque);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * The machine lock. Every device callback (ports, MMIO, timers, DMA completion) runs under it.
+ * Nothing under it may block or wait for a virtual processor.
+ *
+ * Order of all locks, outermost first:
+ *   1. machine lock                      (bus/lock.c)
+ *   2. locks of back ends (chardev)      (in each back end)
+ *   3. timer queue, loop's posted calls  (base/clock.c, base/loop.c)
+ *   4. log                               (base/log.c)
+ * The local APIC's registers are atomics and need none. A processor drops the machine lock before
+ * it asks for or joins a stop-the-world section (accel/accel.h).
+ */
+#ifndef BUS_LOCK_H
+#define BUS_LOCK_H
+
+#include <stdbool.h>
+#include "base/clock.h"
+
+void machine_lock(void);
+void machine_unlock(void);
+bool machine_lock_held(void); /* by this thread */
+extern const TimerGuard machine_lock_guard;
+
+#endif
