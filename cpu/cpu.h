@@ -1,0 +1,319 @@
+/*
+ * The state of one x86 processor, as every engine sees it.
+ *
+ * Sources: Intel 64 and IA-32 Architectures Software Developer's Manual (SDM), AMD64 Architecture
+ * Programmer's Manual (APM). Names are theirs.
+ *
+ * A fault leaves an instruction handler by longjmp to the engine's loop (cpu_raise()): a handler
+ * therefore commits nothing before its last possible fault. docs/decisions/001 says why.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "bus/memory.h"
+
+typedef uint64_t vaddr; /* linear address or offset within a segment */
+
+enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+       REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+       REG_ZERO, /* reads as 0: "no base" and "no index" */
+       REG_RIP,  /* while a handler runs: address of the next instruction (offset in CS) */
+       REG_COUNT };
+
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
+
+/* Exception vectors: SDM vol. 3, "Exception and Interrupt Reference". */
+enum { EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5, EXC_UD = 6,
+       EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14,
+       EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19 };
+
+/* RFLAGS */
+#define FLAG_CF 0x1ull
+#define FLAG_PF 0x4ull
+#define FLAG_AF 0x10ull
+#define FLAG_ZF 0x40ull
+#define FLAG_SF 0x80ull
+#define FLAG_TF 0x100ull
+#define FLAG_IF 0x200ull
+#define FLAG_DF 0x400ull
+#define FLAG_OF 0x800ull
+#define FLAG_IOPL 0x3000ull
+#define FLAG_NT 0x4000ull
+#define FLAG_RF 0x10000ull
+#define FLAG_VM 0x20000ull
+#define FLAG_AC 0x40000ull
+#define FLAG_VIF 0x80000ull
+#define FLAG_VIP 0x100000ull
+#define FLAG_ID 0x200000ull
+#define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+
+/* CR0, CR4, EFER, XCR0 */
+#define CR0_PE 0x1ull
+#define CR0_MP 0x2ull
+#define CR0_EM 0x4ull
+#define CR0_TS 0x8ull
+#define CR0_ET 0x10ull
+#define CR0_NE 0x20ull
+#define CR0_WP 0x10000ull
+#define CR0_AM 0x40000ull
+#define CR0_NW 0x20000000ull
+#define CR0_CD 0x40000000ull
+#define CR0_PG 0x80000000ull
+#define CR4_VME 0x1ull
+#define CR4_PVI 0x2ull
+#define CR4_TSD 0x4ull
+#define CR4_DE 0x8ull
+#define CR4_PSE 0x10ull
+#define CR4_PAE 0x20ull
+#define CR4_MCE 0x40ull
+#define CR4_PGE 0x80ull
+#define CR4_PCE 0x100ull
+#define CR4_OSFXSR 0x200ull
+#define CR4_OSXMMEXCPT 0x400ull
+#define CR4_UMIP 0x800ull
+#define CR4_FSGSBASE 0x10000ull
+#define CR4_PCIDE 0x20000ull
+#define CR4_OSXSAVE 0x40000ull
+#define CR4_SMEP 0x100000ull
+#define CR4_SMAP 0x200000ull
+#define EFER_SCE 0x1ull
+#define EFER_LME 0x100ull
+#define EFER_LMA 0x400ull
+#define EFER_NXE 0x800ull
+#define XCR0_X87 1ull
+#define XCR0_SSE 2ull
+#define XCR0_AVX 4ull
+
+/* Descriptor attributes as in bytes 5 and 6 of a descriptor: SDM vol. 3, "Segment Descriptors". */
+enum {
+    ATTR_TYPE = 0x000f,
+    ATTR_ACCESSED = 0x0001,
+    ATTR_WRITE = 0x0002, /* data: writable; code: readable */
+    ATTR_DOWN = 0x0004,  /* data: expand-down; code: conforming */
+    ATTR_CODE = 0x0008,
+    ATTR_S = 0x0010, /* code or data, not system */
+    ATTR_DPL = 0x0060,
+    ATTR_P = 0x0080,
+    ATTR_AVL = 0x1000,
+    ATTR_L = 0x2000,
+    ATTR_DB = 0x4000,
+    ATTR_G = 0x8000,
+};
+#define ATTR_DPL_SHIFT 5
+
+typedef struct Segment {
+    uint16_t selector;
+    uint16_t attr;  /* ATTR_*; 0: unusable (null selector) */
+    uint32_t limit; /* in bytes, granularity applied */
+    uint64_t base;
+    /* Derived by seg_update(): the last offset that may be read (written) without a closer look,
+     * -1 when every access takes the slow check. */
+    int64_t read_last, write_last;
+} Segment;
+
+typedef struct DescTable {
+    uint64_t base;
+    uint16_t limit;
+} DescTable;
+
+/* An x87 register: sign and exponent, and the 64-bit significand with its explicit integer bit. */
+typedef struct Float80 {
+    uint64_t frac;
+    uint16_t sexp;
+} Float80;
+
+typedef union VecReg { /* a YMM register; the low half is the XMM one */
+    uint8_t b[32];
+    uint16_t w[16];
+    uint32_t d[8];
+    uint64_t q[4];
+} VecReg;
+
+/* Feature flags as small numbers. */
+enum CpuFeature {
+    FEAT_NONE,
+#define FEAT(id, name, leaf, sub, reg, bit) FEAT_##id,
+#include "cpu/features.inc"
+#undef FEAT
+    FEAT_COUNT
+};
+
+/* Requests to a processor from other threads: CpuState.requests, atomic. */
+enum {
+    REQ_INTR = 1 << 0,      /* the interrupt input is raised (level, by the local APIC or PIC) */
+    REQ_NMI = 1 << 1,       /* edge */
+    REQ_SMI = 1 << 2,       /* edge */
+    REQ_INIT = 1 << 3,      /* edge */
+    REQ_SIPI = 1 << 4,      /* edge; vector in sipi_vector */
+    REQ_STOP = 1 << 5,      /* leave guest code: machine stops, or a stop-the-world section */
+    REQ_MAP_CHANGED = 1 << 6, /* take the new flat view, drop the TLB */
+    REQ_TLB_FLUSH = 1 << 7,
+    REQ_RESET = 1 << 8,
+    REQ_CODE_DROP = 1 << 9, /* drop decoded code named in the engine's list */
+    REQ_DEBUG = 1 << 10,    /* a debugger wants this processor */
+};
+
+/* Why the processor does not execute. */
+typedef enum CpuActivity {
+    CPU_RUNNING,
+    CPU_HALTED,       /* HLT, until an interrupt */
+    CPU_WAIT_SIPI,    /* application processor after INIT */
+    CPU_SHUTDOWN,     /* triple fault */
+} CpuActivity;
+
+/*
+ * Software TLB. One table a mode; a tag is the linear address of the page and an access of `size`
+ * bytes at `a` hits when (a ^ tag) <= 4096 - size, unsigned: one compare rejects a miss, an access
+ * that leaves the page and a non-canonical address. tlb_clear() puts 0x1000 into every slot but
+ * slot 1, which gets 0: no address that can index a slot matches these.
+ */
+#define TLB_BITS 10
+#define TLB_SIZE (1u << TLB_BITS)
+typedef enum MmuMode {
+    MMU_USER,        /* CPL 3 */
+    MMU_SUPER,       /* CPL 0-2 where user pages may be touched (no SMAP, or AC=1) */
+    MMU_SUPER_SMAP,  /* CPL 0-2 under SMAP, and implicit supervisor accesses */
+    MMU_MODES
+} MmuMode;
+typedef struct TlbEntry {
+    uint64_t rtag;
+    uint64_t wtag; /* valid only where the page's tracker word is 0 and its dirty bit is set */
+    uint64_t host; /* host address of the page - nothing else; add (a ^ tag) */
+    uint64_t info; /* bit 0: global; bits 63:12 guest-physical page */
+} TlbEntry;
+
+struct CpuState;
+/* What is outside of the processor and declared here: filled in by hw/intc and the board. */
+typedef struct CpuHooks {
+    void *opaque; /* usually the local APIC */
+    /* The vector to deliver now, -1 for none (spurious withdrawal); acknowledges it. */
+    int (*ack_interrupt)(struct CpuState *c);
+    uint8_t (*get_cr8)(struct CpuState *c); /* TPR[7:4] */
+    void (*set_cr8)(struct CpuState *c, uint8_t val);
+    /* Local APIC MSRs: IA32_APIC_BASE 1Bh, IA32_TSC_DEADLINE 6E0h, x2APIC 800h-8FFh.
+     * False: #GP(0). */
+    bool (*apic_rdmsr)(struct CpuState *c, uint32_t msr, uint64_t *val);
+    bool (*apic_wrmsr)(struct CpuState *c, uint32_t msr, uint64_t val);
+    void (*ferr)(struct CpuState *c, bool on);     /* FERR# for CR0.NE=0, IRQ 13 */
+    void (*shutdown)(struct CpuState *c);          /* triple fault: the board resets */
+    void (*init_done)(struct CpuState *c);         /* INIT was taken: reset the local APIC */
+    int64_t (*tsc_now)(struct CpuState *c);        /* raw counter before offset; NULL: host's TSC */
+} CpuHooks;
+
+typedef struct CpuState {
+    /* -- vcpu thread only, unless said otherwise -- */
+    uint64_t regs[REG_COUNT]; /* general registers, zero, RIP */
+    /* Arithmetic flags, lazily: see cpu/flags.h. */
+    uint64_t lf_result;
+    uint32_t lf_aux;
+    uint64_t rflags; /* all others; the arithmetic bits here are 0, bit 1 is 1 */
+    Segment segs[SEG_COUNT];
+    Segment ldtr, tr;
+    DescTable gdtr, idtr;
+    uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+    uint64_t dr[8]; /* 4 and 5 unused */
+
+    /* Derived by cpu_update_mode(). */
+    uint8_t cpl;
+    bool code64;       /* CS.L in long mode */
+    uint8_t mode_bits; /* default operand/address size: 16, 32 or 64 */
+    bool stack64, stack32;
+    MmuMode mmu;
+    uint32_t mode_key; /* what decoded code depends on besides its address */
+
+    /* x87 (SDM vol. 1, chapter 8), MMX in fpr[].frac by physical number */
+    Float80 fpr[8];   /* physical registers; ST(i) is fpr[(TOP + i) & 7] */
+    uint16_t fcw;
+    uint16_t fsw;     /* with TOP in bits 13:11, ES (7) and B (15) kept in step with the flags */
+    uint8_t fptag;    /* bit n: physical register n is not empty (FXSAVE's abridged tag) */
+    uint16_t fop;     /* last non-control opcode, 11 bits */
+    uint64_t fip, fdp; /* last instruction and operand pointer */
+    uint16_t fcs, fds;
+    VecReg xmm[16];
+    uint32_t mxcsr;
+
+    /* model-specific registers */
+    uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;
+    uint64_t msr_sysenter_cs, msr_sysenter_esp, msr_sysenter_eip;
+    uint64_t msr_pat, msr_misc_enable, msr_smbase, msr_bios_sign, msr_feature_control;
+    uint64_t msr_mtrr_def, msr_mtrr_fix[11], msr_mtrr_phys[16];
+    uint64_t msr_mcg_status, msr_mc[40], msr_spec_ctrl, msr_xss;
+    uint64_t msr_platform_info, msr_debugctl;
+    int64_t tsc_offset; /* guest TSC = raw + offset; IA32_TSC_ADJUST in tsc_adjust */
+    uint64_t tsc_adjust;
+    uint64_t pdpte[4]; /* PAE page-directory-pointer entries, loaded with CR3 */
+
+    CpuActivity activity;
+    bool inhibit_irq;  /* one instruction after STI or MOV SS */
+    bool inhibit_db;   /* after MOV SS/POP SS also debug traps */
+    bool nmi_blocked;  /* between NMI delivery and IRET */
+    bool in_smm;
+    uint32_t pending_db; /* DR6 bits of a trap to deliver after this instruction */
+    uint32_t insn_count_lo; /* spare */
+    uint64_t insns;    /* instructions retired, roughly by block */
+
+    /* fault in flight */
+    int exc_vector;    /* of cpu_raise() */
+    uint32_t exc_error;
+    bool exc_has_error;
+    const struct Insn *insn; /* the instruction being executed */
+    jmp_buf fault_env;  /* __builtin-free setjmp target of the engine's loop */
+
+    /* constant after creation */
+    unsigned index;     /* 0.. */
+    uint32_t apic_id;
+    const struct CpuModel *model;
+    uint64_t features[2]; /* bit per enum CpuFeature */
+    uint8_t phys_bits;
+    CpuHooks hooks;
+    struct Engine *engine; /* the engine's own data of this processor */
+
+    FlatView *view, *view_smm; /* references of this thread */
+
+    /* any thread, atomic */
+    uint32_t requests; /* REQ_* */
+    uint8_t sipi_vector;
+
+    TlbEntry tlb[MMU_MODES][TLB_SIZE];
+} CpuState;
+
+static inline bool cpu_has(const CpuState *c, enum CpuFeature f)
+{
+    return f == FEAT_NONE || (c->features[f / 64] >> (f % 64) & 1);
+}
+
+/* cpu_raise - the current instruction faults (or traps, for #DB/#BP/#OF by their own paths) with
+ * @vector. Never returns. cpu_raise_err() for those that push an error code. */
+_Noreturn void cpu_raise(CpuState *c, int vector);
+_Noreturn void cpu_raise_err(CpuState *c, int vector, uint32_t error);
+#define cpu_gp0(c) cpu_raise_err((c), EXC_GP, 0)
+#define cpu_ud(c) cpu_raise((c), EXC_UD)
+
+/* cpu_request - set REQ_* bits and wake the processor. Any thread. cpu_unrequest clears bits. */
+void cpu_request(CpuState *c, uint32_t bits);
+void cpu_unrequest(CpuState *c, uint32_t bits);
+
+/* cpu_new - processor @index of @model in its power-up state; the caller owns it. */
+struct Error;
+CpuState *cpu_new(unsigned index, const struct CpuModel *model);
+void cpu_free(CpuState *c);
+/* cpu_reset - SDM vol. 3, "Processor State After Reset" (@init: INIT only). Its own thread, or
+ * stopped. */
+void cpu_reset(CpuState *c, bool init);
+/* cpu_update_mode - recompute what is derived from CR0, CR4, EFER, CS, SS and RFLAGS. */
+void cpu_update_mode(CpuState *c);
+/* seg_update - recompute a segment's derived limits. */
+void seg_update(Segment *s);
+/* cpu_dump - registers in the shape of `info registers`. */
+void cpu_dump(const CpuState *c, FILE *out);
+/* cpu_tsc - the guest's time-stamp counter now. */
+uint64_t cpu_tsc(CpuState *c);
+
+extern const struct StateField cpu_fields[]; /* saved state of CpuState */
+
+#endif
