@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "bus/memory.h"
+#include "bus/state.h"
 
 typedef uint64_t vaddr; /* linear address or offset within a segment */
 
@@ -314,6 +315,6 @@ void cpu_dump(const CpuState *c, FILE *out);
 /* cpu_tsc - the guest's time-stamp counter now. */
 uint64_t cpu_tsc(CpuState *c);
 
-extern const struct StateField cpu_fields[]; /* saved state of CpuState */
+extern const StateField cpu_fields[]; /* saved state of CpuState */
 
 #endif
