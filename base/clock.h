@@ -39,7 +39,7 @@ void clock_set_virtual(int64_t ns);
 /* clock_manual - from now on CLK_VIRTUAL moves only by clock_step(); it counts as running. */
 void clock_manual(void);
 /* clock_step - advance a manual clock by @ns, running each timer that falls due at its own
- * deadline, in order, on the calling thread. */
+ * deadline, in order, on the calling thread. Only CLK_VIRTUAL timers run. */
 void clock_step(int64_t ns);
 
 /* clock_counter - CLK_VIRTUAL = @fn(opaque) from now on (NULL: back to the host's clock). */
@@ -59,6 +59,7 @@ typedef struct Timer {
     ClockId clk;
     int64_t deadline; /* ns on @clk; meaningful while pending */
     int slot;         /* index in the queue, -1 when not pending; owned by base/clock.c */
+    uint64_t seq;     /* order of arming among equal deadlines; owned by base/clock.c */
 } Timer;
 
 /* timer_init - prepare @t; call once before anything else. The timer is not pending. */
@@ -76,14 +77,23 @@ void timer_cancel(Timer *t);
 bool timer_pending(const Timer *t);
 
 /* timers_run - run all that are due; returns ns until the next one, or -1 when none.
- * Loop thread; clock_step() calls it too. */
+ * Loop thread. */
 int64_t timers_run(void);
+
+/* timers_wait - ns until the next timer is due (0: one is due now), or -1 when none is pending on
+ * a running clock. Runs nothing. Any thread. */
+int64_t timers_wait(void);
+
+/* timers_run_virtual - run the CLK_VIRTUAL timers that are due, on the calling thread, which holds
+ * no lock (an engine under -icount calls it at the end of a slice). */
+void timers_run_virtual(void);
 
 /* timers_next_virtual - deadline of the earliest CLK_VIRTUAL timer, or INT64_MAX. */
 int64_t timers_next_virtual(void);
 
 /* timers_set_wake - called (any thread, no lock of base/ held) when a timer becomes the earliest
- * of its clock; base/loop.c uses it to re-arm its timerfd, -icount to end the running slice. */
+ * of its clock, or a clock changes; base/loop.c uses it to re-arm its timerfd, -icount to end the
+ * running slice. Adds to those already there (at most four; NULL removes the one of @opaque). */
 void timers_set_wake(void (*wake)(void *opaque), void *opaque);
 
 #endif

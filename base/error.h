@@ -31,6 +31,9 @@ void error_hint(Error **errp, const char *fmt, ...) __attribute__((format(printf
 /* error_text - the message without hint; owned by the error. */
 const char *error_text(const Error *err);
 
+/* error_hint_text - the advice, or NULL; owned by the error. */
+const char *error_hint_text(const Error *err);
+
 /* error_move - hand @src on to *dst (freed when dst is NULL). Takes ownership of src. */
 void error_move(Error **dst, Error *src);
 

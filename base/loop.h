@@ -42,6 +42,9 @@ void loop_turn(int64_t timeout_ns);
 /* loop_quit - make loop_run() return after the current turn. Any thread, or a callback. */
 void loop_quit(void);
 
+/* loop_wake - end a wait of the loop early. Any thread; nothing on the loop thread itself. */
+void loop_wake(void);
+
 /* loop_thread - true on the thread that called loop_init() or runs loop_run(). */
 bool loop_thread(void);
 

@@ -5,15 +5,17 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 void *xalloc0(size_t n, size_t size);          /* zeroed; aborts when there is no memory */
 void *xrealloc(void *p, size_t n, size_t size); /* aborts likewise, and on n * size overflow */
-char *xstrdup(const char *s);
+char *xstrdup(const char *s);                   /* NULL gives NULL */
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *xvasprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 void *try_alloc0(size_t n, size_t size);       /* NULL when there is no memory or on overflow */
 
 #define xnew(T) ((T *)xalloc0(1, sizeof(T)))

@@ -1,0 +1,196 @@
+# doppel: one makefile. Sources are found by wildcard, so a new file needs no edit here.
+#   make                build ./doppel
+#   make check-quick    unit, device and processor tests (under a minute)
+#   make check          the same and the system tests;  make check T=name  runs one
+# See `make help`.
+
+-include config.mak
+
+ifeq ($(wildcard config.mak),)
+ifeq ($(filter clean help deps,$(MAKECMDGOALS)),)
+$(shell ./configure >&2)
+include config.mak
+endif
+endif
+
+BUILD ?= build
+prefix ?= $(PREFIX)
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
+say = $(if $(filter 0,$(V)),@printf '  %-5s %s\n' $(1) $(2))
+
+WARN := -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla -Wundef -Wformat=2 -Wwrite-strings \
+        -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough \
+        -Wno-missing-field-initializers # tables leave out what is zero
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -I. -I$(BUILD)/gen $(OPT) $(SAN_FLAGS) -fPIE -pthread \
+             -fno-strict-aliasing -fstack-protector-strong $(WARN) $(WERROR) $(LIBS_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -pthread $(SAN_FLAGS) $(LDFLAGS)
+ALL_LDLIBS = $(LIBS_LDLIBS) -lm $(LDLIBS)
+
+# ---- what is built of what ----
+
+ROOMS := base bus cpu accel hw block net chardev ui monitor machine
+SRCS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.c $(r)/*/*.c)))
+LIB_SRCS := $(filter-out machine/main.c,$(SRCS))
+TRACE_EVENTS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/trace-events $(r)/*/trace-events)))
+TRACE_HEADERS := $(TRACE_EVENTS:%/trace-events=$(BUILD)/gen/%/trace.h)
+TRACE_TABLE := $(BUILD)/gen/trace-table.c
+LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o) $(TRACE_TABLE:%.c=%.o)
+MAIN_OBJ := $(BUILD)/machine/main.o
+LIB := $(BUILD)/libdoppel.a
+
+TEST_SRCS := $(sort $(wildcard tests/unit/test-*.c tests/device/test-*.c tests/cpu/test-*.c))
+TESTS := $(TEST_SRCS:%.c=$(BUILD)/%)
+TEST_LIB_SRCS := $(filter-out $(TEST_SRCS),$(sort $(wildcard tests/lib/*.c tests/cpu/*.c)))
+TEST_LIB_OBJS := $(TEST_LIB_SRCS:%.c=$(BUILD)/%.o)
+FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz-*.c))
+FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=build-fuzz/%)
+HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all help deps need-deps demo tests check-quick check check-full check-sanitize fuzz soak \
+        bench install clean distclean check-headers
+
+ifeq ($(BUILD),build)
+PROGRAM := doppel
+else
+PROGRAM := $(BUILD)/doppel
+endif
+
+all: $(PROGRAM)
+	@:
+
+help:
+	@echo 'make [BUILD=dir] [V=1]   build ./doppel (runs ./configure when config.mak is missing)'
+	@echo 'make deps                install the Debian packages of packages.txt'
+	@echo 'make demo                show it working'
+	@echo 'make check-quick         unit, device and processor tests'
+	@echo 'make check [T=name]      those and the system tests, or just the ones named'
+	@echo 'make check-full          check, check-sanitize and check-headers'
+	@echo 'make check-sanitize      the tests of check-quick under ASan and UBSan'
+	@echo 'make fuzz [FUZZ_TIME=s]  every fuzzer for some seconds (needs clang)'
+	@echo 'make soak, make bench    long runs; the yardsticks'
+	@echo 'make install [DESTDIR=] [prefix=]'
+	@echo 'make check-headers       each header compiles alone'
+	@echo 'make clean'
+
+config.mak: configure
+	$(Q)if [ -e config.mak ]; then echo "configure is newer than config.mak: running it"; fi
+	$(Q)./configure
+
+$(PROGRAM): $(MAIN_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(ALL_LDLIBS)
+
+$(LIB): $(LIB_OBJS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJS)
+
+$(BUILD)/%.o: %.c config.mak Makefile | $(TRACE_HEADERS)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c config.mak Makefile
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# cmocka's header is only on the include path of tests.
+$(BUILD)/tests/%.o: ALL_CFLAGS += $(CMOCKA_CFLAGS)
+
+$(TESTS): $(BUILD)/%: $(BUILD)/%.o $(TEST_LIB_OBJS) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_LIB_OBJS) $(LIB) $(CMOCKA_LIBS) $(ALL_LDLIBS)
+
+$(BUILD)/gen/%/trace.h: %/trace-events scripts/mktrace
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/mktrace header $< >$@
+
+$(TRACE_TABLE): $(TRACE_EVENTS) scripts/mktrace
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/mktrace table $(TRACE_EVENTS) >$@
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- packages ----
+
+deps:
+	@scripts/deps install
+
+need-deps:
+	@scripts/deps check || scripts/deps install
+
+demo: need-deps all
+	@scripts/demo
+
+# ---- tests ----
+
+tests: $(TESTS)
+	@:
+
+check-quick: need-deps
+	@$(MAKE) --no-print-directory all tests
+	@tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu
+
+check: need-deps
+	@$(MAKE) --no-print-directory all tests
+	@tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu system
+
+check-full: check check-headers
+	@$(MAKE) --no-print-directory check-sanitize
+
+SAN_MAKE = $(MAKE) --no-print-directory BUILD=build-san OPT='-O1 -g' \
+           SAN_FLAGS='-fsanitize=address,undefined -fno-omit-frame-pointer'
+check-sanitize: need-deps
+	@$(SAN_MAKE) tests
+	@UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
+	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu
+
+check-headers: $(TRACE_HEADERS)
+	@for h in $(HEADERS); do \
+	    echo "#include \"$$h\"" | $(CC) $(ALL_CFLAGS) -fsyntax-only -Wno-unused -x c - || \
+	    { echo "check-headers: $$h does not compile alone" >&2; exit 1; }; \
+	done; echo "check-headers: $(words $(HEADERS)) headers compile alone"
+
+# ---- fuzzing, long runs ----
+
+FUZZ_TIME ?= 60
+FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-omit-frame-pointer
+build-fuzz/fuzz-%: tests/fuzz/fuzz-%.c $(LIB_SRCS) $(HEADERS) $(TRACE_HEADERS) $(TRACE_TABLE)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang -std=gnu11 -D_GNU_SOURCE -I. -I$(BUILD)/gen $(FUZZ_CFLAGS) -pthread $(LIBS_CFLAGS) -o $@ \
+	    $< $(LIB_SRCS) $(TRACE_TABLE) $(ALL_LDLIBS)
+
+fuzz: $(FUZZERS)
+	@[ -n "$(FUZZERS)" ] || echo "fuzz: no fuzzers yet"
+	@for f in $(FUZZERS); do \
+	    name=$$(basename $$f); mkdir -p build-fuzz/corpus/$$name; \
+	    echo "fuzz: $$name for $(FUZZ_TIME) s"; \
+	    $$f -max_total_time=$(FUZZ_TIME) -print_final_stats=0 -verbosity=0 \
+	        build-fuzz/corpus/$$name $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
+	done
+
+soak: all
+	@if [ -x tests/soak/run ]; then tests/soak/run; else echo "soak: nothing to run yet"; fi
+
+bench: all
+	@if [ -x bench/run ]; then bench/run; else echo "bench: nothing to run yet"; fi
+
+# ---- install, clean ----
+
+install: all
+	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/doc/doppel
+	install -m 755 doppel $(DESTDIR)$(prefix)/bin/doppel
+	install -m 644 COPYING $(DESTDIR)$(prefix)/share/doc/doppel/COPYING
+	@if ls docs/*.1 >/dev/null 2>&1; then \
+	    install -d $(DESTDIR)$(prefix)/share/man/man1 && \
+	    install -m 644 docs/*.1 $(DESTDIR)$(prefix)/share/man/man1/; fi
+
+clean:
+	rm -rf build build-san build-fuzz doppel
+
+distclean: clean
+	rm -f config.mak config.h config.log
