@@ -112,8 +112,10 @@ Device *devices_first(void);
 /* device_classes - table of all classes (machine/device-list.inc), NULL-terminated. */
 extern const DeviceClass *const device_classes[];
 const DeviceClass *device_class_find(const char *name);
-/* device_help - print "driver.prop=type - help (default: x)" lines for -device X,help. */
+/* device_help - print "  prop=<type>  - help (default: x)" lines for -device X,help. */
 void device_help(const DeviceClass *cls, FILE *out);
+/* device_print_props - "name = value" lines of a device, for info qtree. */
+void device_print_props(Device *dev, FILE *out);
 /* device_set_global - remember -global driver.prop=value; applied by device_new(). */
 bool device_set_global(const char *driver, const char *prop, const char *value, struct Error **errp);
 /* device_set_resolver - how PT_CHARDEV text becomes a pointer (filled in by chardev/). */

@@ -1,0 +1,111 @@
+/*
+ * Copies between host memory and guest-physical memory: for devices, and for debuggers.
+ * Device registers are never reached from here, so no device can be made to program itself.
+ */
+#include "bus/internal.h"
+
+#include "base/mem.h"
+#include "bus/lock.h"
+
+/* The part of [addr, addr + len) that lies in one range, or in the gap before the next one. */
+static const FlatRange *span(const FlatView *v, hwaddr addr, uint64_t len, uint64_t *n)
+{
+    const FlatRange *r = flat_find(v, addr);
+    unsigned lo = 0, hi = v->count;
+
+    if (r != NULL) {
+        *n = MIN(len, r->last - addr + 1);
+        if (*n == 0) { /* the range ends at 2^64 - 1 and begins at 0 */
+            *n = len;
+        }
+        return r;
+    }
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+        if (v->ranges[mid].first <= addr) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    *n = lo < v->count ? MIN(len, v->ranges[lo].first - addr) : len;
+    return NULL;
+}
+
+/* Bytes that lie beyond the end of the address space are nobody's. */
+static uint64_t clip(hwaddr addr, uint64_t len)
+{
+    return addr != 0 && len > UINT64_MAX - addr + 1 ? UINT64_MAX - addr + 1 : len;
+}
+
+static bool copy_in(const FlatView *v, hwaddr addr, uint8_t *buf, uint64_t len)
+{
+    uint64_t fit = clip(addr, len), n;
+    bool ok = fit == len;
+
+    memset(buf + fit, 0xff, len - fit);
+    for (uint64_t done = 0; done < fit; done += n) {
+        const FlatRange *r = span(v, addr + done, fit - done, &n);
+        if (r != NULL && r->host != NULL) {
+            memcpy(buf + done, r->host + (addr + done - r->first), n);
+        } else {
+            memset(buf + done, 0xff, n);
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+static bool copy_out(const FlatView *v, hwaddr addr, const uint8_t *buf, uint64_t len, bool rom)
+{
+    uint64_t fit = clip(addr, len), n;
+    bool ok = fit == len;
+
+    for (uint64_t done = 0; done < fit; done += n) {
+        const FlatRange *r = span(v, addr + done, fit - done, &n);
+        uint64_t at;
+        if (r == NULL || r->host == NULL || !(r->writable || rom)) {
+            ok = false;
+            continue;
+        }
+        at = addr + done - r->first;
+        memcpy(r->host + at, buf + done, n);
+        if (r->region->kind == REGION_RAM) {
+            mem_written(r->region->ram_offset + r->offset + at, n);
+        }
+    }
+    return ok;
+}
+
+bool dma_read(hwaddr addr, void *buf, uint64_t len)
+{
+    return copy_in(mem_view(false), addr, buf, len);
+}
+
+bool dma_write(hwaddr addr, const void *buf, uint64_t len)
+{
+    return copy_out(mem_view(false), addr, buf, len, false);
+}
+
+bool mem_peek(hwaddr addr, void *buf, uint64_t len, bool smm)
+{
+    FlatView *v = flat_view(smm);
+    bool ok = copy_in(v, addr, buf, len);
+
+    flat_view_unref(v);
+    return ok;
+}
+
+bool mem_poke(hwaddr addr, const void *buf, uint64_t len, bool smm)
+{
+    bool locked = !machine_lock_held(), ok;
+
+    if (locked) {
+        machine_lock();
+    }
+    ok = copy_out(mem_view(smm), addr, buf, len, true);
+    if (locked) {
+        machine_unlock();
+    }
+    return ok;
+}

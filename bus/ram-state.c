@@ -1,0 +1,123 @@
+/*
+ * Guest RAM in a saved state. Section "ram": u64 size, then runs of pages that are not all zero,
+ * { u64 first page, u64 pages, bytes }, then a run of no pages. Holes of the memfd are skipped
+ * without being touched, so a large and mostly unused guest saves quickly.
+ */
+#include "bus/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "bus/internal-state.h"
+#include "bus/internal.h"
+
+enum { RAM_VERSION = 1 };
+
+static bool page_is_zero(const uint8_t *p)
+{
+    /* equal to itself shifted by eight zero bytes: all are zero */
+    return ld_le64(p) == 0 && memcmp(p, p + 8, PAGE_SIZE - 8) == 0;
+}
+
+static void put_run(StateBuf *b, uint64_t first, uint64_t end)
+{
+    if (first < end) {
+        state_u64(b, first);
+        state_u64(b, end - first);
+        state_bytes(b, ram_host() + first * PAGE_SIZE, (end - first) * PAGE_SIZE);
+    }
+}
+
+/* The non-zero pages of [page, end). */
+static void put_data(StateBuf *b, uint64_t page, uint64_t end)
+{
+    uint64_t run = page;
+
+    for (; page < end; page++) {
+        if (page_is_zero(ram_host() + page * PAGE_SIZE)) {
+            put_run(b, run, page);
+            run = page + 1;
+        }
+    }
+    put_run(b, run, end);
+}
+
+void ram_save(StateBuf *b)
+{
+    off_t size = (off_t)ram_size(), at = 0;
+
+    state_section_begin(b, "ram", RAM_VERSION);
+    state_u64(b, ram_size());
+    while (at < size) {
+        off_t data = lseek(ram_fd(), at, SEEK_DATA), hole;
+        if (data < 0) {
+            if (errno == ENXIO) {
+                break; /* only a hole is left */
+            }
+            data = at; /* this kernel cannot tell: look at every page */
+        }
+        hole = lseek(ram_fd(), data, SEEK_HOLE);
+        if (hole < 0) {
+            hole = size;
+        }
+        put_data(b, (uint64_t)data / PAGE_SIZE, ((uint64_t)hole + PAGE_SIZE - 1) / PAGE_SIZE);
+        at = hole;
+    }
+    state_u64(b, 0);
+    state_u64(b, 0);
+}
+
+static bool take_u64(StateBuf *b, uint64_t *v)
+{
+    const void *p = state_take(b, sizeof(*v));
+
+    if (p != NULL) {
+        *v = ld_le64(p);
+    }
+    return p != NULL;
+}
+
+/* Every page becomes zero, and its memory goes back to the host. */
+static void ram_clear(void)
+{
+    if (fallocate(ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ram_size()) < 0) {
+        memset(ram_host(), 0, ram_size());
+    }
+}
+
+bool ram_load(StateBuf *b, Error **errp)
+{
+    uint64_t size, first, count, pages = ram_size() / PAGE_SIZE;
+
+    if (!state_section_open(b, "ram", RAM_VERSION, errp)) {
+        return false;
+    }
+    if (!take_u64(b, &size) || size != ram_size()) {
+        error_set(errp, "the saved state is of a guest with another memory size");
+        return false;
+    }
+    ram_clear();
+    for (;;) {
+        const void *p = NULL;
+        if (!take_u64(b, &first) || !take_u64(b, &count)) {
+            error_set(errp, "saved state ends inside guest memory");
+            return false;
+        }
+        if (count == 0) {
+            break;
+        }
+        if (first < pages && count <= pages - first) {
+            p = state_take(b, count * PAGE_SIZE);
+        }
+        if (p == NULL) {
+            error_set(errp, "saved state has a bad run of memory pages");
+            return false;
+        }
+        memcpy(ram_host() + first * PAGE_SIZE, p, count * PAGE_SIZE);
+    }
+    mem_written(0, ram_size());
+    return true;
+}
