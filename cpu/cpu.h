@@ -179,6 +179,7 @@ typedef enum MmuMode {
     MMU_USER,        /* CPL 3 */
     MMU_SUPER,       /* CPL 0-2 where user pages may be touched (no SMAP, or AC=1) */
     MMU_SUPER_SMAP,  /* CPL 0-2 under SMAP, and implicit supervisor accesses */
+    MMU_USER_AC,     /* CPL 3 with alignment checks: never filled, every access takes the slow path */
     MMU_MODES
 } MmuMode;
 typedef struct TlbEntry {
@@ -247,6 +248,7 @@ typedef struct CpuState {
     uint64_t msr_platform_info, msr_debugctl;
     int64_t tsc_offset; /* guest TSC = raw + offset; IA32_TSC_ADJUST in tsc_adjust */
     uint64_t tsc_adjust;
+    uint64_t a20_mask; /* and-mask on physical addresses: all ones, or bit 20 clear */
     uint64_t pdpte[4]; /* PAE page-directory-pointer entries, loaded with CR3 */
 
     CpuActivity activity;
@@ -262,6 +264,10 @@ typedef struct CpuState {
     int exc_vector;    /* of cpu_raise() */
     uint32_t exc_error;
     bool exc_has_error;
+    int delivering;   /* vector whose delivery is under way, -1 for none */
+    bool delivering_soft; /* it is INT n, external or NMI: its faults do not escalate */
+    bool insn_faults_here; /* a task switch committed: RIP is already what a fault pushes */
+    bool ext_event;   /* EXT bit of selector error codes */
     const struct Insn *insn; /* the instruction being executed */
     jmp_buf fault_env;  /* __builtin-free setjmp target of the engine's loop */
 
@@ -306,6 +312,12 @@ void cpu_free(CpuState *c);
 /* cpu_reset - SDM vol. 3, "Processor State After Reset" (@init: INIT only). Its own thread, or
  * stopped. */
 void cpu_reset(CpuState *c, bool init);
+/* cpu_set_cr0, cpu_set_cr3, cpu_set_cr4 - MOV to a control register, all checks and flushes done;
+ * raise #GP(0). cpu_set_efer returns false where WRMSR must raise #GP. */
+void cpu_set_cr0(CpuState *c, uint64_t val);
+void cpu_set_cr3(CpuState *c, uint64_t val);
+void cpu_set_cr4(CpuState *c, uint64_t val);
+bool cpu_set_efer(CpuState *c, uint64_t val);
 /* cpu_update_mode - recompute what is derived from CR0, CR4, EFER, CS, SS and RFLAGS. */
 void cpu_update_mode(CpuState *c);
 /* seg_update - recompute a segment's derived limits. */

@@ -73,6 +73,7 @@ enum {
     OP_NO66 = 1 << 16,    /* 66 makes it #UD */
     OP_VSIB = 1 << 17,    /* index register is a vector register */
     OP_FPU = 1 << 18,     /* x87/MMX/SSE: for the engine's bookkeeping */
+    OP_CC = 1 << 19,      /* sixteen opcodes from `op` on, condition in the low four bits */
 };
 
 #define EXT_ANY 0xff
@@ -94,7 +95,7 @@ typedef struct OpRow {
      *   X [rSI]   Y [rDI]   a fixed register by name in lower case (al, eAX, dx, cl, 1)
      * Sizes: b w d q; v (16/32/64 by operand size); y (32, 64 with W); z (16/32, imm sign-extended);
      *   s (imm 8 sign-extended to operand size); x (128/256 by VEX.L); dq, qq; ps pd ss sd; p (far).
-     * The decoder takes from them: is there a ModRM, which immediates follow, byte operand size. */
+      * The decoder takes from them: is there a ModRM, which immediates follow, byte operand size. */
     const char *operands;
     ExecFn *exec[3]; /* by operand size 16, 32, 64 (byte instructions: all the same) */
 } OpRow;

@@ -1,0 +1,384 @@
+/*
+ * Memory accesses of instructions: the slow path behind the TLB, and the segment checks.
+ * Sources: Intel SDM vol. 3A, chapter 5 "Protection" ("Limit Checking", "Type Checking") and
+ * section 3.3.7.1 "Canonical Addressing".
+ */
+#include "cpu/tlb.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cpu/engine.h"
+
+#define TAG_NONE(slot) ((slot) == 1 ? 0ull : 0x1000ull)
+
+void tlb_flush(CpuState *c, bool global)
+{
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        for (unsigned n = 0; n < TLB_SIZE; n++) {
+            TlbEntry *e = &c->tlb[m][n];
+
+            if (global || !(e->info & 1)) {
+                e->rtag = e->wtag = TAG_NONE(n);
+                e->info = 0;
+            }
+        }
+    }
+    engine_ops->flush(c);
+}
+
+void tlb_flush_page(CpuState *c, vaddr lin)
+{
+    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        TlbEntry *e = &c->tlb[m][n];
+
+        e->rtag = e->wtag = TAG_NONE(n);
+        e->info = 0;
+    }
+    engine_ops->flush_page(c, lin & ~0xfffull);
+}
+
+void tlb_protect(CpuState *c, hwaddr pa_page)
+{
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        for (unsigned n = 0; n < TLB_SIZE; n++) {
+            if ((c->tlb[m][n].info & ~0xfffull) == pa_page) {
+                c->tlb[m][n].wtag = TAG_NONE(n);
+            }
+        }
+    }
+}
+
+void cpu_take_view(CpuState *c)
+{
+    flat_view_unref(c->view);
+    flat_view_unref(c->view_smm);
+    c->view = flat_view(false);
+    c->view_smm = flat_view(true);
+    tlb_flush(c, true);
+}
+
+/* The RAM offset of @pa inside @r. */
+static uint64_t range_ram(const FlatRange *r, hwaddr pa)
+{
+    return r->region->ram_offset + r->offset + (pa - r->first);
+}
+
+static void tlb_fill(CpuState *c, vaddr lin, MmuMode mode, const Translation *t)
+{
+    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+    TlbEntry *e = &c->tlb[mode][n];
+    hwaddr page = t->pa & ~0xfffull;
+    const FlatRange *r = flat_find(cpu_view(c), page);
+
+    if (mode == MMU_USER_AC || r == NULL || r->host == NULL || r->last - page < 0xfff) {
+        return;
+    }
+    e->host = (uint64_t)(uintptr_t)(r->host + (page - r->first));
+    e->rtag = lin & ~0xfffull;
+    e->wtag = TAG_NONE(n);
+    e->info = page | t->global;
+    if (t->writable && r->writable &&
+        __atomic_load_n(ram_tracker(range_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {
+        e->wtag = e->rtag;
+    }
+}
+
+/* Translate one page for data, filling the TLB. Raises #PF. */
+static hwaddr translate(CpuState *c, vaddr lin, Access access, MmuMode mode)
+{
+    Translation t;
+    uint32_t err;
+
+    if (!mmu_walk(c, lin, access, mode, &t, &err)) {
+        c->cr2 = lin;
+        if (log_on(LOG_MMU)) {
+            log_line("cpu %u: page fault at %016lx, error %02x, rip %016lx\n", c->index,
+                     (unsigned long)lin, err, (unsigned long)c->regs[REG_RIP]);
+        }
+        cpu_raise_err(c, EXC_PF, err);
+    }
+    tlb_fill(c, lin, mode, &t);
+    return t.pa;
+}
+
+static void phys_read_bytes(CpuState *c, hwaddr pa, uint8_t *buf, unsigned n)
+{
+    const FlatRange *r = flat_find(cpu_view(c), pa);
+
+    if (r != NULL && r->host != NULL && n - 1 <= r->last - pa) {
+        memcpy(buf, r->host + (pa - r->first), n);
+        return;
+    }
+    while (n > 0) {
+        unsigned k = n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+        uint64_t v = phys_ld(c, pa, k);
+
+        memcpy(buf, &v, k);
+        buf += k;
+        pa += k;
+        n -= k;
+    }
+}
+
+static void phys_write_bytes(CpuState *c, hwaddr pa, const uint8_t *buf, unsigned n)
+{
+    const FlatRange *r = flat_find(cpu_view(c), pa);
+
+    if (r != NULL && r->writable && n - 1 <= r->last - pa) {
+        uint64_t ram = range_ram(r, pa);
+
+        memcpy(r->host + (pa - r->first), buf, n);
+        if (__atomic_load_n(ram_tracker(ram), __ATOMIC_RELAXED) != 0) {
+            engine_ops->code_written(c, ram, n);
+        }
+        return;
+    }
+    while (n > 0) {
+        unsigned k = n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+        uint64_t v = 0;
+
+        memcpy(&v, buf, k);
+        phys_st(c, pa, v, k);
+        buf += k;
+        pa += k;
+        n -= k;
+    }
+}
+
+/* Faults that an access of @n bytes at @lin has before paging. */
+static void check_linear(CpuState *c, vaddr lin, unsigned n, MmuMode mode, unsigned seg)
+{
+    if ((c->efer & EFER_LMA) && (!canonical(lin) || !canonical(lin + n - 1))) {
+        cpu_raise_err(c, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
+    }
+    if (mode == MMU_USER_AC && n <= 8 && (lin & (n - 1))) {
+        cpu_raise_err(c, EXC_AC, 0);
+    }
+}
+
+/* An access that may leave the page: translate all of it, then run. Addresses wrap at 4 GiB
+ * outside long mode. */
+typedef struct Pieces {
+    hwaddr pa[2];
+    unsigned n[2];
+} Pieces;
+
+static void translate_all(CpuState *c, vaddr lin, unsigned n, Access access, MmuMode mode,
+                          unsigned seg, Pieces *p)
+{
+    unsigned room = PAGE_SIZE - (lin & 0xfff);
+
+    check_linear(c, lin, n, mode, seg);
+    p->n[0] = MIN(n, room);
+    p->n[1] = n - p->n[0];
+    p->pa[0] = translate(c, lin, access, mode);
+    if (p->n[1] != 0) {
+        vaddr second = lin + room;
+
+        p->pa[1] = translate(c, c->efer & EFER_LMA ? second : (uint32_t)second, access, mode);
+    }
+}
+
+void lin_read(CpuState *c, vaddr lin, void *buf, unsigned n, MmuMode mode, unsigned seg)
+{
+    void *p = tlb_rptr(c, mode, lin, n);
+    Pieces pc;
+
+    if (p != NULL) {
+        memcpy(buf, p, n);
+        return;
+    }
+    translate_all(c, lin, n, ACC_READ, mode, seg, &pc);
+    phys_read_bytes(c, pc.pa[0], buf, pc.n[0]);
+    if (pc.n[1] != 0) {
+        phys_read_bytes(c, pc.pa[1], (uint8_t *)buf + pc.n[0], pc.n[1]);
+    }
+}
+
+void lin_write(CpuState *c, vaddr lin, const void *buf, unsigned n, MmuMode mode, unsigned seg)
+{
+    void *p = tlb_wptr(c, mode, lin, n);
+    Pieces pc;
+
+    if (p != NULL) {
+        memcpy(p, buf, n);
+        return;
+    }
+    translate_all(c, lin, n, ACC_WRITE, mode, seg, &pc);
+    phys_write_bytes(c, pc.pa[0], buf, pc.n[0]);
+    if (pc.n[1] != 0) {
+        phys_write_bytes(c, pc.pa[1], (const uint8_t *)buf + pc.n[0], pc.n[1]);
+    }
+}
+
+void lin_probe(CpuState *c, vaddr lin, unsigned n, Access access, MmuMode mode, unsigned seg)
+{
+    Pieces pc;
+
+    translate_all(c, lin, n, access, mode, seg, &pc);
+}
+
+const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa)
+{
+    MmuMode mode = c->cpl == 3 ? MMU_USER : MMU_SUPER;
+    const FlatRange *r;
+    Translation t;
+    uint32_t err;
+
+    if ((c->efer & EFER_LMA) && !canonical(lin)) {
+        cpu_gp0(c);
+    }
+    if (!mmu_walk(c, lin, ACC_EXEC, mode, &t, &err)) {
+        c->cr2 = lin;
+        cpu_raise_err(c, EXC_PF, err);
+    }
+    *pa = t.pa;
+    r = flat_find(cpu_view(c), t.pa);
+    if (r == NULL || r->host == NULL) {
+        return NULL;
+    }
+    return r->host + (t.pa - r->first);
+}
+
+/* ---- segments ---- */
+
+void seg_check(CpuState *c, unsigned seg, vaddr off, unsigned n, bool write)
+{
+    const Segment *s = &c->segs[seg];
+    bool bad = false;
+    uint64_t last = off + n - 1;
+
+    if (!(c->cr0 & CR0_PE) || (c->rflags & FLAG_VM)) {
+        bad = last > s->limit;
+    } else if (!(s->attr & ATTR_P)) { /* a null selector */
+        bad = true;
+    } else if (write ? (s->attr & ATTR_CODE) || !(s->attr & ATTR_WRITE)
+                     : (s->attr & (ATTR_CODE | ATTR_WRITE)) == ATTR_CODE) {
+        bad = true;
+    } else if ((s->attr & (ATTR_CODE | ATTR_DOWN)) == ATTR_DOWN) {
+        uint64_t top = s->attr & ATTR_DB ? 0xffffffffull : 0xffff;
+
+        bad = off <= s->limit || last > top;
+    } else if (last > s->limit) {
+        bad = !(s->limit == 0xffffffff && last > 0xffffffff && 0);
+    }
+    if (bad) {
+        cpu_raise_err(c, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
+    }
+}
+
+void seg_update(Segment *s)
+{
+    bool code = (s->attr & ATTR_CODE) != 0;
+
+    s->read_last = s->write_last = -1;
+    if (!(s->attr & ATTR_P) || (!code && (s->attr & ATTR_DOWN))) {
+        return;
+    }
+    if (!code || (s->attr & ATTR_WRITE)) {
+        s->read_last = s->limit;
+    }
+    if (!code && (s->attr & ATTR_WRITE)) {
+        s->write_last = s->limit;
+    }
+}
+
+#define DEF_ACCESS(bits)                                                                           \
+    uint##bits##_t ld_u##bits(CpuState *c, unsigned seg, vaddr off)                                \
+    {                                                                                              \
+        vaddr lin = seg_lin(c, seg, off, bits / 8, false);                                         \
+        void *p = tlb_rptr(c, c->mmu, lin, bits / 8);                                              \
+        uint##bits##_t v;                                                                          \
+                                                                                                   \
+        if (__builtin_expect(p != NULL, 1)) {                                                      \
+            memcpy(&v, p, sizeof(v));                                                              \
+            return v;                                                                              \
+        }                                                                                          \
+        lin_read(c, lin, &v, bits / 8, c->mmu, seg);                                               \
+        return v;                                                                                  \
+    }                                                                                              \
+    void st_u##bits(CpuState *c, unsigned seg, vaddr off, uint##bits##_t v)                        \
+    {                                                                                              \
+        vaddr lin = seg_lin(c, seg, off, bits / 8, true);                                          \
+        void *p = tlb_wptr(c, c->mmu, lin, bits / 8);                                              \
+                                                                                                   \
+        if (__builtin_expect(p != NULL, 1)) {                                                      \
+            memcpy(p, &v, sizeof(v));                                                              \
+            return;                                                                                \
+        }                                                                                          \
+        lin_write(c, lin, &v, bits / 8, c->mmu, seg);                                              \
+    }
+DEF_ACCESS(8)
+DEF_ACCESS(16)
+DEF_ACCESS(32)
+DEF_ACCESS(64)
+
+void ld_bytes(CpuState *c, unsigned seg, vaddr off, void *buf, unsigned n)
+{
+    lin_read(c, seg_lin(c, seg, off, n, false), buf, n, c->mmu, seg);
+}
+
+void st_bytes(CpuState *c, unsigned seg, vaddr off, const void *buf, unsigned n)
+{
+    lin_write(c, seg_lin(c, seg, off, n, true), buf, n, c->mmu, seg);
+}
+
+void mem_probe_write(CpuState *c, unsigned seg, vaddr off, unsigned n)
+{
+    lin_probe(c, seg_lin(c, seg, off, n, true), n, ACC_WRITE, c->mmu, seg);
+}
+
+void mem_probe_read(CpuState *c, unsigned seg, vaddr off, unsigned n)
+{
+    lin_probe(c, seg_lin(c, seg, off, n, false), n, ACC_READ, c->mmu, seg);
+}
+
+void check_aligned(CpuState *c, unsigned seg, vaddr off, unsigned align)
+{
+    vaddr base = c->code64 && seg < SEG_FS ? 0 : c->segs[seg].base;
+
+    if ((base + off) & (align - 1)) {
+        cpu_gp0(c);
+    }
+}
+
+/* ---- implicit supervisor accesses ---- */
+
+uint8_t sys_ld8(CpuState *c, vaddr lin)
+{
+    uint8_t v;
+
+    lin_read(c, lin, &v, 1, mmu_system(c), SEG_DS);
+    return v;
+}
+
+uint16_t sys_ld16(CpuState *c, vaddr lin)
+{
+    uint16_t v;
+
+    lin_read(c, lin, &v, 2, mmu_system(c), SEG_DS);
+    return v;
+}
+
+uint32_t sys_ld32(CpuState *c, vaddr lin)
+{
+    uint32_t v;
+
+    lin_read(c, lin, &v, 4, mmu_system(c), SEG_DS);
+    return v;
+}
+
+uint64_t sys_ld64(CpuState *c, vaddr lin)
+{
+    uint64_t v;
+
+    lin_read(c, lin, &v, 8, mmu_system(c), SEG_DS);
+    return v;
+}
+
+void sys_st(CpuState *c, vaddr lin, uint64_t val, unsigned n)
+{
+    lin_write(c, lin, &val, n, mmu_system(c), SEG_DS);
+}

@@ -1,0 +1,65 @@
+/*
+ * The fast path of memory accesses: one compare against the software TLB (CpuState.tlb).
+ */
+#ifndef CPU_TLB_H
+#define CPU_TLB_H
+
+#include "cpu/access.h"
+#include "cpu/mmu.h"
+
+static inline TlbEntry *tlb_slot(CpuState *c, MmuMode mode, vaddr lin)
+{
+    return &c->tlb[mode][lin >> PAGE_SHIFT & (TLB_SIZE - 1)];
+}
+
+/* tlb_rptr/tlb_wptr - host address of @n readable (plainly writable) bytes, or NULL. */
+static inline void *tlb_rptr(CpuState *c, MmuMode mode, vaddr lin, unsigned n)
+{
+    const TlbEntry *e = tlb_slot(c, mode, lin);
+    uint64_t d = lin ^ e->rtag;
+
+    return d <= PAGE_SIZE - n ? (void *)(e->host + d) : NULL;
+}
+static inline void *tlb_wptr(CpuState *c, MmuMode mode, vaddr lin, unsigned n)
+{
+    const TlbEntry *e = tlb_slot(c, mode, lin);
+    uint64_t d = lin ^ e->wtag;
+
+    return d <= PAGE_SIZE - n ? (void *)(e->host + d) : NULL;
+}
+
+/* seg_check - limit and type of a segment that did not pass the quick test; raises #GP(0)/#SS(0),
+ * or returns when the access is permitted after all (expand-down, wrap at 4 GiB). */
+void seg_check(CpuState *c, unsigned seg, vaddr off, unsigned n, bool write);
+
+/* seg_lin - linear address of an access of @n bytes at @off, segment checks done. */
+static inline vaddr seg_lin(CpuState *c, unsigned seg, vaddr off, unsigned n, bool write)
+{
+    const Segment *s = &c->segs[seg];
+
+    if (c->code64) {
+        return seg >= SEG_FS ? s->base + off : off;
+    }
+    if (__builtin_expect((int64_t)off + (int64_t)n - 1 > (write ? s->write_last : s->read_last),
+                         0)) {
+        seg_check(c, seg, off, n, write);
+    }
+    return (uint32_t)(s->base + off);
+}
+
+/* rmw_ptr - host address where a read-modify-write of @n bytes may be done directly, or NULL: then
+ * the page has been checked for writing and the caller uses loads and stores (for a locked
+ * instruction with several processors inside an exclusive section). */
+static inline void *rmw_ptr(CpuState *c, unsigned seg, vaddr off, unsigned n)
+{
+    vaddr lin = seg_lin(c, seg, off, n, true);
+    void *p = tlb_wptr(c, c->mmu, lin, n);
+
+    if (__builtin_expect(p == NULL, 0)) {
+        lin_probe(c, lin, n, ACC_WRITE, c->mmu, seg);
+        p = tlb_wptr(c, c->mmu, lin, n);
+    }
+    return p;
+}
+
+#endif
