@@ -369,3 +369,8 @@ void loop_quit(void)
     __atomic_store_n(&quit_flag, true, __ATOMIC_RELEASE);
     kick();
 }
+
+bool loop_quit_asked(void)
+{
+    return __atomic_load_n(&quit_flag, __ATOMIC_ACQUIRE);
+}

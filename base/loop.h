@@ -41,6 +41,8 @@ void loop_run(void);
 void loop_turn(int64_t timeout_ns);
 /* loop_quit - make loop_run() return after the current turn. Any thread, or a callback. */
 void loop_quit(void);
+/* loop_quit_asked - loop_quit() was called and loop_run() has not yet returned for it. */
+bool loop_quit_asked(void);
 
 /* loop_wake - end a wait of the loop early. Any thread; nothing on the loop thread itself. */
 void loop_wake(void);

@@ -49,4 +49,61 @@ void chardev_set_params(Chardev *c, unsigned baud, char parity, unsigned data_bi
                         unsigned stop_bits);
 void chardev_set_break(Chardev *c, bool on);
 
+/* ---- making and finding them; loop thread or start-up ---- */
+
+struct OptList;
+struct TimerGuard;
+
+/* chardev_setup - @guard is taken around the callbacks of front ends (the machine lock; NULL for
+ * none), @quit is called for the mux's Ctrl-A x. Before the first chardev_new(). */
+void chardev_setup(const struct TimerGuard *guard, void (*quit)(void));
+
+/* chardev_new - from the sub-options of -chardev: backend=, id=, mux=, logfile=, logappend= and
+ * those of the back end. All of @l must be known. A server with wait=on serves the loop until
+ * somebody connects, so this is for the loop thread with no lock held. */
+Chardev *chardev_new(struct OptList *l, struct Error **errp);
+
+/* chardev_from_legacy - what -serial and -monitor take: "stdio", "mon:stdio", "pty",
+ * "tcp:host:port,server,nowait", "chardev:ID" (returns that one), ... The caller has handled
+ * "none" if it means "no port"; here it is the same as "null". @id names the new one. */
+Chardev *chardev_from_legacy(const char *text, const char *id, struct Error **errp);
+
+Chardev *chardev_find(const char *id);
+/* chardev_each - in order of making. */
+void chardev_each(void (*fn)(void *opaque, Chardev *c), void *opaque);
+const char *chardev_id(const Chardev *c);
+/* chardev_describe - as `info chardev` shows it: "pty:/dev/pts/3". Freed by the caller. */
+char *chardev_describe(Chardev *c);
+/* chardev_has_front - somebody is attached. chardev_is_mux - more may be. */
+bool chardev_has_front(const Chardev *c);
+bool chardev_is_mux(const Chardev *c);
+/* chardev_is_open - a peer is there now. */
+bool chardev_is_open(Chardev *c);
+
+/* chardev_free - close it; its front ends must be detached. NULL is fine. */
+void chardev_free(Chardev *c);
+/* chardevs_close_all - at exit: send what is queued (at most a second), close, restore terminals. */
+void chardevs_close_all(void);
+
+/* chardev_help - the names of the back ends, for -chardev help. */
+void chardev_help(FILE *out);
+
+/* ---- mux ---- */
+
+/* chardev_set_echr - the escape character of all muxes (default 1, Ctrl-A; 0 turns it off). */
+void chardev_set_echr(int c);
+/* chardev_mux_focus - give the keyboard to the front end that was attached with @opaque. The first
+ * one has it at the start. */
+void chardev_mux_focus(Chardev *c, void *opaque);
+
+/* ---- for the monitor ---- */
+
+/* chardev_ringbuf_read - take up to @len of the oldest bytes; 0 when it is empty, -1 when @c is no
+ * ring buffer. */
+long chardev_ringbuf_read(Chardev *c, uint8_t *buf, size_t len);
+/* chardev_inject - as if the peer had sent the bytes; returns how many the front end took. */
+size_t chardev_inject(Chardev *c, const uint8_t *buf, size_t len);
+/* chardev_inject_break - as if the peer had sent a break. */
+void chardev_inject_break(Chardev *c);
+
 #endif
