@@ -1,0 +1,23 @@
+/*
+ * What a board offers to the devices that plug into it: interrupt lines, the PCI bus, and what
+ * only the machine can do. Device.board points to one; the board fills it before any realize.
+ */
+#ifndef HW_BOARD_H
+#define HW_BOARD_H
+
+#include "bus/irq.h"
+
+struct PciBus;
+struct FwCfg;
+
+typedef struct Board {
+    IrqLine isa_irq[16];   /* inputs of the ISA interrupts; IRQ 2 is not connected */
+    struct PciBus *pci;    /* NULL on a board without PCI */
+    struct FwCfg *fw_cfg;  /* may be NULL */
+    /* Requests to the machine; any thread; they return at once. May be NULL. */
+    void (*exit_request)(int code);
+    void (*reset_request)(void);
+    void (*shutdown_request)(void);
+} Board;
+
+#endif
