@@ -1,0 +1,14 @@
+/* 8042 keyboard controller. */
+#ifndef HW_INPUT_I8042_H
+#define HW_INPUT_I8042_H
+
+#include <stdbool.h>
+#include "bus/device.h"
+
+extern const DeviceClass i8042_class;
+
+/* i8042_connect - output port bit 1: the A20 gate, set and asked. Before realize. */
+void i8042_connect(Device *dev, void (*set_a20)(Device *gate, bool on), bool (*a20)(Device *gate),
+                   Device *gate);
+
+#endif

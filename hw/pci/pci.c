@@ -1,0 +1,376 @@
+/*
+ * PCI bus: see pci.h.
+ *
+ * A memory BAR is mapped below guest RAM (negative priority), each at a priority of its own: a
+ * guest that lays BARs over RAM or over each other hides them, as a host bridge would, and no
+ * mapping can fail. Ports cannot overlap; a BAR whose ports are taken is not mapped.
+ */
+#include "hw/pci/pci.h"
+
+#include <stdlib.h>
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+struct PciBus {
+    PciDevice *devices[256];
+    uint32_t address; /* CONFIG_ADDRESS */
+    uint8_t pirq_count[4]; /* asserted INTx pins */
+    void (*set_pirq)(void *opaque, unsigned pirq, int level);
+    void *opaque;
+    uint8_t (*cf9_read)(void *opaque);
+    void (*cf9_write)(void *opaque, uint8_t val);
+    void *cf9_opaque;
+    IoRegion io_address, io_data;
+};
+
+/* ---- base address registers ---- */
+
+static uint64_t bar_base(const PciDevice *d, unsigned n)
+{
+    const uint8_t *p = d->config + PCI_BAR0 + 4 * n;
+    const PciBar *bar = &d->bars[n];
+
+    if (bar->type & PCI_BAR_IO) {
+        return ld_le32(p) & ~3u;
+    }
+    return bar->type & PCI_BAR_64 ? ld_le64(p) & ~15ull : ld_le32(p) & ~15u;
+}
+
+/* bar_wanted - does the device answer there? Not at 0, nor at the value that sizing leaves. */
+static bool bar_wanted(const PciDevice *d, unsigned n, uint64_t base)
+{
+    const PciBar *bar = &d->bars[n];
+    unsigned command = ld_le16(d->config + PCI_COMMAND);
+    uint64_t last = base + bar->region->size - 1;
+
+    if (base == 0 || last < base) {
+        return false;
+    }
+    if (bar->type & PCI_BAR_IO) {
+        return (command & PCI_CMD_IO) && last <= 0xffff;
+    }
+    if (!(bar->type & PCI_BAR_64) && last == UINT32_MAX) {
+        return false;
+    }
+    return (command & PCI_CMD_MEMORY) && last < BIT64(52);
+}
+
+static void bar_unmap(PciBar *bar)
+{
+    if (bar->type & PCI_BAR_IO) {
+        port_unmap(bar->region);
+    } else {
+        mem_unmap(bar->region);
+    }
+    bar->mapped = false;
+}
+
+static void bar_update(PciDevice *d, unsigned n)
+{
+    PciBar *bar = &d->bars[n];
+    uint64_t base;
+    bool want;
+    Error *err = NULL;
+
+    if (bar->region == NULL) {
+        return;
+    }
+    base = bar_base(d, n);
+    want = bar_wanted(d, n, base);
+    if (bar->mapped && (!want || base != bar->base)) {
+        bar_unmap(bar);
+    }
+    if (!want || bar->mapped) {
+        return;
+    }
+    bar->base = base;
+    if (bar->type & PCI_BAR_IO) {
+        bar->mapped = port_map(bar->region, (uint16_t)base, &err);
+    } else {
+        bar->mapped = mem_map(bar->region, base, -1 - (int)(d->devfn * 8 + n), false, &err);
+    }
+    if (err != NULL) {
+        log_guest("pci %02x.%x: bar %u: %s\n", d->devfn >> 3, d->devfn & 7, n, error_text(err));
+        error_free(err);
+    }
+}
+
+static void pci_update_bars(PciDevice *d)
+{
+    mem_begin();
+    for (unsigned n = 0; n < ARRAY_SIZE(d->bars); n++) {
+        bar_update(d, n);
+    }
+    mem_commit();
+}
+
+void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type)
+{
+    uint8_t *p = d->wmask + PCI_BAR0 + 4 * n;
+    uint64_t mask = ~(region->size - 1);
+
+    d->bars[n].region = region;
+    d->bars[n].type = type;
+    d->config[PCI_BAR0 + 4 * n] = type;
+    if (type & PCI_BAR_IO) {
+        st_le32(p, (uint32_t)mask & ~3u);
+    } else if (type & PCI_BAR_64) {
+        st_le64(p, mask & ~15ull);
+    } else {
+        st_le32(p, (uint32_t)mask & ~15u);
+    }
+}
+
+/* ---- interrupts ---- */
+
+/* pci_pirq - which router input a device's pin is wired to: one further with each slot. */
+static unsigned pci_pirq(const PciDevice *d)
+{
+    return ((d->devfn >> 3) + d->config[PCI_INT_PIN] + 2u) & 3; /* slot - 1 + pin - 1, mod 4 */
+}
+
+static void pci_drive(PciDevice *d, bool level)
+{
+    unsigned n = pci_pirq(d);
+    PciBus *bus = d->bus;
+    unsigned was = bus->pirq_count[n];
+
+    d->intx = level;
+    if (level == d->counted || d->config[PCI_INT_PIN] == 0) {
+        return;
+    }
+    d->counted = level;
+    bus->pirq_count[n] = (uint8_t)(level ? was + 1 : was - 1);
+    if ((was != 0) != (bus->pirq_count[n] != 0) && bus->set_pirq != NULL) {
+        bus->set_pirq(bus->opaque, n, level);
+    }
+}
+
+void pci_set_irq(PciDevice *d, int level)
+{
+    d->config[PCI_STATUS] = (uint8_t)((d->config[PCI_STATUS] & ~0x08) | (level ? 0x08 : 0));
+    pci_drive(d, level && !(ld_le16(d->config + PCI_COMMAND) & PCI_CMD_INTX_OFF));
+}
+
+/* ---- configuration space ---- */
+
+uint32_t pci_config_read(PciDevice *d, unsigned offset, unsigned size)
+{
+    uint32_t val = 0;
+
+    for (unsigned i = 0; i < size; i++) {
+        val |= (uint32_t)d->config[(offset + i) & 0xff] << 8 * i;
+    }
+    return val;
+}
+
+void pci_config_write(PciDevice *d, unsigned offset, uint32_t val, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        unsigned at = (offset + i) & 0xff;
+        uint8_t byte = (uint8_t)(val >> 8 * i), mask = d->wmask[at];
+
+        d->config[at] = (uint8_t)((d->config[at] & ~mask) | (byte & mask));
+        d->config[at] &= (uint8_t)~(byte & d->w1c[at]);
+    }
+    if (offset < PCI_BAR0 + 24 && offset + size > PCI_COMMAND) {
+        pci_update_bars(d);
+        pci_set_irq(d, (d->config[PCI_STATUS] & 0x08) != 0); /* INTx disable may have changed */
+    }
+    if (d->config_written != NULL) {
+        d->config_written(d, offset, size);
+    }
+}
+
+/* "Software Generation of Configuration Transactions" */
+static PciDevice *pci_addressed(PciBus *bus)
+{
+    if (!(bus->address & BIT(31)) || (bus->address >> 16 & 0xff) != 0) {
+        return NULL; /* off, or another bus than 0 */
+    }
+    return bus->devices[bus->address >> 8 & 0xff];
+}
+
+static uint64_t pci_read_data(void *opaque, uint64_t offset, unsigned size)
+{
+    PciBus *bus = opaque;
+    PciDevice *d = pci_addressed(bus);
+
+    if (d == NULL) {
+        return UINT32_MAX; /* master abort */
+    }
+    return pci_config_read(d, (bus->address & 0xfc) + (unsigned)offset, size);
+}
+
+static void pci_write_data(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+    PciBus *bus = opaque;
+    PciDevice *d = pci_addressed(bus);
+
+    if (d != NULL) {
+        pci_config_write(d, (bus->address & 0xfc) + (unsigned)offset, (uint32_t)val, size);
+    }
+}
+
+static uint64_t pci_read_address(void *opaque, uint64_t offset, unsigned size)
+{
+    PciBus *bus = opaque;
+
+    if (offset == 1 && size == 1 && bus->cf9_read != NULL) {
+        return bus->cf9_read(bus->cf9_opaque);
+    }
+    return offset == 0 && size == 4 ? bus->address : UINT32_MAX;
+}
+
+/* Only a double word reaches CONFIG_ADDRESS; anything narrower is an ordinary I/O cycle. */
+static void pci_write_address(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+    PciBus *bus = opaque;
+
+    if (offset == 0 && size == 4) {
+        bus->address = (uint32_t)val & 0x80fffffc;
+    } else if (offset == 1 && size == 1 && bus->cf9_write != NULL) {
+        bus->cf9_write(bus->cf9_opaque, (uint8_t)val);
+    }
+}
+
+static const IoOps pci_address_ops = {
+    .read = pci_read_address, .write = pci_write_address, .max_size = 4, .unaligned = true,
+};
+static const IoOps pci_data_ops = {
+    .read = pci_read_data, .write = pci_write_data, .max_size = 4, .unaligned = true,
+};
+
+/* ---- bus ---- */
+
+PciBus *pci_bus_new(void (*set_pirq)(void *opaque, unsigned pirq, int level), void *opaque)
+{
+    PciBus *bus = xnew(PciBus);
+
+    pci_bus_set_pirq(bus, set_pirq, opaque);
+    io_region_init(&bus->io_address, &pci_address_ops, bus, "pci-conf-idx", 4);
+    io_region_init(&bus->io_data, &pci_data_ops, bus, "pci-conf-data", 4);
+    return bus;
+}
+
+void pci_bus_free(PciBus *bus)
+{
+    free(bus);
+}
+
+void pci_bus_set_pirq(PciBus *bus, void (*set_pirq)(void *opaque, unsigned pirq, int level),
+                      void *opaque)
+{
+    bus->set_pirq = set_pirq;
+    bus->opaque = opaque;
+}
+
+void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),
+                     void (*write)(void *opaque, uint8_t val), void *opaque)
+{
+    bus->cf9_read = read;
+    bus->cf9_write = write;
+    bus->cf9_opaque = opaque;
+}
+
+bool pci_bus_map(PciBus *bus, struct Error **errp)
+{
+    if (!port_map(&bus->io_address, 0xcf8, errp)) {
+        return false;
+    }
+    if (!port_map(&bus->io_data, 0xcfc, errp)) {
+        port_unmap(&bus->io_address);
+        return false;
+    }
+    return true;
+}
+
+void pci_bus_unmap(PciBus *bus)
+{
+    port_unmap(&bus->io_data);
+    port_unmap(&bus->io_address);
+}
+
+void pci_bus_reset(PciBus *bus)
+{
+    bus->address = 0;
+}
+
+PciDevice *pci_bus_find(PciBus *bus, unsigned devfn)
+{
+    return devfn < 256 ? bus->devices[devfn] : NULL;
+}
+
+/* ---- devices ---- */
+
+bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_t device,
+             uint32_t class_code, uint8_t revision, uint8_t pin, struct Error **errp)
+{
+    if (devfn > 255 || bus->devices[devfn] != NULL) {
+        error_set(errp, "%s: pci address %02x.%x is taken", d->dev.id, devfn >> 3, devfn & 7);
+        return false;
+    }
+    d->bus = bus;
+    d->devfn = (uint8_t)devfn;
+    bus->devices[devfn] = d;
+    memset(d->config, 0, sizeof(d->config));
+    memset(d->wmask, 0, sizeof(d->wmask));
+    memset(d->w1c, 0, sizeof(d->w1c));
+    st_le16(d->config + PCI_VENDOR, vendor);
+    st_le16(d->config + PCI_DEVICE, device);
+    st_le32(d->config + PCI_REVISION, class_code << 8 | revision);
+    d->config[PCI_INT_PIN] = pin;
+    st_le16(d->wmask + PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MEMORY | PCI_CMD_MASTER | 0x140 |
+                                        PCI_CMD_INTX_OFF);
+    st_le16(d->w1c + PCI_STATUS, 0xf900);
+    d->wmask[0x0c] = 0xff; /* cache line size, latency timer: of no effect */
+    d->wmask[0x0d] = 0xff;
+    d->wmask[PCI_INT_LINE] = 0xff;
+    return true;
+}
+
+void pci_remove(PciDevice *d)
+{
+    if (d->bus == NULL) {
+        return;
+    }
+    pci_set_irq(d, 0);
+    for (unsigned n = 0; n < ARRAY_SIZE(d->bars); n++) {
+        if (d->bars[n].mapped) {
+            bar_unmap(&d->bars[n]);
+        }
+    }
+    d->bus->devices[d->devfn] = NULL;
+    d->bus = NULL;
+}
+
+void pci_ready(PciDevice *d)
+{
+    memcpy(d->initial, d->config, sizeof(d->initial));
+}
+
+void pci_reset(PciDevice *d)
+{
+    pci_set_irq(d, 0);
+    memcpy(d->config, d->initial, sizeof(d->config));
+    pci_update_bars(d);
+}
+
+/* pci_post_load - bits that the guest cannot write are ours, whatever the stream says. */
+void pci_post_load(PciDevice *d)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint8_t free_bits = d->wmask[i] | d->w1c[i];
+
+        if (i < 0x40 && i != PCI_STATUS) {
+            d->config[i] = (uint8_t)((d->config[i] & free_bits) | (d->initial[i] & ~free_bits));
+        }
+    }
+    pci_update_bars(d);
+    pci_drive(d, d->intx);
+}
+
+const StateField pci_fields[] = {
+    STATE_BYTES(PciDevice, config), STATE_BOOL(PciDevice, intx), STATE_END,
+};

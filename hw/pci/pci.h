@@ -1,0 +1,92 @@
+/*
+ * A PCI bus: configuration space by mechanism #1, base address registers, INTx.
+ *
+ * Source: PCI Local Bus Specification 3.0. MSI and MSI-X, bridges and expansion ROMs are to come.
+ */
+#ifndef HW_PCI_PCI_H
+#define HW_PCI_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "bus/device.h"
+#include "bus/irq.h"
+#include "bus/memory.h"
+#include "bus/state.h"
+
+typedef struct PciBus PciBus;
+typedef struct PciDevice PciDevice;
+
+#define PCI_DEVFN(slot, fn) ((slot) << 3 | (fn))
+
+enum { PCI_VENDOR = 0x00, PCI_DEVICE = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06,
+       PCI_REVISION = 0x08, PCI_CLASS = 0x0a, PCI_HEADER = 0x0e, PCI_BAR0 = 0x10,
+       PCI_SUBSYS_VENDOR = 0x2c, PCI_SUBSYS = 0x2e, PCI_CAPS = 0x34, PCI_INT_LINE = 0x3c,
+       PCI_INT_PIN = 0x3d };
+#define PCI_CMD_IO 0x1u
+#define PCI_CMD_MEMORY 0x2u
+#define PCI_CMD_MASTER 0x4u
+#define PCI_CMD_INTX_OFF 0x400u
+#define PCI_BAR_IO 0x1u
+#define PCI_BAR_64 0x4u
+#define PCI_BAR_PREFETCH 0x8u
+
+typedef struct PciBar {
+    IoRegion *region; /* NULL: none */
+    uint8_t type;     /* PCI_BAR_* */
+    uint64_t base;    /* where it is mapped, while `mapped` */
+    bool mapped;
+} PciBar;
+
+struct PciDevice {
+    Device dev; /* first member */
+    PciBus *bus;
+    uint8_t devfn;
+    uint8_t config[256];
+    uint8_t wmask[256]; /* writable bits; constant after realize */
+    uint8_t w1c[256];   /* bits that a 1 clears; constant after realize */
+    uint8_t initial[256]; /* after reset; constant after realize */
+    PciBar bars[6];
+    bool intx; /* level of the INTx pin */
+    bool counted; /* in the bus's count of asserted pins; not saved */
+    /* After the guest wrote [offset, offset + len); may be NULL. */
+    void (*config_written)(PciDevice *d, unsigned offset, unsigned len);
+};
+extern const StateField pci_fields[]; /* of PciDevice: STATE_STRUCT(X, pci, pci_fields) */
+
+/* pci_bus_new - @set_pirq is told the level of PIRQ 0..3 when it changes. */
+PciBus *pci_bus_new(void (*set_pirq)(void *opaque, unsigned pirq, int level), void *opaque);
+void pci_bus_free(PciBus *bus);
+/* pci_bus_set_pirq - the same, when the router comes later than its bus. */
+void pci_bus_set_pirq(PciBus *bus, void (*set_pirq)(void *opaque, unsigned pirq, int level),
+                      void *opaque);
+/* pci_bus_map/unmap - ports CF8h-CFFh. Byte accesses of CF9h go to the reset control register of
+ * whoever called pci_bus_set_cf9(). */
+bool pci_bus_map(PciBus *bus, struct Error **errp);
+void pci_bus_unmap(PciBus *bus);
+void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),
+                     void (*write)(void *opaque, uint8_t val), void *opaque);
+void pci_bus_reset(PciBus *bus);
+PciDevice *pci_bus_find(PciBus *bus, unsigned devfn);
+
+/* pci_add - put a device on the bus, with a type 0 header. @class_code: class, subclass, interface.
+ * @pin: 0 for none, 1..4 for INTA..INTD. Fails when the place is taken. Then set up config[],
+ * wmask[] and BARs, and call pci_ready(). */
+bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_t device,
+             uint32_t class_code, uint8_t revision, uint8_t pin, struct Error **errp);
+void pci_remove(PciDevice *d);
+/* pci_bar - BAR @n is @region, whose size is a power of two (>= 16 bytes memory, >= 4 ports). */
+void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type);
+/* pci_ready - the config space as it stands is what a reset restores. */
+void pci_ready(PciDevice *d);
+/* pci_reset - for the class's reset. */
+void pci_reset(PciDevice *d);
+/* pci_post_load - for the class's post_load: maps BARs as the loaded registers say. */
+void pci_post_load(PciDevice *d);
+/* pci_set_irq - drive the device's INTx. */
+void pci_set_irq(PciDevice *d, int level);
+
+/* pci_config_read/write - as if the guest did; @size 1, 2 or 4. */
+uint32_t pci_config_read(PciDevice *d, unsigned offset, unsigned size);
+void pci_config_write(PciDevice *d, unsigned offset, uint32_t val, unsigned size);
+
+#endif

@@ -1,0 +1,27 @@
+/* PIIX4 power management. */
+#ifndef HW_PCI_PIIX4_PM_H
+#define HW_PCI_PIIX4_PM_H
+
+#include "bus/device.h"
+#include "bus/irq.h"
+
+struct PciBus;
+
+extern const DeviceClass piix4_pm_class;
+
+#define PIIX4_PM_DEFAULT_BASE 0x600 /* where firmware puts it */
+#define PIIX4_GPE0_BASE 0xafe0
+#define PIIX4_ACPI_ENABLE 0xf1      /* written to port B2h */
+#define PIIX4_ACPI_DISABLE 0xf0
+#define PM_TIMER_HZ 3579545
+
+/* piix4_pm_connect - before realize: the bus and the SCI. */
+void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci);
+/* piix4_pm_power_button - it was pressed. Machine lock held. */
+void piix4_pm_power_button(Device *dev);
+/* piix4_pm_gpe - raise general-purpose event @n (0..15). Machine lock held. */
+void piix4_pm_gpe(Device *dev, unsigned n);
+/* piix4_pm_firmware - what firmware does first: PMBASE set and enabled. */
+void piix4_pm_firmware(Device *dev);
+
+#endif
