@@ -29,6 +29,20 @@ static void debugcon_write(void *opaque, uint64_t offset, uint64_t val, unsigned
     chardev_write(((DebugCon *)opaque)->chr, &byte, 1);
 }
 
+/* What the peer sends goes nowhere. */
+static size_t debugcon_can_receive(void *opaque)
+{
+    return 4096;
+}
+
+static void debugcon_receive(void *opaque, const uint8_t *buf, size_t len)
+{
+}
+
+static const CharFront debugcon_front = {
+    .can_receive = debugcon_can_receive, .receive = debugcon_receive,
+};
+
 static const IoOps debugcon_ops = { .read = debugcon_read, .write = debugcon_write, .max_size = 1 };
 
 static bool debugcon_realize(Device *dev, struct Error **errp)
@@ -47,7 +61,7 @@ static bool debugcon_realize(Device *dev, struct Error **errp)
     if (!port_map(&s->io, (uint16_t)s->io_base, errp)) {
         return false;
     }
-    if (!chardev_attach(s->chr, NULL, s, errp)) {
+    if (!chardev_attach(s->chr, &debugcon_front, s, errp)) {
         port_unmap(&s->io);
         return false;
     }
