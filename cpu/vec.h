@@ -138,16 +138,17 @@ static inline uint64_t mmx_rm(CpuState *c, const Insn *i, unsigned n)
 #undef VSHIFT
 
 /* ops-sse-int.c */
-ExecFn op_vload_aligned, op_vload, op_vstore_aligned, op_vstore, op_vload_nt, op_vstore_nt;
+ExecFn op_vload_aligned, op_vload, op_vstore_aligned, op_vstore;
 ExecFn op_movd_load, op_movd_store, op_movq_load, op_movq_store;
 ExecFn op_pshufd, op_pshufhw, op_pshuflw, op_pslldq, op_psrldq, op_pmovmskb, op_pinsrw, op_pextrw_reg;
-ExecFn op_maskmovdqu, op_movnti, op_lddqu;
+ExecFn op_maskmovdqu, op_movnti;
 ExecFn op_pmovsxbw, op_pmovsxbd, op_pmovsxbq, op_pmovsxwd, op_pmovsxwq, op_pmovsxdq;
 ExecFn op_pmovzxbw, op_pmovzxbd, op_pmovzxbq, op_pmovzxwd, op_pmovzxwq, op_pmovzxdq;
 ExecFn op_ptest, op_pblendw, op_palignr, op_mpsadbw, op_phminposuw;
 ExecFn op_pextrb, op_pextrw, op_pextrd, op_pinsrb, op_pinsrd;
 ExecFn op_pblendvb, op_blendvps, op_blendvpd;
 ExecFn op_pcmpestrm, op_pcmpestri, op_pcmpistrm, op_pcmpistri;
+ExecFn op_crc32_8, op_crc32_16, op_crc32_32, op_crc32_64;
 
 /* ops-sse-fp.c */
 #define FP4(name) ExecFn op_##name##ps, op_##name##pd, op_##name##ss, op_##name##sd;
@@ -161,9 +162,9 @@ ExecFn op_cvtps2pd, op_cvtpd2ps, op_cvtss2sd, op_cvtsd2ss;
 ExecFn op_cvtdq2ps, op_cvtps2dq, op_cvttps2dq, op_cvtdq2pd, op_cvtpd2dq, op_cvttpd2dq;
 ExecFn op_movss_load, op_movsd_load, op_movss_store, op_movsd_store, op_movss_reg, op_movsd_reg,
     op_movss_reg_rev, op_movsd_reg_rev;
-ExecFn op_movlps_load, op_movlps_store, op_movhps_load, op_movhps_store, op_movhlps, op_movlhps;
+ExecFn op_movlps_load, op_movlps_store, op_movhps_load, op_movhps_store, op_movhlps;
 ExecFn op_movsldup, op_movshdup, op_movddup, op_movmskps, op_movmskpd;
-ExecFn op_unpcklps, op_unpckhps, op_unpcklpd, op_unpckhpd, op_shufps, op_shufpd;
+ExecFn op_shufps, op_shufpd;
 ExecFn op_blendps, op_blendpd, op_dpps, op_dppd, op_insertps, op_extractps;
 ExecFn op_ldmxcsr, op_stmxcsr;
 
