@@ -283,6 +283,11 @@ static bool read_vex(Fetch *f, uint8_t b)
     return true;
 }
 
+static uint8_t address_size(const Fetch *f)
+{
+    return f->m->bits == 64 ? (f->adsize ? 4 : 8) : (f->m->bits == 32) != f->adsize ? 4 : 2;
+}
+
 static bool row_matches(const Fetch *f, const RowInfo *ri)
 {
     static const uint8_t vex_prefix[4] = { P_NONE, P_66, P_F3, P_F2 };
@@ -325,6 +330,9 @@ static bool row_matches(const Fetch *f, const RowInfo *ri)
     }
     if ((r->flags & OP_NO66) && f->opsize) {
         return false;
+    }
+    if ((r->flags & OP_VSIB) && ((f->modrm & 7) != 4 || address_size(f) == 2)) {
+        return false; /* a vector index needs a SIB byte */
     }
     return r->feature == FEAT_NONE ||
            (f->m->features[r->feature / 64] >> (r->feature % 64) & 1);
@@ -536,7 +544,7 @@ DecodeResult decode_insn(const DecodeMode *m, const uint8_t *buf, unsigned avail
     if (ri == NULL) {
         return fail(i, &f, exec_ud, DECODE_UD);
     }
-    i->asize = m->bits == 64 ? (f.adsize ? 4 : 8) : (m->bits == 32) != f.adsize ? 4 : 2;
+    i->asize = address_size(&f);
     i->opsize = operand_size(&f, ri);
     i->opcode = f.op;
     i->vvvv = f.vvvv;

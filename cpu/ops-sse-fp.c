@@ -331,7 +331,7 @@ ADDSUB(addsubpd, 8, q, f64_add, f64_sub)
 static void cvtsi2(CpuState *c, const Insn *i, bool wide)
 {
     FpEnv e = fp_env_sse(c->mxcsr);
-    bool w = i->flags & INSN_W;
+    bool w = vec_wide(c, i);
     VecReg r;
     int64_t v;
 
@@ -362,7 +362,7 @@ void op_cvtsi2sd(CpuState *c, const Insn *i)
 static void cvt2si(CpuState *c, const Insn *i, bool wide, bool truncate)
 {
     FpEnv e = fp_env_sse(c->mxcsr);
-    unsigned rc = truncate ? RC_ZERO : e.rc, bits = i->flags & INSN_W ? 64 : 32;
+    unsigned rc = truncate ? RC_ZERO : e.rc, bits = vec_wide(c, i) ? 64 : 32;
     VecReg b;
     int64_t v;
 

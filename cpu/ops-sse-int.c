@@ -72,8 +72,8 @@ void op_movd_load(CpuState *c, const Insn *i)
 
     sse_check(c, i);
     if (!insn_mem(i)) {
-        v.q[0] = i->flags & INSN_W ? c->regs[i->rm] : (uint32_t)c->regs[i->rm];
-    } else if (i->flags & INSN_W) {
+        v.q[0] = vec_wide(c, i) ? c->regs[i->rm] : (uint32_t)c->regs[i->rm];
+    } else if (vec_wide(c, i)) {
         v.q[0] = ld_u64(c, i->seg, insn_ea(c, i));
     } else {
         v.q[0] = ld_u32(c, i->seg, insn_ea(c, i));
@@ -87,8 +87,8 @@ void op_movd_store(CpuState *c, const Insn *i)
 
     sse_check(c, i);
     if (!insn_mem(i)) {
-        c->regs[i->rm] = i->flags & INSN_W ? v : (uint32_t)v;
-    } else if (i->flags & INSN_W) {
+        c->regs[i->rm] = vec_wide(c, i) ? v : (uint32_t)v;
+    } else if (vec_wide(c, i)) {
         st_u64(c, i->seg, insn_ea(c, i), v);
     } else {
         st_u32(c, i->seg, insn_ea(c, i), (uint32_t)v);
@@ -119,7 +119,7 @@ void op_movq_store(CpuState *c, const Insn *i)
 /* MOVNTI is a general-register instruction: no SSE state, so none of SSE's checks. */
 void op_movnti(CpuState *c, const Insn *i)
 {
-    if (i->flags & INSN_W) {
+    if (vec_wide(c, i)) {
         st_u64(c, i->seg, insn_ea(c, i), c->regs[i->reg]);
     } else {
         st_u32(c, i->seg, insn_ea(c, i), (uint32_t)c->regs[i->reg]);
@@ -309,7 +309,7 @@ void op_pinsrw(CpuState *c, const Insn *i)
 }
 void op_pinsrd(CpuState *c, const Insn *i)
 {
-    insert(c, i, i->flags & INSN_W ? 8 : 4);
+    insert(c, i, vec_wide(c, i) ? 8 : 4);
 }
 
 static void extract(CpuState *c, const Insn *i, unsigned size)
@@ -335,7 +335,7 @@ void op_pextrw(CpuState *c, const Insn *i)
 }
 void op_pextrd(CpuState *c, const Insn *i) /* EXTRACTPS too, which ignores W */
 {
-    extract(c, i, i->flags & INSN_W ? 8 : 4);
+    extract(c, i, vec_wide(c, i) ? 8 : 4);
 }
 void op_extractps(CpuState *c, const Insn *i)
 {

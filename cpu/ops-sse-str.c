@@ -84,8 +84,8 @@ static void compare_strings(CpuState *c, const Insn *i, bool explicit, bool mask
     }
     a = c->xmm[i->reg];
     if (explicit) {
-        la = explicit_length(c->regs[REG_RAX], i->flags & INSN_W, n);
-        lb = explicit_length(c->regs[REG_RDX], i->flags & INSN_W, n);
+        la = explicit_length(c->regs[REG_RAX], vec_wide(c, i), n);
+        lb = explicit_length(c->regs[REG_RDX], vec_wide(c, i), n);
     } else {
         la = implicit_length(&a, imm, n);
         lb = implicit_length(&b, imm, n);

@@ -91,6 +91,12 @@ static inline void vec_fp_done(CpuState *c, const FpEnv *e)
     }
 }
 
+/* vec_wide - W selects 64 bits for general registers; outside of 64-bit mode VEX.W is ignored. */
+static inline bool vec_wide(const CpuState *c, const Insn *i)
+{
+    return (i->flags & INSN_W) && c->code64;
+}
+
 /* A kernel computes @n bytes (8 for MMX, 16, 32) of *r from *a and *b, none of which overlap. */
 typedef void VecKernel(VecReg *r, const VecReg *a, const VecReg *b, unsigned n);
 
@@ -167,6 +173,9 @@ ExecFn op_movsldup, op_movshdup, op_movddup, op_movmskps, op_movmskpd;
 ExecFn op_shufps, op_shufpd;
 ExecFn op_blendps, op_blendpd, op_dpps, op_dppd, op_insertps, op_extractps;
 ExecFn op_ldmxcsr, op_stmxcsr;
+
+/* ops-fma.c */
+ExecFn op_fma_packed, op_fma_scalar;
 
 /* ops-crypto.c */
 ExecFn op_aesenc, op_aesenclast, op_aesdec, op_aesdeclast, op_aesimc, op_aeskeygen, op_pclmulqdq;
