@@ -383,9 +383,16 @@ int64_t timers_wait(void)
     return best;
 }
 
+static bool stepper; /* constant once the loop runs */
+
+void clock_stepper(bool on)
+{
+    stepper = on;
+}
+
 int64_t timers_run(void)
 {
-    for (ClockId clk = 0; clk < CLK_COUNT; clk++) {
+    for (ClockId clk = stepper ? CLK_VIRTUAL + 1 : CLK_VIRTUAL; clk < CLK_COUNT; clk++) {
         run_clock(clk);
     }
     return timers_wait();

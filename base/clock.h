@@ -42,6 +42,10 @@ void clock_manual(void);
  * deadline, in order, on the calling thread. Only CLK_VIRTUAL timers run. */
 void clock_step(int64_t ns);
 
+/* clock_stepper - with @on, timers_run() leaves CLK_VIRTUAL to the thread that calls clock_step()
+ * (-icount: the processor's). */
+void clock_stepper(bool on);
+
 /* clock_counter - CLK_VIRTUAL = @fn(opaque) from now on (NULL: back to the host's clock). */
 void clock_counter(int64_t (*fn)(void *opaque), void *opaque);
 

@@ -73,7 +73,8 @@ uint8_t *ram_host(void); /* start of the mapping; NULL before ram_create() */
 
 /* One word a page of guest RAM. Bits: */
 enum {
-    TRACK_CODE = 1 << 0, /* an engine holds decoded or translated code of this page */
+    TRACK_CODE = 1 << 0,        /* unit of a count: processors that hold code of this page */
+    TRACK_CODE_MASK = 0xffff,
 };
 /* ram_tracker - the word of the page at @ram_offset; accessed with __atomic builtins. */
 uint32_t *ram_tracker(uint64_t ram_offset);

@@ -39,11 +39,11 @@ void tlb_flush_page(CpuState *c, vaddr lin)
     engine_ops->flush_page(c, lin & ~0xfffull);
 }
 
-void tlb_protect(CpuState *c, hwaddr pa_page)
+void tlb_protect(CpuState *c, uint64_t host)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
         for (unsigned n = 0; n < TLB_SIZE; n++) {
-            if ((c->tlb[m][n].info & ~0xfffull) == pa_page) {
+            if (c->tlb[m][n].host == host) {
                 c->tlb[m][n].wtag = TAG_NONE(n);
             }
         }
@@ -72,7 +72,7 @@ static void tlb_fill(CpuState *c, vaddr lin, MmuMode mode, const Translation *t)
     hwaddr page = t->pa & ~0xfffull;
     const FlatRange *r = flat_find(cpu_view(c), page);
 
-    if (mode == MMU_USER_AC || r == NULL || r->host == NULL || r->last - page < 0xfff) {
+    if (mode == MMU_USER_AC || c->watching || r == NULL || r->host == NULL || r->last - page < 0xfff) {
         return;
     }
     e->host = (uint64_t)(uintptr_t)(r->host + (page - r->first));
@@ -95,7 +95,7 @@ static hwaddr translate(CpuState *c, vaddr lin, Access access, MmuMode mode)
         c->cr2 = lin;
         if (log_on(LOG_MMU)) {
             log_line("cpu %u: page fault at %016lx, error %02x, rip %016lx\n", c->index,
-                     (unsigned long)lin, err, (unsigned long)c->regs[REG_RIP]);
+                     (unsigned long)lin, err, (unsigned long)c->regs[GPR_RIP]);
         }
         cpu_raise_err(c, EXC_PF, err);
     }
@@ -165,12 +165,41 @@ typedef struct Pieces {
     unsigned n[2];
 } Pieces;
 
+/* Data breakpoints: SDM vol. 3B, "Breakpoint Field Recognition". The trap follows the instruction. */
+static void watch_access(CpuState *c, vaddr lin, unsigned n, bool write)
+{
+    for (unsigned k = 0; k < 4; k++) {
+        unsigned type = c->dr[7] >> (16 + 4 * k) & 3, len = (c->dr[7] >> (18 + 4 * k) & 3) + 1;
+        vaddr at;
+
+        len = len == 3 ? 8 : len;
+        at = c->dr[k] & ~(vaddr)(len - 1);
+        if ((c->dr[7] >> (2 * k) & 3) && (type == 3 || (type == 1 && write)) && lin < at + len &&
+            at < lin + n) {
+            c->pending_db |= 1u << k;
+            c->careful = true;
+        }
+    }
+    for (unsigned k = 0; k < engine_watch_count; k++) {
+        const EngineWatch *w = &engine_watches[k];
+
+        if ((write ? w->on_write : w->on_read) && lin < w->addr + w->len && w->addr < lin + n) {
+            c->pending_db |= PENDING_WATCH;
+            c->watch_addr = w->addr;
+            c->careful = true;
+        }
+    }
+}
+
 static void translate_all(CpuState *c, vaddr lin, unsigned n, Access access, MmuMode mode,
                           unsigned seg, Pieces *p)
 {
     unsigned room = PAGE_SIZE - (lin & 0xfff);
 
     check_linear(c, lin, n, mode, seg);
+    if (c->watching) {
+        watch_access(c, lin, n, access == ACC_WRITE);
+    }
     p->n[0] = MIN(n, room);
     p->n[1] = n - p->n[0];
     p->pa[0] = translate(c, lin, access, mode);

@@ -20,11 +20,11 @@
 
 typedef uint64_t vaddr; /* linear address or offset within a segment */
 
-enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-       REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
-       REG_ZERO, /* reads as 0: "no base" and "no index" */
-       REG_RIP,  /* while a handler runs: address of the next instruction (offset in CS) */
-       REG_COUNT };
+enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
+       GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
+       GPR_ZERO, /* reads as 0: "no base" and "no index" */
+       GPR_RIP,  /* while a handler runs: address of the next instruction (offset in CS) */
+       GPR_COUNT };
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 
@@ -209,7 +209,7 @@ typedef struct CpuHooks {
 
 typedef struct CpuState {
     /* -- vcpu thread only, unless said otherwise -- */
-    uint64_t regs[REG_COUNT]; /* general registers, zero, RIP */
+    uint64_t regs[GPR_COUNT]; /* general registers, zero, RIP */
     /* Arithmetic flags, lazily: see cpu/flags.h. */
     uint64_t lf_result;
     uint32_t lf_aux;
@@ -257,8 +257,15 @@ typedef struct CpuState {
     bool nmi_blocked;  /* between NMI delivery and IRET */
     bool in_smm;
     uint32_t pending_db; /* DR6 bits of a trap to deliver after this instruction */
-    uint32_t insn_count_lo; /* spare */
-    uint64_t insns;    /* instructions retired, roughly by block */
+    vaddr watch_addr;    /* of the debugger's watchpoint that was hit */
+    uint64_t insns;    /* instructions retired, counted at the end of each block */
+    uint64_t icount_last; /* insns when the virtual clock moved last (-icount) */
+
+    bool careful;      /* TF, debug registers, an interrupt shadow or a debugger: one instruction
+                          at a time, looking at everything in between */
+    bool debug_pass;   /* leave the breakpoint at RIP alone once: execution goes on from it */
+    bool debug_step;   /* the debugger asked for one instruction */
+    bool watching;     /* data breakpoints in DR7 or of the debugger: accesses are compared */
 
     /* fault in flight */
     int exc_vector;    /* of cpu_raise() */
@@ -269,7 +276,7 @@ typedef struct CpuState {
     bool insn_faults_here; /* a task switch committed: RIP is already what a fault pushes */
     bool ext_event;   /* EXT bit of selector error codes */
     const struct Insn *insn; /* the instruction being executed */
-    jmp_buf fault_env;  /* __builtin-free setjmp target of the engine's loop */
+    void *fault_env[5]; /* __builtin_setjmp target of the loop that runs this processor */
 
     /* constant after creation */
     unsigned index;     /* 0.. */
@@ -322,6 +329,8 @@ bool cpu_set_efer(CpuState *c, uint64_t val);
 void cpu_update_mode(CpuState *c);
 /* seg_update - recompute a segment's derived limits. */
 void seg_update(Segment *s);
+/* cpu_update_careful - recompute CpuState.careful and .watching. */
+void cpu_update_careful(CpuState *c);
 /* cpu_dump - registers in the shape of `info registers`. */
 void cpu_dump(const CpuState *c, FILE *out);
 /* cpu_tsc - the guest's time-stamp counter now. */

@@ -341,22 +341,22 @@ static bool row_matches(const Fetch *f, const RowInfo *ri)
 /* 16-bit addressing forms: SDM vol. 2A, table 2-1. */
 static void memory16(Fetch *f, Insn *i, unsigned mod, unsigned rm)
 {
-    static const uint8_t base[8] = { REG_RBX, REG_RBX, REG_RBP, REG_RBP,
-                                     REG_RSI, REG_RDI, REG_RBP, REG_RBX };
-    static const uint8_t index[8] = { REG_RSI, REG_RDI, REG_RSI, REG_RDI,
-                                      REG_ZERO, REG_ZERO, REG_ZERO, REG_ZERO };
+    static const uint8_t base[8] = { GPR_RBX, GPR_RBX, GPR_RBP, GPR_RBP,
+                                     GPR_RSI, GPR_RDI, GPR_RBP, GPR_RBX };
+    static const uint8_t index[8] = { GPR_RSI, GPR_RDI, GPR_RSI, GPR_RDI,
+                                      GPR_ZERO, GPR_ZERO, GPR_ZERO, GPR_ZERO };
 
     i->base = base[rm];
     i->index = index[rm];
     if (mod == 0 && rm == 6) {
-        i->base = REG_ZERO;
+        i->base = GPR_ZERO;
         i->disp = (int16_t)next_le(f, 2);
     } else if (mod == 1) {
         i->disp = (int8_t)next8(f);
     } else if (mod == 2) {
         i->disp = (int16_t)next_le(f, 2);
     }
-    i->seg = i->base == REG_RBP ? SEG_SS : SEG_DS;
+    i->seg = i->base == GPR_RBP ? SEG_SS : SEG_DS;
 }
 
 /* 32- and 64-bit forms: SDM vol. 2A, tables 2-2 and 2-3, and "RIP-Relative Addressing". */
@@ -370,18 +370,18 @@ static void memory32(Fetch *f, Insn *i, unsigned mod, unsigned rm, bool vsib)
         unsigned idx = (sib >> 3 & 7) | (rex & 2 ? 8 : 0), b = sib & 7;
 
         i->scale = sib >> 6;
-        i->index = idx == 4 && !vsib ? REG_ZERO : (uint8_t)idx;
-        if (i->index == REG_ZERO) {
+        i->index = idx == 4 && !vsib ? GPR_ZERO : (uint8_t)idx;
+        if (i->index == GPR_ZERO) {
             i->scale = 0;
         }
         if (b == 5 && mod == 0) {
-            i->base = REG_ZERO;
+            i->base = GPR_ZERO;
             i->disp = (int32_t)next_le(f, 4);
         } else {
             i->base = (uint8_t)(b | (rex & 1 ? 8 : 0));
         }
     } else if (rm == 5 && mod == 0) {
-        i->base = f->m->bits == 64 ? REG_RIP : REG_ZERO;
+        i->base = f->m->bits == 64 ? GPR_RIP : GPR_ZERO;
         i->disp = (int32_t)next_le(f, 4);
         return;
     } else {
@@ -392,7 +392,7 @@ static void memory32(Fetch *f, Insn *i, unsigned mod, unsigned rm, bool vsib)
     } else if (mod == 2) {
         i->disp = (int32_t)next_le(f, 4);
     }
-    if (i->base == REG_RSP || i->base == REG_RBP) {
+    if (i->base == GPR_RSP || i->base == GPR_RBP) {
         i->seg = SEG_SS;
     }
 }
@@ -528,7 +528,7 @@ DecodeResult decode_insn(const DecodeMode *m, const uint8_t *buf, unsigned avail
     uint8_t b;
 
     memset(i, 0, sizeof(*i));
-    i->base = i->index = REG_ZERO;
+    i->base = i->index = GPR_ZERO;
     b = read_prefixes(&f);
     if (f.more || (!read_opcode(&f, b) && !f.more)) {
         return f.more ? fail(i, &f, exec_gp, short_of) : fail(i, &f, exec_ud, DECODE_UD);

@@ -20,6 +20,22 @@ typedef struct EngineOps {
     void (*kick)(CpuState *c);
 } EngineOps;
 
+/* Watchpoints of the debugger, on linear addresses; changed only while all processors are paused. */
+#define ENGINE_WATCHES 16
+typedef struct EngineWatch {
+    vaddr addr;
+    uint64_t len;
+    bool on_read, on_write;
+} EngineWatch;
+extern EngineWatch engine_watches[ENGINE_WATCHES];
+extern unsigned engine_watch_count;
+
+/* PENDING_WATCH - bit in CpuState.pending_db: a debugger's watchpoint was hit, at watch_addr. */
+#define PENDING_WATCH (1u << 31)
+
 extern const EngineOps *engine_ops; /* set once before the first processor runs */
+
+/* More than one processor: LOCK means something. Constant after start-up. */
+extern bool cpu_many;
 
 #endif

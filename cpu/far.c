@@ -60,7 +60,7 @@ static void real_far(CpuState *c, uint16_t sel, uint64_t off)
         cpu_gp0(c);
     }
     seg_load_real(c, SEG_CS, sel);
-    c->regs[REG_RIP] = off;
+    c->regs[GPR_RIP] = off;
 }
 
 /* A call gate's contents. */
@@ -147,8 +147,8 @@ static void far_task(CpuState *c, uint16_t sel, Desc *d, TaskSwitch how)
             cpu_raise_err(c, EXC_NP, sel_error(c, sel));
         }
     }
-    task_switch(c, sel, d, how, c->regs[REG_RIP], false, 0);
-    if (c->regs[REG_RIP] > c->segs[SEG_CS].limit) {
+    task_switch(c, sel, d, how, c->regs[GPR_RIP], false, 0);
+    if (c->regs[GPR_RIP] > c->segs[SEG_CS].limit) {
         cpu_gp0(c);
     }
 }
@@ -172,7 +172,7 @@ void far_jump(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
         check_direct(c, sel, &d);
         check_target(c, &d, off);
         cs_load(c, sel, &d, c->cpl);
-        c->regs[REG_RIP] = off;
+        c->regs[GPR_RIP] = off;
         return;
     }
     if (desc_s(&d) || !system_target(c, sel, &d, &gate)) {
@@ -190,7 +190,7 @@ void far_jump(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
     }
     check_target(c, &code, g.off);
     cs_load(c, g.sel, &code, c->cpl);
-    c->regs[REG_RIP] = g.off;
+    c->regs[GPR_RIP] = g.off;
 }
 
 /* CALL through a gate to a more privileged level. */
@@ -205,17 +205,17 @@ static void call_inner(CpuState *c, const Gate *g, Desc *code)
         params[n] = stack_peek(c, &old, (uint64_t)n * g->size, g->size);
     }
     stack_push(c, &s, c->segs[SEG_SS].selector, g->size);
-    stack_push(c, &s, c->regs[REG_RSP], g->size);
+    stack_push(c, &s, c->regs[GPR_RSP], g->size);
     for (unsigned n = g->size == 8 ? 0 : g->params; n-- > 0;) {
         stack_push(c, &s, params[n], g->size);
     }
     stack_push(c, &s, c->segs[SEG_CS].selector, g->size);
-    stack_push(c, &s, c->regs[REG_RIP], g->size);
+    stack_push(c, &s, c->regs[GPR_RIP], g->size);
     check_target(c, code, g->off);
     c->segs[SEG_SS] = s.ss;
     cs_load(c, g->sel, code, cpl);
     stack_commit(c, &s);
-    c->regs[REG_RIP] = g->off;
+    c->regs[GPR_RIP] = g->off;
 }
 
 void far_call(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
@@ -227,7 +227,7 @@ void far_call(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
     off &= size_mask(opsize);
     if (real_or_vm86(c)) {
         stack_push(c, &s, c->segs[SEG_CS].selector, opsize);
-        stack_push(c, &s, c->regs[REG_RIP], opsize);
+        stack_push(c, &s, c->regs[GPR_RIP], opsize);
         real_far(c, sel, off);
         stack_commit(c, &s);
         cpu_update_mode(c);
@@ -240,11 +240,11 @@ void far_call(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
     if (is_code(&d)) {
         check_direct(c, sel, &d);
         stack_push(c, &s, c->segs[SEG_CS].selector, opsize);
-        stack_push(c, &s, c->regs[REG_RIP], opsize);
+        stack_push(c, &s, c->regs[GPR_RIP], opsize);
         check_target(c, &d, off);
         cs_load(c, sel, &d, c->cpl);
         stack_commit(c, &s);
-        c->regs[REG_RIP] = off;
+        c->regs[GPR_RIP] = off;
         return;
     }
     if (desc_s(&d) || !system_target(c, sel, &d, &gate)) {
@@ -262,11 +262,11 @@ void far_call(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
         return;
     }
     stack_push(c, &s, c->segs[SEG_CS].selector, g.size);
-    stack_push(c, &s, c->regs[REG_RIP], g.size);
+    stack_push(c, &s, c->regs[GPR_RIP], g.size);
     check_target(c, &code, g.off);
     cs_load(c, g.sel, &code, c->cpl);
     stack_commit(c, &s);
-    c->regs[REG_RIP] = g.off;
+    c->regs[GPR_RIP] = g.off;
 }
 
 /* What a return to an outer level has in common between RETF and IRET: SS:SP come from the inner
@@ -329,11 +329,11 @@ static void drop_inner_segments(CpuState *c)
 static void set_outer_sp(CpuState *c, uint64_t sp, uint16_t release)
 {
     if (c->stack64) {
-        c->regs[REG_RSP] = sp + release;
+        c->regs[GPR_RSP] = sp + release;
     } else if (c->stack32) {
-        c->regs[REG_RSP] = (uint32_t)(sp + release);
+        c->regs[GPR_RSP] = (uint32_t)(sp + release);
     } else {
-        c->regs[REG_RSP] = (c->regs[REG_RSP] & ~0xffffull) | ((sp + release) & 0xffff);
+        c->regs[GPR_RSP] = (c->regs[GPR_RSP] & ~0xffffull) | ((sp + release) & 0xffff);
     }
 }
 
@@ -357,7 +357,7 @@ void far_return(CpuState *c, unsigned opsize, uint16_t release)
         check_target(c, &d, rip);
         cs_load(c, cs, &d, c->cpl);
         stack_commit(c, &s);
-        c->regs[REG_RIP] = rip;
+        c->regs[GPR_RIP] = rip;
         return;
     }
     uint64_t sp = stack_pop(c, &s, opsize);
@@ -367,7 +367,7 @@ void far_return(CpuState *c, unsigned opsize, uint16_t release)
     c->segs[SEG_SS] = seg;
     cs_load(c, cs, &d, cs & 3);
     set_outer_sp(c, sp, release);
-    c->regs[REG_RIP] = rip;
+    c->regs[GPR_RIP] = rip;
     drop_inner_segments(c);
 }
 
@@ -428,8 +428,8 @@ static void iret_to_vm86(CpuState *c, Stack *s, uint64_t rip, uint16_t cs, uint6
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         seg_load_real(c, n, sel[n]);
     }
-    c->regs[REG_RSP] = (uint32_t)sp;
-    c->regs[REG_RIP] = (uint16_t)rip;
+    c->regs[GPR_RSP] = (uint32_t)sp;
+    c->regs[GPR_RIP] = (uint16_t)rip;
     cpu_update_mode(c);
 }
 
@@ -484,7 +484,7 @@ static void iret_protected(CpuState *c, unsigned opsize)
     } else {
         stack_commit(c, &s);
     }
-    c->regs[REG_RIP] = rip;
+    c->regs[GPR_RIP] = rip;
     iret_flags(c, fl, opsize, old_cpl);
     if (c->cpl != old_cpl) {
         drop_inner_segments(c);
@@ -508,8 +508,8 @@ static void iret_task(CpuState *c)
     if (!desc_present(&d)) {
         cpu_raise_err(c, EXC_NP, sel_error(c, link));
     }
-    task_switch(c, link, &d, TASK_IRET, c->regs[REG_RIP], false, 0);
-    if (c->regs[REG_RIP] > c->segs[SEG_CS].limit) {
+    task_switch(c, link, &d, TASK_IRET, c->regs[GPR_RIP], false, 0);
+    if (c->regs[GPR_RIP] > c->segs[SEG_CS].limit) {
         cpu_gp0(c);
     }
 }

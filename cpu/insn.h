@@ -22,7 +22,7 @@ struct Insn {
     uint8_t len;    /* bytes, 1..15 */
     uint8_t reg;    /* ModRM.reg with REX.R/VEX.R, or the opcode's register (with REX.B) */
     uint8_t rm;     /* ModRM.rm with REX.B; a register number where !mem */
-    uint8_t base, index, scale; /* memory operand: REG_*, REG_ZERO for none; scale 0..3 */
+    uint8_t base, index, scale; /* memory operand: REG_*, GPR_ZERO for none; scale 0..3 */
     uint8_t seg;    /* segment of the memory operand, override applied */
     uint8_t opsize; /* operand size in bytes: 1, 2, 4 or 8 */
     uint8_t asize;  /* address size in bytes: 2, 4 or 8 */

@@ -33,7 +33,7 @@ static void deliver_real(CpuState *c, unsigned vector, uint64_t ret_rip)
     stack_commit(c, &s);
     c->rflags &= ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
     seg_load_real(c, SEG_CS, (uint16_t)(vec >> 16));
-    c->regs[REG_RIP] = vec & 0xffff;
+    c->regs[GPR_RIP] = vec & 0xffff;
     cpu_update_mode(c);
 }
 
@@ -54,7 +54,7 @@ static void deliver_vme(CpuState *c, unsigned vector, uint64_t ret_rip)
     stack_commit(c, &s);
     c->rflags &= ~((virtual_if ? FLAG_VIF : FLAG_IF) | FLAG_TF);
     seg_load_real(c, SEG_CS, (uint16_t)(vec >> 16));
-    c->regs[REG_RIP] = vec & 0xffff;
+    c->regs[GPR_RIP] = vec & 0xffff;
     cpu_update_mode(c);
 }
 
@@ -133,7 +133,7 @@ static void deliver_task_gate(CpuState *c, const IdtGate *g, bool has_error, uin
         cpu_raise_err(c, EXC_NP, sel_error(c, g->sel));
     }
     task_switch(c, g->sel, &d, TASK_INT, ret_rip, has_error, error);
-    if (c->regs[REG_RIP] > c->segs[SEG_CS].limit) {
+    if (c->regs[GPR_RIP] > c->segs[SEG_CS].limit) {
         cpu_gp0(c);
     }
 }
@@ -149,7 +149,7 @@ static void push_frame(CpuState *c, Stack *s, unsigned size, bool with_stack, bo
     }
     if (with_stack) {
         stack_push(c, s, c->segs[SEG_SS].selector, size);
-        stack_push(c, s, c->regs[REG_RSP], size);
+        stack_push(c, s, c->regs[GPR_RSP], size);
     }
     stack_push(c, s, rflags_get(c), size);
     stack_push(c, s, c->segs[SEG_CS].selector, size);
@@ -231,7 +231,7 @@ static void deliver_protected(CpuState *c, unsigned vector, IntKind kind, bool h
     }
     cs_load(c, g.sel, &d, cpl);
     stack_commit(c, &s);
-    c->regs[REG_RIP] = g.off;
+    c->regs[GPR_RIP] = g.off;
 }
 
 void interrupt_deliver(CpuState *c, unsigned vector, IntKind kind, bool has_error, uint32_t error,
@@ -242,7 +242,7 @@ void interrupt_deliver(CpuState *c, unsigned vector, IntKind kind, bool has_erro
                  c->index, vector,
                  kind == INT_EXTERNAL ? " (external)" : is_soft(kind) ? " (software)" : "",
                  has_error ? error : 0, c->segs[SEG_CS].selector, (unsigned long)ret_rip, c->cpl,
-                 (unsigned long)c->cr2, (unsigned long)c->regs[REG_RAX]);
+                 (unsigned long)c->cr2, (unsigned long)c->regs[GPR_RAX]);
     }
     c->delivering = (int)vector;
     c->delivering_soft = kind != INT_FAULT;
@@ -281,7 +281,7 @@ static void triple_fault(CpuState *c)
     c->ext_event = false;
     c->activity = CPU_SHUTDOWN;
     log_guest("cpu %u: triple fault at %04x:%016lx\n", c->index, c->segs[SEG_CS].selector,
-              (unsigned long)c->regs[REG_RIP]);
+              (unsigned long)c->regs[GPR_RIP]);
     if (c->hooks.shutdown != NULL) {
         c->hooks.shutdown(c);
     }
@@ -310,5 +310,5 @@ void exception_dispatch(CpuState *c)
         c->rflags |= FLAG_RF; /* faults push RF so that the restart passes a code breakpoint */
     }
     interrupt_deliver(c, (unsigned)vec, INT_FAULT, c->exc_has_error && (c->cr0 & CR0_PE),
-                      c->exc_error, c->regs[REG_RIP]);
+                      c->exc_error, c->regs[GPR_RIP]);
 }

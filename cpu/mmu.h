@@ -59,8 +59,9 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n);
 /* tlb_flush - drop everything (@global) or all but global pages. */
 void tlb_flush(CpuState *c, bool global);
 void tlb_flush_page(CpuState *c, vaddr lin);
-/* tlb_protect - take the fast write path from every entry of the RAM page at @ram_offset. */
-void tlb_protect(CpuState *c, hwaddr pa_page);
+/* tlb_protect - take the fast write path from every entry of the RAM page at host address @host;
+ * @c is this thread's, or parked. */
+void tlb_protect(CpuState *c, uint64_t host);
 /* cpu_take_view - adopt the newest flat views; flushes. Own thread. */
 void cpu_take_view(CpuState *c);
 

@@ -58,7 +58,6 @@ DEF_RM(32)
 DEF_RM(64)
 #undef DEF_RM
 
-extern bool cpu_many; /* more than one processor: LOCK means something. Constant after start-up */
 
 /* RMW - the ModRM operand becomes EXPR, in which `old` is its value. Flags are set by EXPR, which
  * a locked instruction may evaluate again after another processor intervened: CF of ADC and SBB is

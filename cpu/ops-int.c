@@ -25,8 +25,8 @@
     }                                                                                              \
     static void op##_a_i_##bits(CpuState *c, const Insn *i)                                        \
     {                                                                                              \
-        reg_set_##bits(c, i, REG_RAX,                                                              \
-                       alu_##op##_##bits(c, (uint##bits##_t)c->regs[REG_RAX],                      \
+        reg_set_##bits(c, i, GPR_RAX,                                                              \
+                       alu_##op##_##bits(c, (uint##bits##_t)c->regs[GPR_RAX],                      \
                                          (uint##bits##_t)i->imm));                                 \
     }
 #define DEF_BIN4(op) DEF_BIN(op, 8) DEF_BIN(op, 16) DEF_BIN(op, 32) DEF_BIN(op, 64)
@@ -51,7 +51,7 @@ DEF_BIN4(xor)
     }                                                                                              \
     static void name##_a_i_##bits(CpuState *c, const Insn *i)                                      \
     {                                                                                              \
-        alu_##op##_##bits(c, (uint##bits##_t)c->regs[REG_RAX], (uint##bits##_t)i->imm);            \
+        alu_##op##_##bits(c, (uint##bits##_t)c->regs[GPR_RAX], (uint##bits##_t)i->imm);            \
     }
 DEF_CMP(cmp, sub, 8) DEF_CMP(cmp, sub, 16) DEF_CMP(cmp, sub, 32) DEF_CMP(cmp, sub, 64)
 DEF_CMP(test, and, 8) DEF_CMP(test, and, 16) DEF_CMP(test, and, 32) DEF_CMP(test, and, 64)
@@ -106,7 +106,7 @@ DEF4(DEF_NOT)
     }                                                                                              \
     static void op##_rm_cl_##bits(CpuState *c, const Insn *i)                                      \
     {                                                                                              \
-        unsigned n = (unsigned)c->regs[REG_RCX] & (bits == 64 ? 63 : 31);                          \
+        unsigned n = (unsigned)c->regs[GPR_RCX] & (bits == 64 ? 63 : 31);                          \
         RMW(bits, alu_##op##_##bits(c, old, n));                                                   \
     }
 #define DEF_SHIFT4(op) DEF_SHIFT(op, 8) DEF_SHIFT(op, 16) DEF_SHIFT(op, 32) DEF_SHIFT(op, 64)
@@ -167,7 +167,7 @@ DEF_SHIFT4(sar)
     static void shld_cl_##bits(CpuState *c, const Insn *i)                                         \
     {                                                                                              \
         uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
-        unsigned n = (unsigned)c->regs[REG_RCX] & (bits == 64 ? 63 : 31);                          \
+        unsigned n = (unsigned)c->regs[GPR_RCX] & (bits == 64 ? 63 : 31);                          \
         RMW(bits, do_shld_##bits(c, old, b, n));                                                   \
     }                                                                                              \
     static void shrd_i_##bits(CpuState *c, const Insn *i)                                          \
@@ -178,7 +178,7 @@ DEF_SHIFT4(sar)
     static void shrd_cl_##bits(CpuState *c, const Insn *i)                                         \
     {                                                                                              \
         uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
-        unsigned n = (unsigned)c->regs[REG_RCX] & (bits == 64 ? 63 : 31);                          \
+        unsigned n = (unsigned)c->regs[GPR_RCX] & (bits == 64 ? 63 : 31);                          \
         RMW(bits, do_shrd_##bits(c, old, b, n));                                                   \
     }
 DEF3(DEF_DSHIFT)
@@ -187,36 +187,36 @@ DEF3(DEF_DSHIFT)
 
 static void mul_rm_8(CpuState *c, const Insn *i)
 {
-    uint16_t r = (uint16_t)((uint8_t)c->regs[REG_RAX] * rm_get_8(c, i));
+    uint16_t r = (uint16_t)((uint8_t)c->regs[GPR_RAX] * rm_get_8(c, i));
 
-    reg16_set(c, REG_RAX, r);
+    reg16_set(c, GPR_RAX, r);
     lf_cf_of_8(c, (uint8_t)r, r >> 8 != 0, r >> 8 != 0);
 }
 
 static void imul_rm_8(CpuState *c, const Insn *i)
 {
-    int16_t r = (int16_t)((int8_t)c->regs[REG_RAX] * (int8_t)rm_get_8(c, i));
+    int16_t r = (int16_t)((int8_t)c->regs[GPR_RAX] * (int8_t)rm_get_8(c, i));
 
-    reg16_set(c, REG_RAX, (uint16_t)r);
+    reg16_set(c, GPR_RAX, (uint16_t)r);
     lf_cf_of_8(c, (uint8_t)r, r != (int8_t)r, r != (int8_t)r);
 }
 
 #define DEF_MUL(bits, utype, stype)                                                                \
     static void mul_rm_##bits(CpuState *c, const Insn *i)                                          \
     {                                                                                              \
-        utype r = (utype)(uint##bits##_t)c->regs[REG_RAX] * rm_get_##bits(c, i);                   \
+        utype r = (utype)(uint##bits##_t)c->regs[GPR_RAX] * rm_get_##bits(c, i);                   \
         uint##bits##_t lo = (uint##bits##_t)r, hi = (uint##bits##_t)(r >> bits);                   \
-        reg_set_##bits(c, i, REG_RAX, lo);                                                         \
-        reg_set_##bits(c, i, REG_RDX, hi);                                                         \
+        reg_set_##bits(c, i, GPR_RAX, lo);                                                         \
+        reg_set_##bits(c, i, GPR_RDX, hi);                                                         \
         lf_cf_of_##bits(c, lo, hi != 0, hi != 0);                                                  \
     }                                                                                              \
     static void imul_rm_##bits(CpuState *c, const Insn *i)                                         \
     {                                                                                              \
-        stype r = (stype)(int##bits##_t)c->regs[REG_RAX] * (int##bits##_t)rm_get_##bits(c, i);     \
+        stype r = (stype)(int##bits##_t)c->regs[GPR_RAX] * (int##bits##_t)rm_get_##bits(c, i);     \
         uint##bits##_t lo = (uint##bits##_t)r, hi = (uint##bits##_t)((utype)r >> bits);            \
         bool over = r != (int##bits##_t)lo;                                                        \
-        reg_set_##bits(c, i, REG_RAX, lo);                                                         \
-        reg_set_##bits(c, i, REG_RDX, hi);                                                         \
+        reg_set_##bits(c, i, GPR_RAX, lo);                                                         \
+        reg_set_##bits(c, i, GPR_RDX, hi);                                                         \
         lf_cf_of_##bits(c, lo, over, over);                                                        \
     }                                                                                              \
     static uint##bits##_t do_imul_##bits(CpuState *c, uint##bits##_t a, uint##bits##_t b)          \
@@ -239,19 +239,19 @@ static void imul_rm_8(CpuState *c, const Insn *i)
     static void div_rm_##bits(CpuState *c, const Insn *i)                                          \
     {                                                                                              \
         uint##bits##_t d = rm_get_##bits(c, i);                                                    \
-        utype n = (utype)(uint##bits##_t)c->regs[REG_RDX] << bits |                                \
-                  (uint##bits##_t)c->regs[REG_RAX];                                                \
+        utype n = (utype)(uint##bits##_t)c->regs[GPR_RDX] << bits |                                \
+                  (uint##bits##_t)c->regs[GPR_RAX];                                                \
         if (d == 0 || n / d > (uint##bits##_t)-1) {                                                \
             cpu_raise(c, EXC_DE);                                                                  \
         }                                                                                          \
-        reg_set_##bits(c, i, REG_RAX, (uint##bits##_t)(n / d));                                    \
-        reg_set_##bits(c, i, REG_RDX, (uint##bits##_t)(n % d));                                    \
+        reg_set_##bits(c, i, GPR_RAX, (uint##bits##_t)(n / d));                                    \
+        reg_set_##bits(c, i, GPR_RDX, (uint##bits##_t)(n % d));                                    \
     }                                                                                              \
     static void idiv_rm_##bits(CpuState *c, const Insn *i)                                         \
     {                                                                                              \
         int##bits##_t d = (int##bits##_t)rm_get_##bits(c, i);                                      \
-        utype un = (utype)(uint##bits##_t)c->regs[REG_RDX] << bits |                               \
-                   (uint##bits##_t)c->regs[REG_RAX];                                               \
+        utype un = (utype)(uint##bits##_t)c->regs[GPR_RDX] << bits |                               \
+                   (uint##bits##_t)c->regs[GPR_RAX];                                               \
         stype n = (stype)un, q;                                                                    \
         if (d == 0 || (d == -1 && un == (utype)1 << (2 * bits - 1))) {                             \
             cpu_raise(c, EXC_DE);                                                                  \
@@ -260,8 +260,8 @@ static void imul_rm_8(CpuState *c, const Insn *i)
         if (q != (int##bits##_t)q) {                                                               \
             cpu_raise(c, EXC_DE);                                                                  \
         }                                                                                          \
-        reg_set_##bits(c, i, REG_RAX, (uint##bits##_t)q);                                          \
-        reg_set_##bits(c, i, REG_RDX, (uint##bits##_t)(n % d));                                    \
+        reg_set_##bits(c, i, GPR_RAX, (uint##bits##_t)q);                                          \
+        reg_set_##bits(c, i, GPR_RDX, (uint##bits##_t)(n % d));                                    \
     }
 DEF_MUL(16, uint32_t, int32_t)
 DEF_MUL(32, uint64_t, int64_t)
@@ -270,22 +270,22 @@ DEF_MUL(64, unsigned __int128, __int128)
 static void div_rm_8(CpuState *c, const Insn *i)
 {
     uint8_t d = rm_get_8(c, i);
-    uint16_t n = (uint16_t)c->regs[REG_RAX];
+    uint16_t n = (uint16_t)c->regs[GPR_RAX];
 
     if (d == 0 || n / d > 0xff) {
         cpu_raise(c, EXC_DE);
     }
-    reg16_set(c, REG_RAX, (uint16_t)(n % d << 8 | n / d));
+    reg16_set(c, GPR_RAX, (uint16_t)(n % d << 8 | n / d));
 }
 
 static void idiv_rm_8(CpuState *c, const Insn *i)
 {
-    int d = (int8_t)rm_get_8(c, i), n = (int16_t)c->regs[REG_RAX];
+    int d = (int8_t)rm_get_8(c, i), n = (int16_t)c->regs[GPR_RAX];
 
     if (d == 0 || n / d != (int8_t)(n / d)) {
         cpu_raise(c, EXC_DE);
     }
-    reg16_set(c, REG_RAX, (uint16_t)((n % d & 0xff) << 8 | (n / d & 0xff)));
+    reg16_set(c, GPR_RAX, (uint16_t)((n % d & 0xff) << 8 | (n / d & 0xff)));
 }
 
 /* ---- moves ---- */
@@ -309,11 +309,11 @@ static void idiv_rm_8(CpuState *c, const Insn *i)
     }                                                                                              \
     static void mov_a_moffs_##bits(CpuState *c, const Insn *i)                                     \
     {                                                                                              \
-        reg_set_##bits(c, i, REG_RAX, ld_u##bits(c, i->seg, i->imm));                              \
+        reg_set_##bits(c, i, GPR_RAX, ld_u##bits(c, i->seg, i->imm));                              \
     }                                                                                              \
     static void mov_moffs_a_##bits(CpuState *c, const Insn *i)                                     \
     {                                                                                              \
-        st_u##bits(c, i->seg, i->imm, (uint##bits##_t)c->regs[REG_RAX]);                           \
+        st_u##bits(c, i->seg, i->imm, (uint##bits##_t)c->regs[GPR_RAX]);                           \
     }                                                                                              \
     static void xadd_##bits(CpuState *c, const Insn *i)                                            \
     {                                                                                              \
@@ -330,11 +330,11 @@ static void idiv_rm_8(CpuState *c, const Insn *i)
     }                                                                                              \
     static void cmpxchg_##bits(CpuState *c, const Insn *i)                                         \
     {                                                                                              \
-        uint##bits##_t a = (uint##bits##_t)c->regs[REG_RAX], b = reg_get_##bits(c, i, i->reg);     \
+        uint##bits##_t a = (uint##bits##_t)c->regs[GPR_RAX], b = reg_get_##bits(c, i, i->reg);     \
         uint##bits##_t was = 0;                                                                    \
         RMW(bits, (was = old, alu_sub_##bits(c, a, old), old == a ? b : old));                     \
         if (was != a) {                                                                            \
-            reg_set_##bits(c, i, REG_RAX, was);                                                    \
+            reg_set_##bits(c, i, GPR_RAX, was);                                                    \
         }                                                                                          \
     }
 DEF4(DEF_MOV)
@@ -355,9 +355,9 @@ DEF4(DEF_XCHG)
 #define DEF_XCHG_A(bits)                                                                           \
     static void xchg_z_a_##bits(CpuState *c, const Insn *i)                                        \
     {                                                                                              \
-        uint##bits##_t a = (uint##bits##_t)c->regs[REG_RAX];                                       \
-        if (i->reg != REG_RAX) { /* 90 is NOP: the upper half stays */                             \
-            reg_set_##bits(c, i, REG_RAX, reg_get_##bits(c, i, i->reg));                           \
+        uint##bits##_t a = (uint##bits##_t)c->regs[GPR_RAX];                                       \
+        if (i->reg != GPR_RAX) { /* 90 is NOP: the upper half stays */                             \
+            reg_set_##bits(c, i, GPR_RAX, reg_get_##bits(c, i, i->reg));                           \
             reg_set_##bits(c, i, i->reg, a);                                                       \
         }                                                                                          \
     }                                                                                              \
@@ -415,32 +415,32 @@ static void bswap_64(CpuState *c, const Insn *i)
 
 static void cbw_16(CpuState *c, const Insn *i)
 {
-    reg16_set(c, REG_RAX, (uint16_t)(int8_t)c->regs[REG_RAX]);
+    reg16_set(c, GPR_RAX, (uint16_t)(int8_t)c->regs[GPR_RAX]);
 }
 
 static void cbw_32(CpuState *c, const Insn *i)
 {
-    reg32_set(c, REG_RAX, (uint32_t)(int16_t)c->regs[REG_RAX]);
+    reg32_set(c, GPR_RAX, (uint32_t)(int16_t)c->regs[GPR_RAX]);
 }
 
 static void cbw_64(CpuState *c, const Insn *i)
 {
-    c->regs[REG_RAX] = (uint64_t)(int32_t)c->regs[REG_RAX];
+    c->regs[GPR_RAX] = (uint64_t)(int32_t)c->regs[GPR_RAX];
 }
 
 static void cwd_16(CpuState *c, const Insn *i)
 {
-    reg16_set(c, REG_RDX, (int16_t)c->regs[REG_RAX] < 0 ? 0xffff : 0);
+    reg16_set(c, GPR_RDX, (int16_t)c->regs[GPR_RAX] < 0 ? 0xffff : 0);
 }
 
 static void cwd_32(CpuState *c, const Insn *i)
 {
-    reg32_set(c, REG_RDX, (int32_t)c->regs[REG_RAX] < 0 ? 0xffffffffu : 0);
+    reg32_set(c, GPR_RDX, (int32_t)c->regs[GPR_RAX] < 0 ? 0xffffffffu : 0);
 }
 
 static void cwd_64(CpuState *c, const Insn *i)
 {
-    c->regs[REG_RDX] = (int64_t)c->regs[REG_RAX] < 0 ? ~0ull : 0;
+    c->regs[GPR_RDX] = (int64_t)c->regs[GPR_RAX] < 0 ? ~0ull : 0;
 }
 
 /* ---- bits ---- */
@@ -533,7 +533,7 @@ DEF_COUNT(64, __builtin_clzll(v), __builtin_ctzll(v), __builtin_popcountll(v))
 static void daa_das(CpuState *c, const Insn *i)
 {
     bool sub = i->opcode == 0x2f, cf = flag_cf(c), af = flag_af(c);
-    uint8_t al = (uint8_t)c->regs[REG_RAX], old = al;
+    uint8_t al = (uint8_t)c->regs[GPR_RAX], old = al;
     bool adjust = (al & 15) > 9 || af, high = old > 0x99 || cf;
 
     if (adjust) {
@@ -546,7 +546,7 @@ static void daa_das(CpuState *c, const Insn *i)
     } else if (!sub) {
         cf = false;
     }
-    c->regs[REG_RAX] = (c->regs[REG_RAX] & ~0xffull) | al;
+    c->regs[GPR_RAX] = (c->regs[GPR_RAX] & ~0xffull) | al;
     lf_cf_of_8(c, al, cf, false);
     c->lf_aux |= adjust ? LF_AF : 0;
 }
@@ -554,41 +554,41 @@ static void daa_das(CpuState *c, const Insn *i)
 static void aaa_aas(CpuState *c, const Insn *i)
 {
     bool sub = i->opcode == 0x3f;
-    uint16_t ax = (uint16_t)c->regs[REG_RAX];
+    uint16_t ax = (uint16_t)c->regs[GPR_RAX];
     bool adjust = (ax & 15) > 9 || flag_af(c);
 
     if (adjust) {
         ax = (uint16_t)(sub ? ax - 0x106 : ax + 0x106);
     }
     ax &= 0xff0f;
-    reg16_set(c, REG_RAX, ax);
+    reg16_set(c, GPR_RAX, ax);
     lf_cf_of_8(c, (uint8_t)ax, adjust, false);
     c->lf_aux |= adjust ? LF_AF : 0;
 }
 
 static void aam(CpuState *c, const Insn *i)
 {
-    uint8_t al = (uint8_t)c->regs[REG_RAX], n = (uint8_t)i->imm;
+    uint8_t al = (uint8_t)c->regs[GPR_RAX], n = (uint8_t)i->imm;
 
     if (n == 0) {
         cpu_raise(c, EXC_DE);
     }
-    reg16_set(c, REG_RAX, (uint16_t)(al / n << 8 | al % n));
+    reg16_set(c, GPR_RAX, (uint16_t)(al / n << 8 | al % n));
     lf_logic_8(c, al % n);
 }
 
 static void aad(CpuState *c, const Insn *i)
 {
-    uint16_t ax = (uint16_t)c->regs[REG_RAX];
+    uint16_t ax = (uint16_t)c->regs[GPR_RAX];
     uint8_t al = (uint8_t)(ax + (ax >> 8) * (uint8_t)i->imm);
 
-    reg16_set(c, REG_RAX, al);
+    reg16_set(c, GPR_RAX, al);
     lf_logic_8(c, al);
 }
 
 static void salc(CpuState *c, const Insn *i)
 {
-    c->regs[REG_RAX] = (c->regs[REG_RAX] & ~0xffull) | (flag_cf(c) ? 0xff : 0);
+    c->regs[GPR_RAX] = (c->regs[GPR_RAX] & ~0xffull) | (flag_cf(c) ? 0xff : 0);
 }
 
 /* ---- flags ---- */
@@ -622,12 +622,12 @@ static void lahf(CpuState *c, const Insn *i)
 {
     uint64_t f = (flags_get(c) & 0xd5) | 2;
 
-    c->regs[REG_RAX] = (c->regs[REG_RAX] & ~0xff00ull) | f << 8;
+    c->regs[GPR_RAX] = (c->regs[GPR_RAX] & ~0xff00ull) | f << 8;
 }
 
 static void sahf(CpuState *c, const Insn *i)
 {
-    flags_set(c, (c->regs[REG_RAX] >> 8 & 0xd5) | (flags_get(c) & FLAG_OF));
+    flags_set(c, (c->regs[GPR_RAX] >> 8 & 0xd5) | (flags_get(c) & FLAG_OF));
 }
 
 static void nop(CpuState *c, const Insn *i)
@@ -636,32 +636,32 @@ static void nop(CpuState *c, const Insn *i)
 
 static void xlat(CpuState *c, const Insn *i)
 {
-    vaddr off = c->regs[REG_RBX] + (uint8_t)c->regs[REG_RAX];
+    vaddr off = c->regs[GPR_RBX] + (uint8_t)c->regs[GPR_RAX];
 
     off = i->asize == 8 ? off : i->asize == 4 ? (uint32_t)off : (uint16_t)off;
-    c->regs[REG_RAX] = (c->regs[REG_RAX] & ~0xffull) | ld_u8(c, i->seg, off);
+    c->regs[GPR_RAX] = (c->regs[GPR_RAX] & ~0xffull) | ld_u8(c, i->seg, off);
 }
 
 /* ---- wide compare and exchange ---- */
 
 static void cmpxchg8b(CpuState *c, const Insn *i)
 {
-    uint64_t a = (uint32_t)c->regs[REG_RAX] | c->regs[REG_RDX] << 32;
-    uint64_t b = (uint32_t)c->regs[REG_RBX] | c->regs[REG_RCX] << 32, was = 0;
+    uint64_t a = (uint32_t)c->regs[GPR_RAX] | c->regs[GPR_RDX] << 32;
+    uint64_t b = (uint32_t)c->regs[GPR_RBX] | c->regs[GPR_RCX] << 32, was = 0;
 
     RMW(64, (was = old, old == a ? b : old));
     flags_set(c, (flags_get(c) & ~FLAG_ZF) | (was == a ? FLAG_ZF : 0));
     if (was != a) {
-        reg32_set(c, REG_RAX, (uint32_t)was);
-        reg32_set(c, REG_RDX, (uint32_t)(was >> 32));
+        reg32_set(c, GPR_RAX, (uint32_t)was);
+        reg32_set(c, GPR_RDX, (uint32_t)(was >> 32));
     }
 }
 
 static void cmpxchg16b(CpuState *c, const Insn *i)
 {
     vaddr off = insn_ea(c, i);
-    uint64_t m[2], want[2] = { c->regs[REG_RAX], c->regs[REG_RDX] };
-    uint64_t b[2] = { c->regs[REG_RBX], c->regs[REG_RCX] };
+    uint64_t m[2], want[2] = { c->regs[GPR_RAX], c->regs[GPR_RDX] };
+    uint64_t b[2] = { c->regs[GPR_RBX], c->regs[GPR_RCX] };
     bool locked = cpu_many, same;
 
     check_aligned(c, i->seg, off, 16);
@@ -677,8 +677,8 @@ static void cmpxchg16b(CpuState *c, const Insn *i)
     }
     flags_set(c, (flags_get(c) & ~FLAG_ZF) | (same ? FLAG_ZF : 0));
     if (!same) {
-        c->regs[REG_RAX] = m[0];
-        c->regs[REG_RDX] = m[1];
+        c->regs[GPR_RAX] = m[0];
+        c->regs[GPR_RDX] = m[1];
     }
 }
 

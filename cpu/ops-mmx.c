@@ -134,7 +134,7 @@ static void op_movntq(CpuState *c, const Insn *i)
 static void op_maskmovq(CpuState *c, const Insn *i)
 {
     uint64_t v = c->fpr[i->reg & 7].frac, mask = c->fpr[i->rm & 7].frac;
-    vaddr di = c->regs[REG_RDI];
+    vaddr di = c->regs[GPR_RDI];
 
     mmx_check(c);
     for (unsigned pass = 0; pass < 2; pass++) { /* every byte is checked before one is written */

@@ -129,7 +129,7 @@ void op_movnti(CpuState *c, const Insn *i)
 void op_maskmovdqu(CpuState *c, const Insn *i)
 {
     const VecReg *v = &c->xmm[i->reg], *mask = &c->xmm[i->rm];
-    vaddr di = c->regs[REG_RDI];
+    vaddr di = c->regs[GPR_RDI];
 
     sse_check(c, i);
     for (unsigned pass = 0; pass < 2; pass++) { /* every byte is checked before one is written */

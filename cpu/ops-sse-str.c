@@ -84,8 +84,8 @@ static void compare_strings(CpuState *c, const Insn *i, bool explicit, bool mask
     }
     a = c->xmm[i->reg];
     if (explicit) {
-        la = explicit_length(c->regs[REG_RAX], vec_wide(c, i), n);
-        lb = explicit_length(c->regs[REG_RDX], vec_wide(c, i), n);
+        la = explicit_length(c->regs[GPR_RAX], vec_wide(c, i), n);
+        lb = explicit_length(c->regs[GPR_RDX], vec_wide(c, i), n);
     } else {
         la = implicit_length(&a, imm, n);
         lb = implicit_length(&b, imm, n);
@@ -101,7 +101,7 @@ static void compare_strings(CpuState *c, const Insn *i, bool explicit, bool mask
         unsigned index = res == 0 ? n : imm & 0x40 ? 31 - (unsigned)__builtin_clz(res)
                                                    : (unsigned)__builtin_ctz(res);
 
-        c->regs[REG_RCX] = index;
+        c->regs[GPR_RCX] = index;
     } else if (imm & 0x40) {
         for (unsigned j = 0; j < n; j++) {
             if (imm & 1) {

@@ -252,7 +252,7 @@ void op_fnstsw_mem(CpuState *c, const Insn *i)
 void op_fnstsw_ax(CpuState *c, const Insn *i)
 {
     x87_available(c);
-    reg16_set(c, REG_RAX, c->fsw);
+    reg16_set(c, GPR_RAX, c->fsw);
 }
 
 void op_fnclex(CpuState *c, const Insn *i)

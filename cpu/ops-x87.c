@@ -51,7 +51,7 @@ static void x87_begin(CpuState *c)
 /* Instruction and operand pointers of a non-control instruction. */
 static void x87_track(CpuState *c, const Insn *i)
 {
-    uint64_t ip = c->regs[REG_RIP] - i->len;
+    uint64_t ip = c->regs[GPR_RIP] - i->len;
 
     c->fop = (uint16_t)((i->opcode & 7) << 8 | i->modrm);
     c->fip = c->code64 ? ip : c->mode_bits == 16 ? (uint16_t)ip : (uint32_t)ip;

@@ -181,7 +181,7 @@ static uint64_t xinuse(const CpuState *c)
 
 static uint64_t xsave_check(CpuState *c, const Insn *i)
 {
-    uint64_t rfbm = (c->regs[REG_RDX] << 32 | (uint32_t)c->regs[REG_RAX]) & c->xcr0;
+    uint64_t rfbm = (c->regs[GPR_RDX] << 32 | (uint32_t)c->regs[GPR_RAX]) & c->xcr0;
 
     if (!(c->cr4 & CR4_OSXSAVE)) {
         cpu_ud(c);
@@ -318,7 +318,7 @@ static void op_xrstor(CpuState *c, const Insn *i)
 
 static void op_xgetbv(CpuState *c, const Insn *i)
 {
-    uint32_t n = (uint32_t)c->regs[REG_RCX];
+    uint32_t n = (uint32_t)c->regs[GPR_RCX];
     uint64_t v;
 
     if (!(c->cr4 & CR4_OSXSAVE)) {
@@ -328,19 +328,19 @@ static void op_xgetbv(CpuState *c, const Insn *i)
         cpu_gp0(c);
     }
     v = n == 0 ? c->xcr0 : c->xcr0 & xinuse(c);
-    c->regs[REG_RAX] = (uint32_t)v;
-    c->regs[REG_RDX] = v >> 32;
+    c->regs[GPR_RAX] = (uint32_t)v;
+    c->regs[GPR_RDX] = v >> 32;
 }
 
 static void op_xsetbv(CpuState *c, const Insn *i)
 {
-    uint64_t v = c->regs[REG_RDX] << 32 | (uint32_t)c->regs[REG_RAX];
+    uint64_t v = c->regs[GPR_RDX] << 32 | (uint32_t)c->regs[GPR_RAX];
     uint64_t all = XCR0_X87 | XCR0_SSE | (cpu_has(c, FEAT_AVX) ? XCR0_AVX : 0);
 
     if (!(c->cr4 & CR4_OSXSAVE)) {
         cpu_ud(c);
     }
-    if (c->cpl != 0 || (uint32_t)c->regs[REG_RCX] != 0 || !(v & XCR0_X87) || (v & ~all) ||
+    if (c->cpl != 0 || (uint32_t)c->regs[GPR_RCX] != 0 || !(v & XCR0_X87) || (v & ~all) ||
         (v & (XCR0_SSE | XCR0_AVX)) == XCR0_AVX) {
         cpu_gp0(c);
     }

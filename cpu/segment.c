@@ -244,7 +244,7 @@ void cs_load(CpuState *c, uint16_t sel, Desc *d, unsigned cpl)
 
 Stack stack_current(CpuState *c)
 {
-    Stack s = { .ss = c->segs[SEG_SS], .sp = c->regs[REG_RSP], .mode = c->mmu };
+    Stack s = { .ss = c->segs[SEG_SS], .sp = c->regs[GPR_RSP], .mode = c->mmu };
 
     s.wide = c->stack64;
     s.mask = c->stack64 ? ~0ull : c->stack32 ? 0xffffffffull : 0xffff;
@@ -298,7 +298,7 @@ uint64_t stack_pop(CpuState *c, Stack *s, unsigned size)
 
 void stack_commit(CpuState *c, const Stack *s)
 {
-    uint64_t *rsp = &c->regs[REG_RSP];
+    uint64_t *rsp = &c->regs[GPR_RSP];
 
     *rsp = s->mask == 0xffff ? (*rsp & ~0xffffull) | (s->sp & 0xffff) : s->sp & s->mask;
 }

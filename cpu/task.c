@@ -209,7 +209,7 @@ void task_switch(CpuState *c, uint16_t sel, Desc *d, TaskSwitch how, uint64_t re
     for (unsigned n = 0; n < 8; n++) {
         c->regs[n] = t.gpr[n];
     }
-    c->regs[REG_RIP] = t.ip;
+    c->regs[GPR_RIP] = t.ip;
     c->insn_faults_here = true; /* a fault from here on pushes the new task's EIP */
     rflags_put(c, t.flags & (l->size == 4 ? 0x3f7fd7 : 0x7fd7));
     load_task_ldt(c, t.ldt);

@@ -1,0 +1,445 @@
+/*
+ * Processor threads, pausing, exclusive sections, waking, breakpoints.
+ *
+ * One mutex `m` orders who runs. `owner` is set while someone needs all others parked: a processor
+ * in an exclusive section, or the loop thread in accel_pause(). Lock order: nothing is taken while
+ * `m` is held, and the machine lock is never held while waiting for it.
+ */
+#include "accel/accel.h"
+
+#include "accel/icount.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include "base/error.h"
+#include "cpu/engine.h"
+#include "base/mem.h"
+#include "bus/lock.h"
+#include "cpu/engine.h"
+#include "cpu/mmu.h"
+
+_Thread_local CpuState *cpu_current;
+unsigned accel_breakpoints;
+AccelStats accel_stats;
+
+typedef struct Vcpu {
+    CpuState *c;
+    pthread_t thread;
+    pthread_cond_t wake;
+    bool running;   /* in guest code; under m */
+    bool sleeping;  /* waiting in `wake`; atomic */
+    bool debugging; /* parked until accel_debug_continue(); under m */
+} Vcpu;
+
+static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t parked = PTHREAD_COND_INITIALIZER; /* someone stopped running, owner left */
+static const AccelOps *accel;   /* constant after accel_init() */
+static Vcpu *vcpus;
+static unsigned vcpu_count;
+static unsigned owners;         /* exclusive sections and pauses wanted or held; under m */
+static bool owned;              /* one of them has it; under m */
+static unsigned pauses;         /* loop thread only */
+static bool started, ending;    /* under m */
+
+static void (*debug_fn)(void *opaque, CpuState *c, DebugReason why);
+static void *debug_opaque;
+static vaddr breakpoints[ACCEL_BREAKPOINTS]; /* changed only while paused */
+
+/* ---- who runs ---- */
+
+static unsigned running_others(const Vcpu *self)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        n += &vcpus[k] != self && vcpus[k].running;
+    }
+    return n;
+}
+
+static void take_exclusive(Vcpu *self)
+{
+    pthread_mutex_lock(&m);
+    owners++;
+    if (self != NULL) {
+        self->running = false; /* parked while it waits for its turn */
+        pthread_cond_broadcast(&parked);
+    }
+    while (owned) {
+        pthread_cond_wait(&parked, &m);
+    }
+    owned = true;
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        if (&vcpus[k] != self) {
+            __atomic_or_fetch(&vcpus[k].c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+        }
+    }
+    while (running_others(self) != 0) {
+        pthread_cond_wait(&parked, &m);
+    }
+    pthread_mutex_unlock(&m);
+}
+
+static void give_exclusive(Vcpu *self)
+{
+    pthread_mutex_lock(&m);
+    owned = false;
+    owners--;
+    if (self != NULL) {
+        self->running = true;
+    }
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        pthread_cond_signal(&vcpus[k].wake);
+    }
+    pthread_cond_broadcast(&parked);
+    pthread_mutex_unlock(&m);
+}
+
+static Vcpu *vcpu_of(const CpuState *c)
+{
+    return &vcpus[c->index];
+}
+
+static void exclusive_begin(CpuState *c)
+{
+    if (vcpu_count > 1) {
+        assert(!machine_lock_held());
+        take_exclusive(vcpu_of(c));
+    }
+}
+
+static void exclusive_end(CpuState *c)
+{
+    if (vcpu_count > 1) {
+        give_exclusive(vcpu_of(c));
+    }
+}
+
+static void kick(CpuState *c)
+{
+    Vcpu *v;
+
+    if (c == cpu_current || vcpus == NULL || c->index >= vcpu_count) {
+        return;
+    }
+    v = vcpu_of(c);
+    if (__atomic_load_n(&v->sleeping, __ATOMIC_SEQ_CST)) {
+        pthread_mutex_lock(&m);
+        pthread_cond_signal(&v->wake);
+        pthread_mutex_unlock(&m);
+    }
+}
+
+static void code_written(CpuState *c, uint64_t ram_offset, unsigned len)
+{
+    accel->code_written(c, ram_offset, len);
+    for (unsigned k = 0; k < vcpu_count && vcpu_count > 1; k++) {
+        if (vcpus[k].c != c) {
+            accel->queue_drop(vcpus[k].c, ram_offset, len);
+        }
+    }
+}
+
+static void flush(CpuState *c)
+{
+    accel->flush(c);
+}
+
+static void flush_page(CpuState *c, vaddr page)
+{
+    accel->flush_page(c, page);
+}
+
+static const EngineOps vcpu_engine = {
+    .code_written = code_written,
+    .flush = flush,
+    .flush_page = flush_page,
+    .exclusive_begin = exclusive_begin,
+    .exclusive_end = exclusive_end,
+    .kick = kick,
+};
+
+/* ---- the thread ---- */
+
+/* True when there is something to execute or to act on. */
+static bool has_work(const CpuState *c)
+{
+    uint32_t r = __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST) & ~(uint32_t)REQ_STOP;
+
+    switch (c->activity) {
+    case CPU_RUNNING:
+        return true;
+    case CPU_HALTED:
+        return (r & ~(uint32_t)REQ_INTR) || ((r & REQ_INTR) && (c->rflags & FLAG_IF));
+    case CPU_WAIT_SIPI:
+        return (r & ~(uint32_t)(REQ_INTR | REQ_NMI | REQ_SMI)) != 0;
+    default: /* shutdown: until reset, INIT or NMI */
+        return (r & (REQ_INIT | REQ_MAP_CHANGED | REQ_CODE_DROP)) != 0;
+    }
+}
+
+/* Park until this processor may run. False: the machine ends. */
+static bool wait_turn(Vcpu *v)
+{
+    bool go;
+
+    pthread_mutex_lock(&m);
+    v->running = false;
+    pthread_cond_broadcast(&parked);
+    for (;;) {
+        __atomic_store_n(&v->sleeping, true, __ATOMIC_SEQ_CST);
+        if (ending || (!owners && !v->debugging && has_work(v->c))) {
+            break;
+        }
+        if (icount_on && !owners && !v->debugging && v->c->activity == CPU_HALTED) {
+            pthread_mutex_unlock(&m);
+            bool moved = icount_idle(); /* nothing to do until the next timer: go there */
+            pthread_mutex_lock(&m);
+            if (moved) {
+                continue;
+            }
+            if (has_work(v->c)) {
+                continue;
+            }
+        }
+        pthread_cond_wait(&v->wake, &m);
+    }
+    __atomic_store_n(&v->sleeping, false, __ATOMIC_SEQ_CST);
+    __atomic_and_fetch(&v->c->requests, ~(uint32_t)REQ_STOP, __ATOMIC_SEQ_CST);
+    go = !ending;
+    v->running = go;
+    pthread_mutex_unlock(&m);
+    return go;
+}
+
+static void *vcpu_main(void *arg)
+{
+    Vcpu *v = arg;
+    sigset_t all;
+
+    sigfillset(&all);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    cpu_current = v->c;
+    while (wait_turn(v)) {
+        accel->run(v->c);
+    }
+    return NULL;
+}
+
+void accel_debug_stop(CpuState *c, DebugReason why)
+{
+    Vcpu *v = vcpu_of(c);
+
+    if (debug_fn == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&m);
+    v->debugging = true;
+    __atomic_or_fetch(&c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&m);
+    debug_fn(debug_opaque, c, why);
+}
+
+void accel_debug_handler(void (*fn)(void *opaque, CpuState *c, DebugReason why), void *opaque)
+{
+    debug_fn = fn;
+    debug_opaque = opaque;
+}
+
+void accel_debug_continue(CpuState *c)
+{
+    pthread_mutex_lock(&m);
+    vcpu_of(c)->debugging = false;
+    pthread_cond_signal(&vcpu_of(c)->wake);
+    pthread_mutex_unlock(&m);
+}
+
+/* ---- life ---- */
+
+static void map_changed(void *opaque)
+{
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        cpu_request(vcpus[k].c, REQ_MAP_CHANGED);
+    }
+}
+
+static void dma_written(void *opaque, uint64_t ram_offset, uint64_t len)
+{
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        accel->queue_drop(vcpus[k].c, ram_offset, len);
+    }
+}
+
+static const MemListener listener = { .map_changed = map_changed, .written = dma_written };
+
+bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Error **errp)
+{
+    accel = ops;
+    vcpus = xnewn(Vcpu, count);
+    vcpu_count = count;
+    cpu_many = count > 1;
+    engine_ops = &vcpu_engine;
+    owners = 1; /* paused until the first accel_resume() */
+    owned = true;
+    pauses = 1;
+    for (unsigned k = 0; k < count; k++) {
+        vcpus[k].c = cpus[k];
+        pthread_cond_init(&vcpus[k].wake, NULL);
+        if (!ops->cpu_init(cpus[k], errp)) {
+            return false;
+        }
+        cpu_take_view(cpus[k]);
+    }
+    mem_set_listener(&listener);
+    return true;
+}
+
+static void start_threads(void)
+{
+    pthread_attr_t attr;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 1 << 20);
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        int err = pthread_create(&vcpus[k].thread, &attr, vcpu_main, &vcpus[k]);
+
+        if (err != 0) {
+            report("cannot start a thread for processor %u: %s", k, strerror(err));
+            abort(); /* the host has no threads left: nothing to go on with */
+        }
+    }
+    pthread_attr_destroy(&attr);
+    started = true;
+}
+
+void accel_fini(void)
+{
+    if (vcpus == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&m);
+    ending = true;
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        __atomic_or_fetch(&vcpus[k].c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+        pthread_cond_signal(&vcpus[k].wake);
+    }
+    pthread_mutex_unlock(&m);
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        if (started) {
+            pthread_join(vcpus[k].thread, NULL);
+        }
+        accel->cpu_fini(vcpus[k].c);
+        pthread_cond_destroy(&vcpus[k].wake);
+    }
+    mem_set_listener(NULL);
+    free(vcpus);
+    vcpus = NULL;
+    vcpu_count = 0;
+    owners = pauses = 0;
+    owned = started = ending = false;
+}
+
+void accel_pause(void)
+{
+    assert(!machine_lock_held());
+    if (pauses++ == 0) {
+        take_exclusive(NULL);
+    }
+}
+
+void accel_resume(void)
+{
+    assert(pauses > 0);
+    if (--pauses == 0) {
+        if (!started) {
+            start_threads();
+        }
+        give_exclusive(NULL);
+    }
+}
+
+bool accel_paused(void)
+{
+    return pauses != 0;
+}
+
+const char *accel_name(void)
+{
+    return accel != NULL ? accel->name : "none";
+}
+
+unsigned accel_cpu_count(void)
+{
+    return vcpu_count;
+}
+
+CpuState *accel_cpu(unsigned n)
+{
+    return n < vcpu_count ? vcpus[n].c : NULL;
+}
+
+/* ---- breakpoints ---- */
+
+static void code_changed(void)
+{
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        accel->drop_code(vcpus[k].c);
+    }
+}
+
+bool accel_breakpoint_add(vaddr addr)
+{
+    if (accel_breakpoints == ACCEL_BREAKPOINTS) {
+        return false;
+    }
+    breakpoints[accel_breakpoints++] = addr;
+    code_changed();
+    return true;
+}
+
+bool accel_breakpoint_remove(vaddr addr)
+{
+    for (unsigned n = 0; n < accel_breakpoints; n++) {
+        if (breakpoints[n] == addr) {
+            breakpoints[n] = breakpoints[--accel_breakpoints];
+            code_changed();
+            return true;
+        }
+    }
+    return false;
+}
+
+bool accel_breakpoint_at(vaddr lin)
+{
+    for (unsigned n = 0; n < accel_breakpoints; n++) {
+        if (breakpoints[n] == lin) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool accel_breakpoint_offset(unsigned offset)
+{
+    for (unsigned n = 0; n < accel_breakpoints; n++) {
+        if ((breakpoints[n] & 0xfff) == offset) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void accel_watch_changed(void)
+{
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        cpu_update_careful(vcpus[k].c);
+        tlb_flush(vcpus[k].c, true);
+    }
+}

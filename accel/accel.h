@@ -1,0 +1,81 @@
+/*
+ * What runs the processors: one thread each, on one engine.
+ *
+ * A thread is either in guest code ("running") or parked. accel_pause() and exclusive sections park
+ * all (others); the caller must not hold the machine lock, because a processor on its way out may
+ * need it.
+ */
+#ifndef ACCEL_ACCEL_H
+#define ACCEL_ACCEL_H
+
+#include "cpu/cpu.h"
+
+struct Error;
+
+/* The processor whose thread this is; NULL elsewhere. */
+extern _Thread_local CpuState *cpu_current;
+
+typedef struct AccelOps {
+    const char *name;
+    bool (*cpu_init)(CpuState *c, struct Error **errp); /* make c->engine */
+    void (*cpu_fini)(CpuState *c);
+    /* Run guest code until a request or a halt makes the thread look around. */
+    void (*run)(CpuState *c);
+    /* Forget all code of @c; all processors are paused. */
+    void (*drop_code)(CpuState *c);
+    /* A store or DMA reached RAM that holds code: by @c itself, or (any thread) for @c to act on
+     * before its next block. */
+    void (*code_written)(CpuState *c, uint64_t ram_offset, unsigned len);
+    void (*queue_drop)(CpuState *c, uint64_t ram_offset, uint64_t len);
+    /* Linear addresses mean something else now: all, or one page. */
+    void (*flush)(CpuState *c);
+    void (*flush_page)(CpuState *c, vaddr page);
+} AccelOps;
+
+extern const AccelOps accel_interp;
+
+/* accel_init - the engine @ops for @count processors (borrowed, constant until accel_fini()).
+ * They do not run yet. */
+bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Error **errp);
+void accel_fini(void); /* ends the threads */
+const char *accel_name(void);
+unsigned accel_cpu_count(void);
+CpuState *accel_cpu(unsigned n);
+
+/* accel_pause - park all processors and wait until they are; nests. accel_resume - undo one
+ * accel_pause(); the first call ever starts the threads. Loop thread, machine lock not held. */
+void accel_pause(void);
+void accel_resume(void);
+bool accel_paused(void);
+
+/* accel_debug_handler - @fn(opaque, c) is called on @c's thread, not running, when it hit a
+ * breakpoint or watchpoint (@watch) or finished its step; the processor parks until
+ * accel_debug_continue(). */
+typedef enum DebugReason {
+    DEBUG_BREAKPOINT,
+    DEBUG_WATCHPOINT,
+    DEBUG_STEP,
+} DebugReason;
+void accel_debug_handler(void (*fn)(void *opaque, CpuState *c, DebugReason why), void *opaque);
+void accel_debug_continue(CpuState *c);
+/* accel_debug_stop - for engines: @c is to park for the debugger at the next look at its requests. */
+void accel_debug_stop(CpuState *c, DebugReason why);
+
+/* Breakpoints on linear addresses. Only while paused; false when the table is full (or empty of
+ * it). */
+#define ACCEL_BREAKPOINTS 256
+bool accel_breakpoint_add(vaddr addr);
+bool accel_breakpoint_remove(vaddr addr);
+bool accel_breakpoint_at(vaddr lin);          /* any thread while running: the table is constant */
+bool accel_breakpoint_offset(unsigned offset); /* is there one at this page offset? */
+extern unsigned accel_breakpoints;            /* how many */
+/* accel_watch_changed - after engine_watches changed, while paused. */
+void accel_watch_changed(void);
+
+/* Statistics for `info jit`. */
+typedef struct AccelStats {
+    uint64_t blocks, decoded, dropped, resets;
+} AccelStats;
+extern AccelStats accel_stats;
+
+#endif

@@ -1,0 +1,275 @@
+/*
+ * The reference engine: executes decoded blocks by their handlers.
+ *
+ * A fault unwinds to the loop by longjmp (cpu/cpu.h); RIP is put back to the faulting instruction
+ * and the exception delivered from there. Events are looked at between blocks; `careful` state
+ * (single step, debug registers, interrupt shadows) executes one instruction at a time.
+ */
+#include "accel/accel.h"
+#include "accel/icount.h"
+#include "accel/interp/block.h"
+#include "base/log.h"
+#include "cpu/cpuid.h"
+#include "cpu/engine.h"
+#include "cpu/flags.h"
+#include "cpu/mmu.h"
+#include "cpu/segment.h"
+
+static vaddr linear_rip(const CpuState *c)
+{
+    return c->code64 ? c->regs[GPR_RIP] : (uint32_t)(c->segs[SEG_CS].base + c->regs[GPR_RIP]);
+}
+
+static uint32_t requests(const CpuState *c)
+{
+    return __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST);
+}
+
+/* Deliver an external event. RIP is the return address already. */
+static void deliver(CpuState *c, unsigned vector)
+{
+    c->insn = NULL;
+    c->activity = CPU_RUNNING;
+    interrupt_deliver(c, vector, INT_EXTERNAL, false, 0, c->regs[GPR_RIP]);
+}
+
+/* INIT and SIPI: SDM vol. 3A, "MP Initialization Protocol". */
+static void take_init(CpuState *c)
+{
+    cpu_unrequest(c, REQ_INIT | REQ_SIPI);
+    cpu_reset(c, true);
+    if (c->hooks.init_done != NULL) {
+        c->hooks.init_done(c);
+    }
+    c->activity = c->index == 0 ? CPU_RUNNING : CPU_WAIT_SIPI;
+}
+
+static void take_sipi(CpuState *c)
+{
+    uint8_t vec = __atomic_load_n(&c->sipi_vector, __ATOMIC_SEQ_CST);
+    Segment *cs = &c->segs[SEG_CS];
+
+    cpu_unrequest(c, REQ_SIPI);
+    if (c->activity != CPU_WAIT_SIPI) {
+        return;
+    }
+    cs->selector = (uint16_t)(vec << 8);
+    cs->base = (uint32_t)vec << 12;
+    seg_update(cs);
+    c->regs[GPR_RIP] = 0;
+    c->activity = CPU_RUNNING;
+    cpu_update_mode(c);
+}
+
+/* What a request asks for, in priority order. False: leave the loop. */
+static bool take_requests(CpuState *c)
+{
+    uint32_t r = requests(c);
+
+    if (r & REQ_STOP) {
+        return false;
+    }
+    if (r & REQ_MAP_CHANGED) {
+        cpu_unrequest(c, REQ_MAP_CHANGED);
+        cpu_take_view(c);
+    }
+    if (r & REQ_CODE_DROP) {
+        cpu_unrequest(c, REQ_CODE_DROP);
+        block_take_queue(c);
+    }
+    if (r & REQ_TLB_FLUSH) {
+        cpu_unrequest(c, REQ_TLB_FLUSH);
+        tlb_flush(c, true);
+    }
+    if (r & REQ_INIT) {
+        take_init(c);
+    }
+    if (r & REQ_SIPI) {
+        take_sipi(c);
+    }
+    if (c->inhibit_irq || c->activity == CPU_WAIT_SIPI || c->activity == CPU_SHUTDOWN) {
+        return true;
+    }
+    r = requests(c);
+    if ((r & REQ_SMI) && !c->in_smm) {
+        cpu_unrequest(c, REQ_SMI);
+        smm_enter(c);
+    } else if ((r & REQ_NMI) && !c->nmi_blocked) {
+        cpu_unrequest(c, REQ_NMI);
+        c->nmi_blocked = true;
+        deliver(c, EXC_NMI);
+    } else if ((r & REQ_INTR) && (c->rflags & FLAG_IF)) {
+        int vec = c->hooks.ack_interrupt != NULL ? c->hooks.ack_interrupt(c) : -1;
+
+        if (vec >= 0) {
+            deliver(c, (unsigned)vec);
+        } else {
+            cpu_unrequest(c, REQ_INTR);
+        }
+    }
+    return true;
+}
+
+/* Deliver the debug traps of the instruction before. SDM vol. 3B, "Debug Exceptions". */
+static void debug_trap(CpuState *c)
+{
+    uint32_t db = c->pending_db;
+
+    c->pending_db = 0;
+    if (db & PENDING_WATCH) {
+        accel_debug_stop(c, DEBUG_WATCHPOINT);
+        db &= ~PENDING_WATCH;
+    }
+    if (db != 0) {
+        c->dr[6] |= db;
+        c->insn = NULL;
+        interrupt_deliver(c, EXC_DB, INT_FAULT, false, 0, c->regs[GPR_RIP]);
+    }
+    cpu_update_careful(c);
+}
+
+/* Instruction breakpoints of DR0-3 are faults before the instruction. */
+static void check_code_breakpoints(CpuState *c, vaddr lin)
+{
+    uint32_t hit = 0;
+
+    if ((c->rflags & FLAG_RF) || !(c->dr[7] & 0xff)) {
+        return;
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        if ((c->dr[7] >> (2 * n) & 3) && (c->dr[7] >> (16 + 4 * n) & 15) == 0 && c->dr[n] == lin) {
+            hit |= 1u << n;
+        }
+    }
+    if (hit) {
+        c->dr[6] |= hit;
+        c->insn = NULL;
+        cpu_raise(c, EXC_DB);
+    }
+}
+
+/* One instruction with everything looked at around it. */
+static void careful_step(CpuState *c)
+{
+    vaddr lin = linear_rip(c);
+    bool trap = (c->rflags & FLAG_TF) != 0, step = c->debug_step;
+    const Insn *i;
+
+    check_code_breakpoints(c, lin);
+    i = block_single(c, lin);
+    c->inhibit_irq = c->inhibit_db = false;
+    c->rflags &= ~FLAG_RF;
+    c->insn = i;
+    c->regs[GPR_RIP] += i->len;
+    i->exec(c, i);
+    c->insn = NULL;
+    c->insns++;
+    if (trap && i->opcode != 0xcc && i->opcode != 0xcd && i->opcode != 0xf1) {
+        c->pending_db |= 1u << 14; /* DR6.BS */
+    }
+    if (c->pending_db && !c->inhibit_db) {
+        debug_trap(c);
+    }
+    if (step) {
+        c->debug_step = false;
+        accel_debug_stop(c, DEBUG_STEP);
+    }
+    cpu_update_careful(c);
+}
+
+static void run_block(CpuState *c, const Block *b)
+{
+    const Insn *i = b->insns, *end = i + b->count;
+
+    if (!c->code64 && c->regs[GPR_RIP] + b->bytes - 1 > c->segs[SEG_CS].limit) {
+        careful_step(c); /* the segment ends inside of the block */
+        return;
+    }
+    do {
+        c->insn = i;
+        c->regs[GPR_RIP] += i->len;
+        i->exec(c, i);
+    } while (++i != end);
+    c->insns += b->count;
+}
+
+static void after_fault(CpuState *c)
+{
+    if (c->insn != NULL && !c->insn_faults_here) {
+        c->regs[GPR_RIP] -= c->insn->len;
+        if (!c->code64) {
+            c->regs[GPR_RIP] = (uint32_t)c->regs[GPR_RIP];
+        }
+    }
+    c->insn_faults_here = false;
+    c->insn = NULL;
+    exception_dispatch(c);
+    cpu_update_careful(c);
+}
+
+static __attribute__((noinline)) void loop(CpuState *c)
+{
+    for (;;) {
+        const Block *b;
+        vaddr lin;
+
+        if (__builtin_expect(requests(c) != 0, 0) && !take_requests(c)) {
+            return;
+        }
+        if (__builtin_expect(c->activity != CPU_RUNNING, 0)) {
+            return;
+        }
+        if (__builtin_expect(icount_on, 0) && icount_due(c)) {
+            icount_advance(c);
+            continue;
+        }
+        lin = linear_rip(c);
+        if (__builtin_expect(accel_breakpoints != 0, 0) && !c->debug_pass &&
+            accel_breakpoint_at(lin)) {
+            c->debug_pass = true;
+            accel_debug_stop(c, DEBUG_BREAKPOINT);
+            continue;
+        }
+        c->debug_pass = false;
+        c->insn = NULL;
+        if (__builtin_expect(c->careful, 0)) {
+            careful_step(c);
+            continue;
+        }
+        block_reclaim(c);
+        b = block_find(c, lin);
+        if (__builtin_expect(b == NULL, 0)) {
+            careful_step(c);
+            continue;
+        }
+        if (log_on(LOG_CPU)) {
+            log_lock();
+            cpu_dump(c, log_file());
+            log_unlock();
+        }
+        run_block(c, b);
+    }
+}
+
+/* The frame of the setjmp must stay until the loop is left: the loop is a function of its own. */
+static void interp_run(CpuState *c)
+{
+    if (__builtin_setjmp(c->fault_env) == 0) {
+        loop(c);
+    } else {
+        after_fault(c);
+        loop(c);
+    }
+}
+
+const AccelOps accel_interp = {
+    .name = "interp",
+    .cpu_init = block_init,
+    .cpu_fini = block_fini,
+    .run = interp_run,
+    .drop_code = block_drop_all,
+    .code_written = block_code_written,
+    .queue_drop = block_queue_drop,
+    .flush = block_flush,
+    .flush_page = block_flush_page,
+};
