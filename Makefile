@@ -103,6 +103,10 @@ $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(TEST_LIB_OBJS) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_LIB_OBJS) $(LIB) $(CMOCKA_LIBS) $(ALL_LDLIBS)
 
+# The decoder's judges; the test skips itself where they are not installed.
+$(BUILD)/tests/cpu/test-decode: ALL_LDLIBS += $(shell \
+    echo '\#include <Zydis/Zydis.h>' | $(CC) -E - >/dev/null 2>&1 && echo -lZydis)
+
 $(BUILD)/gen/%/trace.h: %/trace-events scripts/mktrace
 	$(Q)mkdir -p $(@D)
 	$(Q)scripts/mktrace header $< >$@

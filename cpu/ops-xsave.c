@@ -386,7 +386,9 @@ const OpRow op_rows_xsave[] = {
     XM(0x18, P_ANY, 1, SSE, 0, "prefetcht0", op_hint),
     XM(0x18, P_ANY, 2, SSE, 0, "prefetcht1", op_hint),
     XM(0x18, P_ANY, 3, SSE, 0, "prefetcht2", op_hint),
+    { MAP_0F, 0x18, P_ANY, EXT_ANY, EXT_ANY, FEAT_NONE, 0, "nop", "Ev,Gv", X1(op_hint) },
     XM(0x0d, P_ANY, EXT_ANY, 3DNOWPREFETCH, 0, "prefetchw", op_hint),
+    { MAP_0F, 0x0d, P_ANY, EXT_ANY, EXT_ANY, FEAT_3DNOWPREFETCH, OP_REG, "nop", "Ev,Gv", X1(op_hint) },
     { 0 },
     /* clang-format on */
 };
