@@ -1,0 +1,117 @@
+/*
+ * A bare processor for tests.
+ */
+#include "tests/lib/guest.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "accel/accel.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "bus/lock.h"
+#include "cpu/cpuid.h"
+#include "cpu/mmu.h"
+#include "cpu/segment.h"
+
+static IoRegion ram;
+static CpuModel model;
+static CpuState *cpus[1];
+
+CpuState *guest_begin(const char *name)
+{
+    Error *err = NULL;
+
+    assert_true(cpu_model_parse(name, true, &model, &err));
+    assert_true(ram_create(GUEST_RAM, &err));
+    ram_region_init(&ram, "ram", 0, GUEST_RAM);
+    machine_lock();
+    assert_true(mem_map(&ram, 0, 0, false, &err));
+    machine_unlock();
+    cpus[0] = cpu_new(0, &model);
+    assert_true(accel_init(&accel_interp, cpus, 1, &err));
+    cpu_current = cpus[0];
+    return cpus[0];
+}
+
+void guest_end(void)
+{
+    accel_fini();
+    cpu_free(cpus[0]);
+    cpu_current = NULL;
+    machine_lock();
+    mem_unmap(&ram);
+    machine_unlock();
+    ram_destroy();
+}
+
+uint8_t *guest_ram(hwaddr at)
+{
+    return ram_host() + at;
+}
+
+void guest_put(hwaddr at, const void *bytes, size_t n)
+{
+    assert_true(at + n <= GUEST_RAM);
+    machine_lock();
+    assert_true(dma_write(at, bytes, n)); /* tells the engine, unlike a plain copy */
+    machine_unlock();
+}
+
+void guest_real(CpuState *c, uint16_t ip)
+{
+    cpu_reset(c, false);
+    seg_load_real(c, SEG_CS, 0);
+    c->regs[GPR_RIP] = ip;
+    c->regs[GPR_RSP] = 0x9000;
+    cpu_update_mode(c);
+}
+
+static void flat(Segment *s, uint16_t sel, uint16_t attr)
+{
+    s->selector = sel;
+    s->base = 0;
+    s->limit = 0xffffffff;
+    s->attr = (uint16_t)(attr | ATTR_P | ATTR_S | ATTR_G | ATTR_WRITE | ATTR_ACCESSED);
+    seg_update(s);
+}
+
+void guest_flat(CpuState *c, unsigned bits, uint32_t ip)
+{
+    cpu_reset(c, false);
+    c->cr0 = CR0_PE | CR0_ET | CR0_NE;
+    flat(&c->segs[SEG_CS], 8, ATTR_CODE | (bits == 64 ? ATTR_L : ATTR_DB));
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        if (n != SEG_CS) {
+            flat(&c->segs[n], 16, ATTR_DB);
+        }
+    }
+    if (bits == 64) {
+        uint64_t pml4 = 0x3f1007, pdpt = 0x3f2007, pd[2] = { 0x87, 0x200087 };
+
+        guest_put(0x3f0000, &pml4, 8);
+        guest_put(0x3f1000, &pdpt, 8);
+        guest_put(0x3f2000, pd, 16);
+        c->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+        c->cr3 = 0x3f0000;
+        c->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
+        c->cr0 |= CR0_PG | CR0_WP;
+    }
+    c->regs[GPR_RIP] = ip;
+    c->regs[GPR_RSP] = 0x9000;
+    cpu_update_mode(c);
+    tlb_flush(c, true);
+}
+
+bool guest_run(CpuState *c, uint64_t limit)
+{
+    uint64_t end = c->insns + limit;
+
+    while (c->activity == CPU_RUNNING && c->insns < end) {
+        accel_interp.run(c);
+    }
+    return c->activity == CPU_HALTED;
+}
