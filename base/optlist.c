@@ -291,6 +291,18 @@ bool opt_wants_help(OptList *l)
     return false;
 }
 
+char *opt_text(const OptList *l)
+{
+    char *text = xstrdup("");
+
+    for (size_t i = 0; i < l->count; i++) {
+        autofree char *value = opt_quote(l->pairs[i].value);
+        autofree char *old = text;
+        text = xasprintf("%s%s%s=%s", old, i > 0 ? "," : "", l->pairs[i].key, value);
+    }
+    return text;
+}
+
 char *opt_quote(const char *value)
 {
     char *out = xnewn(char, 2 * strlen(value) + 1), *o = out;

@@ -67,6 +67,9 @@ bool opt_is_help(const char *text);
 /* opt_wants_help - the list has a bare help or ?, as in `-device X,help`. */
 bool opt_wants_help(OptList *l);
 
+/* opt_text - the list as one would type it, every word with its key. Freed by the caller. */
+char *opt_text(const OptList *l);
+
 /* opt_quote - @value with its commas doubled, for putting it into a list's text. Freed by caller. */
 char *opt_quote(const char *value);
 

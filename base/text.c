@@ -182,8 +182,8 @@ void nearest_init(Nearest *n, const char *wanted)
 {
     n->wanted = wanted;
     n->best = NULL;
-    /* a third of the letters may be wrong, at least one and at most three */
-    n->distance = MIN(4u, (unsigned)(strlen(wanted) / 3) + 2);
+    /* one letter in three may be wrong, at least one and at most three */
+    n->distance = MAX(2u, MIN(4u, (unsigned)(strlen(wanted) / 3) + 1));
 }
 
 void nearest_offer(Nearest *n, const char *candidate)

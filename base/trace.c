@@ -48,9 +48,11 @@ bool trace_enable(const char *pattern, bool on, Error **errp)
         for (TraceEvent *const *ev = trace_events; *ev != NULL; ev++) {
             nearest_offer(&near, (*ev)->name);
         }
-        error_set(errp, "no trace event matches \"%s\"", pattern);
         if (near.best != NULL) {
-            error_hint(errp, "Did you mean \"%s\"?", near.best);
+            error_set(errp, "no trace event matches \"%s\"; did you mean \"%s\"?", pattern,
+                      near.best);
+        } else {
+            error_set(errp, "no trace event matches \"%s\"", pattern);
         }
     }
     return any;

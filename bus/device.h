@@ -98,7 +98,7 @@ struct Device {
  * unique by a number). Never fails. */
 Device *device_new(const DeviceClass *cls, const char *id);
 /* device_set - property from text; an unknown name or a bad value is named in the error, with the
- * nearest known spelling as hint. Only before realize. */
+ * nearest known spelling. Only before realize. */
 bool device_set(Device *dev, const char *name, const char *value, struct Error **errp);
 /* device_realize - call the class, then reset, then put it on the list. Machine lock held. */
 bool device_realize(Device *dev, struct Error **errp);

@@ -127,13 +127,15 @@ static void error_no_property(const DeviceClass *cls, const char *name, Error **
 {
     Nearest near;
 
-    error_set(errp, "property '%s.%s' not found", cls->name, name);
     nearest_init(&near, name);
     for (const Property *p = cls->props; p != NULL && p->name != NULL; p++) {
         nearest_offer(&near, p->name);
     }
     if (near.best != NULL) {
-        error_hint(errp, "Did you mean '%s'?", near.best);
+        error_set(errp, "property '%s.%s' not found; did you mean '%s'?", cls->name, name,
+                  near.best);
+    } else {
+        error_set(errp, "property '%s.%s' not found", cls->name, name);
     }
 }
 

@@ -1,12 +1,154 @@
 /*
- * The program: reads the command line, builds a board, runs it.
+ * The program: reads the command line, builds a board, runs it until somebody ends it.
+ *
+ * Parts that another room provides are weak here: a build without them refuses by name what needs
+ * them.
  */
-#include <stdio.h>
-#include "config.h"
+#include "machine/board.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "bus/device.h"
+#include "bus/lock.h"
+#include "chardev/chardev.h"
+#include "machine/daemon.h"
+
+#pragma weak board_build
+#pragma weak board_start
+#pragma weak board_destroy
+#pragma weak monitor_open
+#pragma weak gdb_open
+
+static int exit_code = -1; /* atomic; -1: nobody has said */
+static bool board_built;
+
+void machine_exit(int code)
+{
+    int nobody = -1;
+
+    __atomic_compare_exchange_n(&exit_code, &nobody, code, false, __ATOMIC_RELAXED,
+                                __ATOMIC_RELAXED);
+    loop_quit();
+}
+
+static void quit(void)
+{
+    machine_exit(0);
+}
+
+static void on_signal(void *opaque)
+{
+    report("terminating on signal %d", (int)(intptr_t)opaque);
+    quit();
+}
+
+static void *resolve_chardev(const char *id, Error **errp)
+{
+    Chardev *c = chardev_find(id);
+
+    if (c == NULL) {
+        error_set(errp, "there is no chardev '%s'", id);
+    }
+    return c;
+}
+
+static bool setup_loop(Error **errp)
+{
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    int r = loop_init();
+
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++) {
+        r = loop_signal(signals[i], on_signal, (void *)(intptr_t)signals[i]);
+    }
+    if (r < 0) {
+        error_set_errno(errp, -r, "cannot set up the event loop");
+        return false;
+    }
+    return true;
+}
+
+static bool open_monitors(const MachineConfig *cfg, Error **errp)
+{
+    for (unsigned i = 0; i < cfg->monitor_count && monitor_open != NULL; i++) {
+        if (!monitor_open(cfg->monitors[i], errp)) {
+            return false;
+        }
+    }
+    if (cfg->gdb != NULL && gdb_open == NULL) {
+        error_set(errp, "-gdb %s: not supported yet", cfg->gdb);
+        return false;
+    }
+    return cfg->gdb == NULL || gdb_open(cfg->gdb, errp);
+}
+
+/* Everything up to the first guest instruction. */
+static bool start(MachineConfig *cfg, Error **errp)
+{
+    if (cfg->daemonize && !daemon_fork(errp)) {
+        return false;
+    }
+    if (cfg->process != NULL) {
+        prctl(PR_SET_NAME, cfg->process);
+    }
+    if (!setup_loop(errp)) {
+        return false;
+    }
+    chardev_setup(&machine_lock_guard, quit);
+    device_set_resolver(resolve_chardev);
+    if (cfg->pidfile != NULL && !pidfile_make(cfg->pidfile, errp)) {
+        return false;
+    }
+    if (!config_open(cfg, errp)) {
+        return false;
+    }
+    if (!cfg->none) {
+        if (board_build == NULL) {
+            error_set(errp, "this build has no board but -machine none");
+            return false;
+        }
+        if (!board_build(cfg, errp)) {
+            return false;
+        }
+        board_built = true;
+    }
+    return open_monitors(cfg, errp) && daemon_ready(errp);
+}
 
 int main(int argc, char **argv)
 {
-    printf("doppel %s (QEMU emulator version %s compatible)\n", DOPPEL_VERSION,
-           QEMU_COMPAT_VERSION);
-    return 0;
+    MachineConfig *cfg = config_new();
+    Error *err = NULL;
+    bool done, ok;
+
+    if (!config_parse(cfg, argc, argv, &done, &err)) {
+        error_report(err);
+        return 1;
+    }
+    if (done) {
+        return 0;
+    }
+    ok = start(cfg, &err);
+    if (ok) {
+        if (board_built && !cfg->stopped && board_start != NULL) {
+            board_start();
+        }
+        loop_run();
+    }
+    if (board_built && board_destroy != NULL) {
+        board_destroy();
+    }
+    chardevs_close_all();
+    pidfile_remove();
+    if (!ok) {
+        error_report(err); /* the terminal is in order again */
+        return 1;
+    }
+    config_free(cfg);
+    loop_fini();
+    return exit_code < 0 ? 0 : exit_code;
 }

@@ -1,0 +1,26 @@
+/*
+ * What main() asks of a board.
+ */
+#ifndef MACHINE_BOARD_H
+#define MACHINE_BOARD_H
+
+#include "machine/config.h"
+
+struct Chardev;
+
+/* board_build - make memory, chips and processors as @cfg says; nothing runs yet. Loop thread,
+ * no lock held. */
+bool board_build(const MachineConfig *cfg, struct Error **errp);
+/* board_start - let the processors and CLK_VIRTUAL run. */
+void board_start(void);
+/* board_destroy - stop the processors and free everything. */
+void board_destroy(void);
+
+/* monitor_open - a human monitor on @c. gdb_open - the gdb stub on @where. */
+bool monitor_open(struct Chardev *c, struct Error **errp);
+bool gdb_open(const char *where, struct Error **errp);
+
+/* machine_exit - end the program with @code; the first call wins. Any thread. */
+void machine_exit(int code);
+
+#endif

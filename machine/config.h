@@ -1,0 +1,118 @@
+/*
+ * What the command line asks for. config_parse() fills it without touching the outside world but
+ * for looking at the files that are named; config_open() then opens the character devices; after
+ * that it is constant, and the board is built from it.
+ */
+#ifndef MACHINE_CONFIG_H
+#define MACHINE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct Error;
+struct OptList;
+struct Chardev;
+
+enum { SERIAL_MAX = 4, MONITOR_MAX = 8 };
+
+typedef enum AccelKind {
+    ACCEL_DEFAULT, /* the best one built in */
+    ACCEL_INTERP,  /* -accel interp: the reference interpreter */
+    ACCEL_JIT,     /* -accel tcg or doppel: the translator */
+    ACCEL_KVM,
+} AccelKind;
+
+typedef enum OnOffAuto {
+    OOA_AUTO,
+    OOA_ON,
+    OOA_OFF,
+} OnOffAuto;
+
+typedef enum RtcBase {
+    RTC_UTC,
+    RTC_LOCALTIME,
+    RTC_DATE, /* rtc_start holds it */
+} RtcBase;
+
+/* Words kept as they were typed. */
+typedef struct StrList {
+    char **s;
+    size_t count;
+} StrList;
+
+typedef struct MachineConfig {
+    const char *program; /* argv[0] without folders */
+
+    /* machine, processor, memory */
+    bool none;  /* -M none: no board at all */
+    bool hpet, acpi, graphics, i8042, usb;
+    OnOffAuto vmport, smm;
+    AccelKind accel;
+    char *cpu; /* model and features as typed, or NULL */
+    uint64_t ram_size; /* bytes, a multiple of 4096 */
+    unsigned cpus, maxcpus, sockets, dies, cores, threads; /* maxcpus = product of the rest */
+    int icount_shift;  /* a virtual instruction takes 2^shift ns; -1: off */
+
+    /* boot */
+    char *kernel, *initrd, *append; /* or NULL */
+    char *bios;      /* path of the image, found over the search path; NULL with -M none */
+    StrList rom_dirs; /* -L */
+
+    /* time */
+    RtcBase rtc_base;
+    int64_t rtc_start; /* RTC_DATE: seconds since 1970-01-01 UTC */
+    bool rtc_vm;       /* clock=vm: the RTC follows CLK_VIRTUAL, else the host's clock */
+    bool rtc_slew;     /* driftfix=slew */
+
+    /* lines; filled by config_open() */
+    struct Chardev *serial[SERIAL_MAX]; /* NULL: the port is there only if serial_port[] is set */
+    bool serial_port[SERIAL_MAX];       /* COM1.. exists */
+    struct Chardev *monitors[MONITOR_MAX];
+    unsigned monitor_count;
+
+    /* devices */
+    struct OptList **devices; /* -device, in order; "driver" is a known class */
+    size_t device_count;
+    bool nodefaults;
+
+    /* running */
+    bool no_reboot, no_shutdown, stopped, nographic, daemonize;
+    char *gdb;     /* where the gdb stub listens, as a legacy chardev string; NULL: none */
+    char *name;    /* of the guest, or NULL */
+    char *process; /* -name process=, or NULL */
+    uint8_t uuid[16];
+    bool have_uuid;
+    char *pidfile;
+
+    /* kept between config_parse() and config_open() */
+    StrList chardev_args, serial_args, monitor_args, mon_args;
+} MachineConfig;
+
+/* config_new - the defaults. config_free - NULL is fine; the character devices stay. */
+MachineConfig *config_new(void);
+void config_free(MachineConfig *cfg);
+
+/* config_parse - take the command line. *done: something was listed (help, version) and the
+ * program should end with success. */
+bool config_parse(MachineConfig *cfg, int argc, char **argv, bool *done, struct Error **errp);
+
+/* config_open - make the character devices and give them to ports and monitors. Loop thread. */
+bool config_open(MachineConfig *cfg, struct Error **errp);
+
+/* config_version - the lines of --version. config_usage - of --help. */
+void config_version(const MachineConfig *cfg, FILE *out);
+void config_usage(const MachineConfig *cfg, FILE *out);
+
+/* rom_find - the path of a firmware or ROM file: @name itself when it is a file, else in the -L
+ * folders and those of the distribution's packages. NULL when there is none; freed by the caller. */
+char *rom_find(const MachineConfig *cfg, const char *name);
+/* rom_dirs_print - the folders that are searched, for -L help. */
+void rom_dirs_print(const MachineConfig *cfg, FILE *out);
+
+/* str_list_add - append a copy. */
+void str_list_add(StrList *l, const char *s);
+void str_list_free(StrList *l);
+
+#endif

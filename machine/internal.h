@@ -1,0 +1,35 @@
+/*
+ * Between the files that read the command line.
+ */
+#ifndef MACHINE_INTERNAL_H
+#define MACHINE_INTERNAL_H
+
+#include "base/options.h"
+#include "base/optlist.h"
+#include "machine/config.h"
+
+/* What is collected while the words are read. */
+typedef struct Parser {
+    MachineConfig *cfg;
+    OptList *machine, *memory, *smp, *name, *msg, *rtc, *overcommit; /* options that merge */
+    StrList accels;     /* -accel, in order */
+    bool machine_accel, option_accel; /* -machine accel=, -accel were given */
+    bool serial_given, monitor_given, no_parallel;
+    char *bios;         /* -bios as typed */
+    bool done;
+} Parser;
+
+typedef bool OptHandler(void *opaque, const OptionDef *def, const char *arg, struct Error **errp);
+
+extern const OptionDef machine_options[];
+
+/* machine/options-machine.c */
+OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp, opt_icount,
+    opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid;
+/* machine/options-device.c */
+OptHandler opt_device, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
+    opt_net, opt_display, opt_readconfig, opt_echr;
+/* machine/options.c: finish what needs to be seen as a whole */
+bool accel_finish(Parser *p, struct Error **errp); /* options-machine.c */
+
+#endif

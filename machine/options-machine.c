@@ -1,0 +1,469 @@
+/*
+ * Options about the machine, its engine, processors, memory and time.
+ */
+#include "machine/internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#pragma weak cpu_models_print
+void cpu_models_print(FILE *out); /* cpu/ */
+
+#define MAX_RAM (1ull << 46) /* more does not fit the process beside all else */
+enum { MAX_CPUS = 255 };     /* an 8-bit APIC id, less the broadcast one */
+
+/* ---- -machine ---- */
+
+static bool machine_type(Parser *p, const char *type, Error **errp)
+{
+    static const char *const not_yet[] = { "q35", "isapc", "microvm" };
+    unsigned major, minor;
+    char end;
+
+    if (opt_is_help(type)) {
+        printf("Supported machines are:\n"
+               "none                 empty machine\n"
+               "pc                   Standard PC (i440FX + PIIX, 1996) (default)\n");
+        p->done = true;
+        return true;
+    }
+    p->cfg->none = strcmp(type, "none") == 0;
+    if (p->cfg->none || strcmp(type, "pc") == 0 ||
+        sscanf(type, "pc-i440fx-%u.%u%c", &major, &minor, &end) == 2) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(not_yet); i++) {
+        if (strcmp(type, not_yet[i]) == 0 || strncmp(type, "pc-q35-", 7) == 0) {
+            error_set(errp, "machine type '%s' is not supported yet", type);
+            return false;
+        }
+    }
+    error_set(errp, "unknown machine type '%s' (there are pc and none)", type);
+    return false;
+}
+
+bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const ooa[] = { "auto", "on", "off", NULL };
+    static const char *const accepted[] = { "kernel-irqchip", "dump-guest-core", "mem-merge",
+                                            "suppress-vmdesc", "fd-bootchk" };
+    Parser *p = opaque;
+    MachineConfig *cfg = p->cfg;
+    OptList *l = p->machine;
+    const char *type, *accel;
+
+    if (!opt_add(l, arg, "type", errp)) {
+        return false;
+    }
+    type = opt_get_str(l, "type", NULL);
+    cfg->hpet = opt_get_bool(l, "hpet", cfg->hpet);
+    cfg->acpi = opt_get_bool(l, "acpi", cfg->acpi);
+    cfg->graphics = opt_get_bool(l, "graphics", cfg->graphics);
+    cfg->i8042 = opt_get_bool(l, "i8042", cfg->i8042);
+    cfg->vmport = (OnOffAuto)opt_get_choice(l, "vmport", ooa, OOA_AUTO);
+    cfg->smm = (OnOffAuto)opt_get_choice(l, "smm", ooa, OOA_AUTO);
+    if (opt_get_bool(l, "usb", false)) {
+        opt_bad(l, "usb=on: USB is not supported yet");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(accepted); i++) {
+        opt_get_str(l, accepted[i], NULL); /* no effect on what the guest sees */
+    }
+    accel = opt_get_str(l, "accel", NULL);
+    if (accel != NULL) {
+        p->machine_accel = true;
+        str_list_free(&p->accels);
+        if (!opt_accel(p, NULL, accel, errp)) {
+            return false;
+        }
+    }
+    return (type == NULL || machine_type(p, type, errp)) && opt_done(l, errp);
+}
+
+/* ---- -accel ---- */
+
+static const char *const elsewhere[] = { "hvf", "whpx", "hax", "nvmm", "xen", "qtest" };
+
+/* Why KVM cannot be had here. */
+static void kvm_error(Error **errp)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        error_set_errno(errp, errno, "kvm: cannot open /dev/kvm");
+        return;
+    }
+    close(fd);
+    error_set(errp, "kvm: this doppel has no KVM engine yet; use tcg");
+}
+
+static bool accel_name(const char *name, AccelKind *kind, Error **errp)
+{
+    static const struct {
+        const char *name;
+        AccelKind kind;
+    } known[] = {
+        { "interp", ACCEL_INTERP },
+        { "tcg", ACCEL_JIT },
+        { "doppel", ACCEL_JIT },
+        { "auto", ACCEL_DEFAULT },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(name, known[i].name) == 0) {
+            *kind = known[i].kind;
+            return true;
+        }
+    }
+    if (strcmp(name, "kvm") == 0) {
+        kvm_error(errp);
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+        if (strcmp(name, elsewhere[i]) == 0) {
+            error_set(errp, "accelerator '%s' does not exist on this host", name);
+            return false;
+        }
+    }
+    error_set(errp, "unknown accelerator '%s' (there are tcg, doppel and interp)", name);
+    return false;
+}
+
+bool opt_accel(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const threads[] = { "single", "multi", NULL };
+    Parser *p = opaque;
+    OptList *l = opt_parse(arg, "accel", errp);
+    const char *name;
+    bool ok;
+
+    if (l == NULL) {
+        return false;
+    }
+    name = opt_get_str(l, "accel", "");
+    if (opt_is_help(name)) {
+        printf("Accelerators supported in QEMU binary:\ntcg\ndoppel\ninterp\n");
+        p->done = true;
+    } else {
+        str_list_add(&p->accels, name);
+        p->option_accel |= def != NULL;
+    }
+    /* taken as advice: the engines choose for themselves */
+    opt_get_choice(l, "thread", threads, 0);
+    opt_get_u64(l, "tb-size", UINT32_MAX, 0);
+    opt_get_bool(l, "split-wx", false);
+    opt_get_bool(l, "one-insn-per-tb", false);
+    opt_get_str(l, "kernel-irqchip", NULL);
+    ok = opt_done(l, errp);
+    opt_free(l);
+    return ok;
+}
+
+bool opt_enable_kvm(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    return opt_accel(opaque, def, "kvm", errp);
+}
+
+/* The first of the list that can be had; the reason of the last one when none can. */
+bool accel_finish(Parser *p, Error **errp)
+{
+    Error *err = NULL;
+
+    for (size_t i = 0; i < p->accels.count; i++) {
+        for (char *save, *name = strtok_r(p->accels.s[i], ":", &save); name != NULL;
+             name = strtok_r(NULL, ":", &save)) {
+            error_free(err);
+            err = NULL;
+            if (accel_name(name, &p->cfg->accel, &err)) {
+                return true;
+            }
+        }
+    }
+    if (err == NULL) {
+        return true;
+    }
+    error_prepend(&err, p->machine_accel ? "-machine accel=: " : "-accel: ");
+    error_move(errp, err);
+    return false;
+}
+
+bool opt_cpu(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (opt_is_help(arg)) {
+        if (cpu_models_print != NULL) {
+            cpu_models_print(stdout);
+        }
+        p->done = true;
+        return true;
+    }
+    free(p->cfg->cpu);
+    p->cfg->cpu = xstrdup(arg);
+    return true;
+}
+
+/* ---- -m, -smp ---- */
+
+bool opt_memory(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l = p->memory;
+    uint64_t size;
+
+    if (!opt_add(l, arg, "size", errp)) {
+        return false;
+    }
+    size = opt_get_size(l, "size", 1 << 20, p->cfg->ram_size);
+    if (opt_has(l, "slots") || opt_has(l, "maxmem")) {
+        opt_get_str(l, "slots", NULL);
+        opt_get_str(l, "maxmem", NULL);
+        opt_bad(l, "slots= and maxmem=: memory hot-plug is not supported yet");
+    }
+    if (!opt_done(l, errp)) {
+        return false;
+    }
+    if (size == 0) {
+        error_set(errp, "a guest needs some memory");
+        return false;
+    }
+    if (size > MAX_RAM) {
+        char show[32];
+        error_set(errp, "cannot set up guest memory: %s is more than the limit of 64T",
+                  text_show_size(size, show));
+        return false;
+    }
+    p->cfg->ram_size = (size + 4095) & ~4095ull;
+    return true;
+}
+
+static unsigned smp_get(OptList *l, const char *key)
+{
+    uint64_t v = opt_get_u64(l, key, UINT32_MAX, 0);
+
+    if (v == 0 && opt_has(l, key)) {
+        opt_bad(l, "%s=0: at least one is needed", key);
+    }
+    if (v > MAX_CPUS) {
+        opt_bad(l, "%s=%llu: at most %d processors", key, (unsigned long long)v, MAX_CPUS);
+        v = 1;
+    }
+    return (unsigned)v;
+}
+
+/* What is not given is derived: processors from the topology, else cores before sockets. */
+bool opt_smp(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    MachineConfig *c = p->cfg;
+    OptList *l = p->smp;
+    unsigned cpus, max, sockets, dies, cores, threads, product;
+
+    if (!opt_add(l, arg, "cpus", errp)) {
+        return false;
+    }
+    cpus = smp_get(l, "cpus");
+    max = smp_get(l, "maxcpus");
+    sockets = smp_get(l, "sockets");
+    dies = MAX(1u, smp_get(l, "dies"));
+    cores = smp_get(l, "cores");
+    threads = smp_get(l, "threads");
+    if (smp_get(l, "clusters") > 1) {
+        opt_bad(l, "clusters=: not on this machine");
+    }
+    if (!opt_done(l, errp)) {
+        return false;
+    }
+    if (max == 0 && cpus == 0) {
+        max = MAX(1u, sockets) * dies * MAX(1u, cores) * MAX(1u, threads);
+    } else if (max == 0) {
+        max = cpus;
+    }
+    if (threads == 0 && cores != 0 && sockets != 0) {
+        threads = MAX(1u, max / (sockets * dies * cores));
+    }
+    threads = MAX(1u, threads);
+    if (cores == 0) {
+        sockets = MAX(1u, sockets);
+        cores = MAX(1u, max / (sockets * dies * threads));
+    } else if (sockets == 0) {
+        sockets = MAX(1u, max / (dies * cores * threads));
+    }
+    product = sockets * dies * cores * threads;
+    cpus = cpus == 0 ? max : cpus;
+    if (product != max) {
+        error_set(errp, "sockets %u * dies %u * cores %u * threads %u is %u, not the %u processors "
+                        "asked for", sockets, dies, cores, threads, product, max);
+        return false;
+    }
+    if (max > MAX_CPUS) {
+        error_set(errp, "%u processors; at most %d are possible", max, MAX_CPUS);
+        return false;
+    }
+    if (cpus > max) {
+        error_set(errp, "%u processors of at most %u", cpus, max);
+        return false;
+    }
+    c->cpus = cpus;
+    c->maxcpus = max;
+    c->sockets = sockets;
+    c->dies = dies;
+    c->cores = cores;
+    c->threads = threads;
+    return true;
+}
+
+/* ---- time ---- */
+
+bool opt_icount(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l = opt_parse(arg, "shift", errp);
+    const char *shift, *rr;
+    bool ok;
+
+    if (l == NULL) {
+        return false;
+    }
+    shift = opt_get_str(l, "shift", NULL);
+    rr = opt_get_str(l, "rr", NULL);
+    if (shift == NULL) {
+        opt_bad(l, "shift= is missing");
+    } else if (strcmp(shift, "auto") == 0) {
+        opt_bad(l, "shift=auto: not supported yet");
+    } else {
+        p->cfg->icount_shift = (int)opt_get_u64(l, "shift", 10, 0);
+    }
+    if (rr != NULL) {
+        opt_bad(l, "rr=%s: record and replay are not supported yet", rr);
+    }
+    if (opt_get_bool(l, "align", false)) {
+        opt_bad(l, "align=on: not supported yet");
+    }
+    opt_get_bool(l, "sleep", true);
+    ok = opt_done(l, errp);
+    opt_free(l);
+    return ok;
+}
+
+/* "2006-06-17T16:01:21" or "2006-06-17", in UTC. */
+static bool parse_date(const char *s, int64_t *out)
+{
+    struct tm tm = { .tm_isdst = 0 };
+    const char *end = strptime(s, "%Y-%m-%d", &tm);
+
+    if (end != NULL && *end == 'T') {
+        end = strptime(end + 1, "%H:%M:%S", &tm);
+    }
+    if (end == NULL || *end != '\0' || !isdigit((unsigned char)s[0])) {
+        return false;
+    }
+    *out = timegm(&tm);
+    return true;
+}
+
+bool opt_rtc(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const clocks[] = { "host", "rt", "vm", NULL };
+    static const char *const fixes[] = { "none", "slew", NULL };
+    Parser *p = opaque;
+    MachineConfig *c = p->cfg;
+    const char *base;
+
+    if (!opt_add(p->rtc, arg, NULL, errp)) {
+        return false;
+    }
+    base = opt_get_str(p->rtc, "base", "utc");
+    if (strcmp(base, "utc") == 0) {
+        c->rtc_base = RTC_UTC;
+    } else if (strcmp(base, "localtime") == 0) {
+        c->rtc_base = RTC_LOCALTIME;
+    } else if (parse_date(base, &c->rtc_start)) {
+        c->rtc_base = RTC_DATE;
+    } else {
+        opt_bad(p->rtc, "base=%s: not utc, localtime or a date such as 2006-06-17T16:01:21", base);
+    }
+    c->rtc_vm = opt_get_choice(p->rtc, "clock", clocks, 0) == 2;
+    c->rtc_slew = opt_get_choice(p->rtc, "driftfix", fixes, 0) == 1;
+    return opt_done(p->rtc, errp);
+}
+
+/* ---- names ---- */
+
+bool opt_name(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (!opt_add(p->name, arg, "guest", errp)) {
+        return false;
+    }
+    free(p->cfg->name);
+    free(p->cfg->process);
+    p->cfg->name = xstrdup(opt_get_str(p->name, "guest", NULL));
+    p->cfg->process = xstrdup(opt_get_str(p->name, "process", NULL));
+    opt_get_bool(p->name, "debug-threads", false); /* threads have names anyway */
+    return opt_done(p->name, errp);
+}
+
+bool opt_uuid(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    const char *s = arg;
+    uint8_t id[16];
+
+    for (int i = 0; i < 16; i++) {
+        unsigned byte;
+        if ((i == 4 || i == 6 || i == 8 || i == 10) && *s++ != '-') {
+            goto bad;
+        }
+        if (!isxdigit((unsigned char)s[0]) || !isxdigit((unsigned char)s[1]) ||
+            sscanf(s, "%2x", &byte) != 1) {
+            goto bad;
+        }
+        id[i] = (uint8_t)byte;
+        s += 2;
+    }
+    if (*s != '\0') {
+        goto bad;
+    }
+    memcpy(p->cfg->uuid, id, sizeof(id));
+    p->cfg->have_uuid = true;
+    return true;
+bad:
+    error_set(errp, "a UUID looks like 550e8400-e29b-41d4-a716-446655440000");
+    return false;
+}
+
+bool opt_msg(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const levels[] = { "warning", "info", NULL };
+    Parser *p = opaque;
+
+    if (!opt_add(p->msg, arg, NULL, errp)) {
+        return false;
+    }
+    report_setup(p->cfg->program, opt_get_choice(p->msg, "level", levels, 0) == 1,
+                 opt_get_bool(p->msg, "timestamp", false));
+    opt_get_bool(p->msg, "guest-name", false);
+    return opt_done(p->msg, errp);
+}
+
+bool opt_overcommit(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (!opt_add(p->overcommit, arg, NULL, errp)) {
+        return false;
+    }
+    if (opt_get_bool(p->overcommit, "mem-lock", false)) {
+        opt_bad(p->overcommit, "mem-lock=on: not supported yet");
+    }
+    opt_get_bool(p->overcommit, "cpu-pm", false);
+    return opt_done(p->overcommit, errp);
+}

@@ -1,0 +1,366 @@
+/*
+ * The table of all options: the parser and -help come from it. Then what is settled once all
+ * words were seen: defaults, and files that must exist.
+ */
+#include "machine/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/trace.h"
+#include <config.h> /* the one made by ./configure */
+#include "machine/options.inc"
+
+/* ---- simple handlers ---- */
+
+/* -help, -version */
+static bool opt_show(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (def->user == SHOW_HELP) {
+        config_usage(p->cfg, stdout);
+    } else {
+        config_version(p->cfg, stdout);
+    }
+    p->done = true;
+    return true;
+}
+
+static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    MachineConfig *c = p->cfg;
+
+    switch (def->user) {
+    case FLAG_NO_REBOOT:
+        c->no_reboot = true;
+        break;
+    case FLAG_NO_SHUTDOWN:
+        c->no_shutdown = true;
+        break;
+    case FLAG_STOPPED:
+        c->stopped = true;
+        break;
+    case FLAG_NOGRAPHIC:
+        c->nographic = true;
+        break;
+    case FLAG_DAEMONIZE:
+        c->daemonize = true;
+        break;
+    case FLAG_NODEFAULTS:
+        c->nodefaults = true;
+        break;
+    case FLAG_NO_HPET:
+        c->hpet = false;
+        break;
+    case FLAG_NO_ACPI:
+        c->acpi = false;
+        break;
+    case FLAG_GDB_DEFAULT:
+        free(c->gdb);
+        c->gdb = xstrdup("tcp::1234");
+        break;
+    default:
+        break; /* FLAG_NOTHING: already so */
+    }
+    return true;
+}
+
+static bool opt_string(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    MachineConfig *c = p->cfg;
+    char **const where[] = { [STR_KERNEL] = &c->kernel, [STR_INITRD] = &c->initrd,
+                             [STR_APPEND] = &c->append, [STR_BIOS] = &p->bios,
+                             [STR_GDB] = &c->gdb,       [STR_PIDFILE] = &c->pidfile };
+
+    free(*where[def->user]);
+    *where[def->user] = xstrdup(arg);
+    if (def->user == STR_GDB && strcmp(arg, "none") == 0) {
+        free(c->gdb);
+        c->gdb = NULL;
+    }
+    return true;
+}
+
+static bool opt_rom_dir(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (opt_is_help(arg)) {
+        rom_dirs_print(p->cfg, stdout);
+        p->done = true;
+    } else {
+        str_list_add(&p->cfg->rom_dirs, arg);
+    }
+    return true;
+}
+
+/* -d items: ours, and trace:PATTERN among them. */
+static bool opt_debug(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    autofree char *copy = xstrdup(arg);
+
+    if (opt_is_help(arg)) {
+        printf("Log items (comma separated):\n");
+        for (const LogItem *it = log_items; it->name != NULL; it++) {
+            printf("%-15s %s\n", it->name, it->help);
+        }
+        printf("%-15s %s\n", "trace:PATTERN", "trace events whose names match");
+        p->done = true;
+        return true;
+    }
+    for (char *save, *w = strtok_r(copy, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save)) {
+        unsigned bits;
+        if (strncmp(w, "trace:", 6) == 0) {
+            if (!trace_enable(w + 6, true, errp)) {
+                return false;
+            }
+        } else if (!log_parse(w, &bits, errp)) {
+            return false;
+        } else {
+            log_mask_bits |= bits;
+        }
+    }
+    return true;
+}
+
+static bool opt_log_file(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    return log_open(arg, errp);
+}
+
+static bool opt_trace(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l;
+    const char *pattern, *events, *file;
+    bool ok;
+
+    if (opt_is_help(arg)) {
+        trace_list(stdout);
+        p->done = true;
+        return true;
+    }
+    l = opt_parse(arg, "enable", errp);
+    if (l == NULL) {
+        return false;
+    }
+    pattern = opt_get_str(l, "enable", NULL);
+    events = opt_get_str(l, "events", NULL);
+    file = opt_get_str(l, "file", NULL);
+    ok = opt_done(l, errp) && (file == NULL || log_open(file, errp)) &&
+         (pattern == NULL || trace_enable(pattern, true, errp)) &&
+         (events == NULL || trace_enable_file(events, errp));
+    opt_free(l);
+    return ok;
+}
+
+/* Known to others and not yet here. */
+static bool opt_not_yet(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    error_set(errp, "not supported yet");
+    return false;
+}
+
+static bool disk_word(void *opaque, const char *text, Error **errp)
+{
+    error_set(errp, "%s: disk images are not supported yet", text);
+    return false;
+}
+
+const OptionDef machine_options[] = { MACHINE_OPTIONS };
+
+/* ---- the whole ---- */
+
+MachineConfig *config_new(void)
+{
+    MachineConfig *c = xnew(MachineConfig);
+
+    c->program = "doppel";
+    c->hpet = c->acpi = c->graphics = c->i8042 = true;
+    c->ram_size = 128ull << 20;
+    c->cpus = c->maxcpus = c->sockets = c->dies = c->cores = c->threads = 1;
+    c->icount_shift = -1;
+    return c;
+}
+
+void config_free(MachineConfig *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < c->device_count; i++) {
+        opt_free(c->devices[i]);
+    }
+    free(c->devices);
+    free(c->cpu);
+    free(c->kernel);
+    free(c->initrd);
+    free(c->append);
+    free(c->bios);
+    free(c->gdb);
+    free(c->name);
+    free(c->process);
+    free(c->pidfile);
+    str_list_free(&c->rom_dirs);
+    str_list_free(&c->chardev_args);
+    str_list_free(&c->serial_args);
+    str_list_free(&c->monitor_args);
+    str_list_free(&c->mon_args);
+    free(c);
+}
+
+/* A file that is to be loaded: there, readable, no folder, @min to @max bytes. */
+static bool check_file(const char *what, const char *path, uint64_t min, uint64_t max, Error **errp)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        error_set_errno(errp, errno, "cannot read %s %s", what, path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    close(fd);
+    if (S_ISDIR(st.st_mode)) {
+        error_set(errp, "cannot read %s %s: it is a directory", what, path);
+        return false;
+    }
+    if (S_ISREG(st.st_mode) && ((uint64_t)st.st_size < min || (uint64_t)st.st_size > max)) {
+        error_set(errp, "%s %s has %lld bytes; %llu to %llu are possible", what, path,
+                  (long long)st.st_size, (unsigned long long)min, (unsigned long long)max);
+        return false;
+    }
+    return true;
+}
+
+static bool boot_finish(Parser *p, Error **errp)
+{
+    MachineConfig *c = p->cfg;
+    const char *bios = p->bios != NULL ? p->bios : "bios-256k.bin";
+
+    if (c->kernel == NULL && (c->initrd != NULL || c->append != NULL)) {
+        error_set(errp, "%s has no meaning without -kernel", c->initrd != NULL ? "-initrd" : "-append");
+        return false;
+    }
+    if (c->kernel != NULL && !check_file("kernel", c->kernel, 1, UINT64_MAX, errp)) {
+        return false;
+    }
+    if (c->initrd != NULL && !check_file("initrd", c->initrd, 0, UINT64_MAX, errp)) {
+        return false;
+    }
+    if (c->none && p->bios == NULL) {
+        return true;
+    }
+    c->bios = rom_find(c, bios);
+    if (c->bios == NULL) {
+        struct stat st;
+        if (p->bios != NULL && stat(bios, &st) == 0 && S_ISDIR(st.st_mode)) {
+            error_set(errp, "cannot read BIOS %s: it is a directory", bios);
+            return false;
+        }
+        error_set(errp, "there is no BIOS %s, neither here nor in the folders of -L help%s", bios,
+                  p->bios == NULL ? " (Debian: apt-get install seabios)" : "");
+        return false;
+    }
+    return check_file("BIOS", c->bios, 1, 16 << 20, errp);
+}
+
+/* -nographic puts the first serial port and the monitor on the terminal, unless they were given. */
+static void lines_finish(Parser *p)
+{
+    MachineConfig *c = p->cfg;
+    bool serial = !p->serial_given && !c->nodefaults, monitor = !p->monitor_given && !c->nodefaults;
+
+    if (c->nographic && serial && monitor) {
+        str_list_add(&c->serial_args, "mon:stdio");
+    } else if (c->nographic && serial) {
+        str_list_add(&c->serial_args, "stdio");
+    } else if (c->nographic && monitor) {
+        str_list_add(&c->monitor_args, "stdio");
+    } else if (serial) {
+        str_list_add(&c->serial_args, "null");
+    }
+}
+
+static bool finish(Parser *p, Error **errp)
+{
+    MachineConfig *c = p->cfg;
+
+    if (p->machine_accel && p->option_accel) {
+        error_set(errp, "-accel and -machine accel= cannot be given together");
+        return false;
+    }
+    if (c->daemonize && c->nographic) {
+        error_set(errp, "-nographic needs the terminal that -daemonize leaves; use -display none");
+        return false;
+    }
+    if (!accel_finish(p, errp) || !boot_finish(p, errp)) {
+        return false;
+    }
+    lines_finish(p);
+    return true;
+}
+
+bool config_parse(MachineConfig *cfg, int argc, char **argv, bool *done, Error **errp)
+{
+    Parser p = { .cfg = cfg };
+    OptList **const lists[] = { &p.machine, &p.memory, &p.smp,       &p.name,
+                                &p.msg,     &p.rtc,    &p.overcommit };
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    bool ok;
+
+    cfg->program = argc < 1 ? "doppel" : slash != NULL ? slash + 1 : argv[0];
+    report_setup(cfg->program, false, false);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        *lists[i] = opt_new();
+    }
+    ok = options_parse(machine_options, argc, argv, &p, disk_word, errp);
+    if (ok && !p.done) {
+        if (p.accels.count == 0 &&
+            (strcmp(cfg->program, "kvm") == 0 || strcmp(cfg->program, "qemu-kvm") == 0)) {
+            str_list_add(&p.accels, "kvm:tcg");
+        }
+        ok = finish(&p, errp);
+    }
+    *done = p.done;
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        opt_free(*lists[i]);
+    }
+    str_list_free(&p.accels);
+    free(p.bios);
+    return ok;
+}
+
+static bool is_qemu_name(const char *program)
+{
+    return strncmp(program, "qemu", 4) == 0 || strcmp(program, "kvm") == 0;
+}
+
+void config_version(const MachineConfig *cfg, FILE *out)
+{
+    if (is_qemu_name(cfg->program)) {
+        fprintf(out, "QEMU emulator version %s (doppel %s)\n", QEMU_COMPAT_VERSION, DOPPEL_VERSION);
+    } else {
+        fprintf(out, "doppel %s (QEMU emulator version %s compatible)\n", DOPPEL_VERSION,
+                QEMU_COMPAT_VERSION);
+    }
+}
+
+void config_usage(const MachineConfig *cfg, FILE *out)
+{
+    config_version(cfg, out);
+    fprintf(out, "usage: %s [options] [disk_image]\n", cfg->program);
+    options_help(machine_options, out);
+}
