@@ -44,12 +44,12 @@ TESTS := $(TEST_SRCS:%.c=$(BUILD)/%)
 TEST_LIB_SRCS := $(filter-out $(TEST_SRCS),$(sort $(wildcard tests/lib/*.c tests/cpu/*.c)))
 TEST_LIB_OBJS := $(TEST_LIB_SRCS:%.c=$(BUILD)/%.o)
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz-*.c))
-FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=build-fuzz/%)
+FUZZERS := $(FUZZ_SRCS:%.c=$(BUILD)/%)
 HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps need-deps demo tests check-quick check check-full check-sanitize fuzz soak \
+.PHONY: fuzzers all help deps need-deps demo tests check-quick check check-full check-sanitize check-thread fuzz soak \
         bench install clean distclean check-headers
 
 ifeq ($(BUILD),build)
@@ -72,6 +72,7 @@ help:
 	@echo 'make check [T=name]      those and the system tests, or just the ones named'
 	@echo 'make check-full          check, check-sanitize and check-headers'
 	@echo 'make check-sanitize      the tests of check-quick under ASan and UBSan'
+	@echo 'make check-thread        those with threads under TSan'
 	@echo 'make fuzz [FUZZ_TIME=s]  every fuzzer for some seconds (needs clang)'
 	@echo 'make soak, make bench    long runs; the yardsticks'
 	@echo 'make install [DESTDIR=] [prefix=]'
@@ -157,6 +158,14 @@ check-sanitize: need-deps
 	 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
 	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu
 
+# Races: the programs of tests/unit that have threads.
+TSAN_TESTS := clock memory chardev device
+check-thread: need-deps
+	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g -Wno-tsan' \
+	    SAN_FLAGS='-fsanitize=thread' $(TSAN_TESTS:%=build-tsan/tests/unit/test-%)
+	@for t in $(TSAN_TESTS); do \
+	    tests/run --build build-tsan --only $$t unit || exit 1; done
+
 check-headers: $(TRACE_HEADERS)
 	@for h in $(HEADERS); do \
 	    echo "#include \"$$h\"" | $(CC) $(ALL_CFLAGS) -fsyntax-only -Wno-unused -x c - || \
@@ -166,20 +175,22 @@ check-headers: $(TRACE_HEADERS)
 # ---- fuzzing, long runs ----
 
 FUZZ_TIME ?= 60
-FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-omit-frame-pointer
-build-fuzz/fuzz-%: tests/fuzz/fuzz-%.c $(LIB_SRCS) $(HEADERS) $(TRACE_HEADERS) $(TRACE_TABLE)
-	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)clang -std=gnu11 -D_GNU_SOURCE -I. -I$(BUILD)/gen $(FUZZ_CFLAGS) -pthread $(LIBS_CFLAGS) -o $@ \
-	    $< $(LIB_SRCS) $(TRACE_TABLE) $(ALL_LDLIBS)
+$(BUILD)/tests/fuzz/fuzz-%: $(BUILD)/tests/fuzz/fuzz-%.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(LIB) $(ALL_LDLIBS)
 
-fuzz: $(FUZZERS)
-	@[ -n "$(FUZZERS)" ] || echo "fuzz: no fuzzers yet"
-	@for f in $(FUZZERS); do \
-	    name=$$(basename $$f); mkdir -p build-fuzz/corpus/$$name; \
+fuzzers: $(FUZZERS)
+
+# T=name runs one of them.
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang OPT='-O1 -g' WERROR= \
+	    SAN_FLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer' fuzzers
+	@for src in $(if $(T),tests/fuzz/fuzz-$(T).c,$(FUZZ_SRCS)); do \
+	    name=$$(basename $$src .c); mkdir -p build-fuzz/corpus/$$name; \
 	    echo "fuzz: $$name for $(FUZZ_TIME) s"; \
-	    $$f -max_total_time=$(FUZZ_TIME) -print_final_stats=0 -verbosity=0 \
-	        build-fuzz/corpus/$$name $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
+	    build-fuzz/tests/fuzz/$$name -max_total_time=$(FUZZ_TIME) -verbosity=0 -close_fd_mask=1 \
+	        -artifact_prefix=build-fuzz/ build-fuzz/corpus/$$name \
+	        $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
 	done
 
 soak: all
@@ -199,7 +210,7 @@ install: all
 	    install -m 644 docs/*.1 $(DESTDIR)$(prefix)/share/man/man1/; fi
 
 clean:
-	rm -rf build build-san build-fuzz doppel
+	rm -rf build build-san build-tsan build-fuzz doppel
 
 distclean: clean
 	rm -f config.mak config.h config.log

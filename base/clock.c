@@ -63,13 +63,13 @@ static int64_t virtual_now(void)
 {
     for (;;) {
         unsigned ver = __atomic_load_n(&virt.ver, __ATOMIC_ACQUIRE);
-        Source source = __atomic_load_n(&virt.source, __ATOMIC_RELAXED);
-        bool running = __atomic_load_n(&virt.running, __ATOMIC_RELAXED);
-        int64_t value = __atomic_load_n(&virt.offset, __ATOMIC_RELAXED);
-        int64_t (*counter)(void *) = __atomic_load_n(&virt.counter, __ATOMIC_RELAXED);
-        void *opaque = __atomic_load_n(&virt.opaque, __ATOMIC_RELAXED);
+        /* each acquire keeps the second look at `ver` behind it; pairs with virt_write() */
+        Source source = __atomic_load_n(&virt.source, __ATOMIC_ACQUIRE);
+        bool running = __atomic_load_n(&virt.running, __ATOMIC_ACQUIRE);
+        int64_t value = __atomic_load_n(&virt.offset, __ATOMIC_ACQUIRE);
+        int64_t (*counter)(void *) = __atomic_load_n(&virt.counter, __ATOMIC_ACQUIRE);
+        void *opaque = __atomic_load_n(&virt.opaque, __ATOMIC_ACQUIRE);
 
-        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with virt_write_end() */
         if ((ver & 1) != 0 || __atomic_load_n(&virt.ver, __ATOMIC_RELAXED) != ver) {
             continue;
         }
@@ -115,11 +115,11 @@ static void wake_all(void)
 static void virt_write(Source source, bool running, int64_t offset)
 {
     __atomic_store_n(&virt.ver, virt.ver + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&virt.source, source, __ATOMIC_RELAXED);
-    __atomic_store_n(&virt.running, running, __ATOMIC_RELAXED);
-    __atomic_store_n(&virt.offset, offset, __ATOMIC_RELAXED);
-    __atomic_store_n(&virt.ver, virt.ver + 1, __ATOMIC_RELEASE); /* pairs with virtual_now() */
+    /* each release keeps the odd `ver` before it; pairs with virtual_now() */
+    __atomic_store_n(&virt.source, source, __ATOMIC_RELEASE);
+    __atomic_store_n(&virt.running, running, __ATOMIC_RELEASE);
+    __atomic_store_n(&virt.offset, offset, __ATOMIC_RELEASE);
+    __atomic_store_n(&virt.ver, virt.ver + 1, __ATOMIC_RELEASE);
 }
 
 void clock_run(bool running)

@@ -37,7 +37,7 @@ typedef struct Call {
 } Call;
 
 static int epoll_fd = -1, timer_fd = -1, wake_fd = -1, signal_fd = -1;
-static pthread_t owner;
+static pthread_t owner; /* atomic */
 static Watch *watches; /* by descriptor number */
 static int watch_count;
 static unsigned always_count;
@@ -55,7 +55,7 @@ static Call signal_calls[NSIG]; /* loop thread, after start-up */
 
 bool loop_thread(void)
 {
-    return epoll_fd >= 0 && pthread_equal(pthread_self(), owner);
+    return epoll_fd >= 0 && pthread_self() == __atomic_load_n(&owner, __ATOMIC_RELAXED);
 }
 
 static void kick(void)
@@ -272,7 +272,7 @@ int loop_init(void)
 {
     int r;
 
-    owner = pthread_self();
+    __atomic_store_n(&owner, pthread_self(), __ATOMIC_RELAXED);
     sigemptyset(&signal_mask);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -357,7 +357,7 @@ void loop_turn(int64_t timeout_ns)
 
 void loop_run(void)
 {
-    owner = pthread_self();
+    __atomic_store_n(&owner, pthread_self(), __ATOMIC_RELAXED);
     while (!__atomic_load_n(&quit_flag, __ATOMIC_ACQUIRE)) {
         loop_turn(-1);
     }

@@ -27,11 +27,14 @@ size_t mux_room(Chardev *c)
 {
     const Front *f;
 
+    if (c->tty_in) {
+        return CHAR_READ_MAX; /* the escape works even where nobody is attached */
+    }
     if (c->focus < 0) {
         return 0;
     }
     f = &c->fronts[c->focus];
-    return c->tty_in ? CHAR_READ_MAX : FIFO_MAX - f->fifo_len;
+    return FIFO_MAX - f->fifo_len;
 }
 
 void mux_push(Chardev *c)

@@ -217,7 +217,8 @@ void stream_update(Chardev *c)
         return;
     }
     pthread_mutex_lock(&c->lock);
-    if (c->in_fd >= 0 && !c->held && !c->in_eof && c->front_count > 0) {
+    if (c->in_fd >= 0 && !c->held && !c->in_eof &&
+        (c->front_count > 0 || (c->mux && c->tty_in))) {
         in = LOOP_READ;
     }
     if (c->out_fd >= 0 && c->out_len > 0) {

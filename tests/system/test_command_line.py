@@ -102,9 +102,11 @@ def test_terminal_comes_back():
                          preexec_fn=lambda: __import__("fcntl").ioctl(0, termios.TIOCSCTTY, 0))
     wait_for(lambda: not termios.tcgetattr(slave)[3] & termios.ICANON)
     assert not termios.tcgetattr(slave)[3] & termios.ISIG  # Ctrl-C is the guest's
-    p.send_signal(signal.SIGTERM)
+    os.write(master, b"\x01h\x01x")
     assert p.wait(LIMIT) == 0
     assert termios.tcgetattr(slave) == before
+    shown = os.read(master, 4096)
+    assert b"C-a x" in shown and b"Terminated" in shown
     os.close(master)
     os.close(slave)
 
