@@ -416,6 +416,14 @@ bool accel_breakpoint_remove(vaddr addr)
     return false;
 }
 
+void accel_breakpoints_clear(void)
+{
+    if (accel_breakpoints != 0) {
+        accel_breakpoints = 0;
+        code_changed();
+    }
+}
+
 bool accel_breakpoint_at(vaddr lin)
 {
     for (unsigned n = 0; n < accel_breakpoints; n++) {

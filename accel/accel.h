@@ -66,6 +66,7 @@ void accel_debug_stop(CpuState *c, DebugReason why);
 #define ACCEL_BREAKPOINTS 256
 bool accel_breakpoint_add(vaddr addr);
 bool accel_breakpoint_remove(vaddr addr);
+void accel_breakpoints_clear(void);
 bool accel_breakpoint_at(vaddr lin);          /* any thread while running: the table is constant */
 bool accel_breakpoint_offset(unsigned offset); /* is there one at this page offset? */
 extern unsigned accel_breakpoints;            /* how many */

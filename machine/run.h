@@ -1,9 +1,11 @@
 /*
- * What a running machine can be asked for. All return at once, from any thread; the loop thread
- * acts on them.
+ * What a running machine can be asked for. The requests return at once, from any thread; the loop
+ * thread acts on them.
  */
 #ifndef MACHINE_RUN_H
 #define MACHINE_RUN_H
+
+#include <stdbool.h>
 
 /* machine_exit_request - end the process with @code (isa-debug-exit). */
 void machine_exit_request(int code);
@@ -13,5 +15,31 @@ void machine_reset_request(void);
 void machine_shutdown_request(void);
 /* machine_powerdown_request - press the power button (monitor, signal). */
 void machine_powerdown_request(void);
+
+/* What follows runs on the loop thread without the machine lock. */
+
+typedef enum RunState {
+    RUN_PRELAUNCH, /* -S, before the first start */
+    RUN_RUNNING,
+    RUN_PAUSED,    /* stop */
+    RUN_SHUTDOWN,  /* powered off under -no-shutdown */
+    RUN_DEBUG,     /* held by the debugger */
+} RunState;
+
+/* vm_start - let processors and CLK_VIRTUAL run; nothing if they do. vm_stop - park them, for the
+ * reason @why. */
+void vm_start(void);
+void vm_stop(RunState why);
+RunState vm_state(void);
+const char *vm_state_name(RunState s); /* as `info status` writes it */
+
+/* What main() tells about the command line, and how the board resets. */
+typedef struct RunConfig {
+    bool no_reboot, no_shutdown;
+    void (*board_reset)(void);     /* all processors parked, machine lock held */
+    void (*board_powerdown)(void); /* the power button, machine lock held */
+    void (*exit)(int code);
+} RunConfig;
+void run_setup(const RunConfig *cfg);
 
 #endif

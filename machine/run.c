@@ -1,0 +1,113 @@
+/*
+ * Starting, stopping, resetting and ending the machine.
+ */
+#include "machine/run.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include "accel/accel.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "bus/lock.h"
+
+static RunConfig run;                     /* constant after run_setup() */
+static RunState state = RUN_PRELAUNCH;    /* loop thread */
+
+void run_setup(const RunConfig *cfg)
+{
+    run = *cfg;
+}
+
+RunState vm_state(void)
+{
+    return state;
+}
+
+const char *vm_state_name(RunState s)
+{
+    static const char *const names[] = { "paused (prelaunch)", "running", "paused",
+                                         "paused (shutdown)", "paused (debug)" };
+
+    return names[s];
+}
+
+void vm_start(void)
+{
+    if (state == RUN_RUNNING) {
+        return;
+    }
+    state = RUN_RUNNING;
+    machine_lock();
+    clock_run(true);
+    machine_unlock();
+    accel_resume();
+}
+
+void vm_stop(RunState why)
+{
+    if (state != RUN_RUNNING) {
+        state = state == RUN_SHUTDOWN ? state : why;
+        return;
+    }
+    accel_pause();
+    machine_lock();
+    clock_run(false);
+    machine_unlock();
+    state = why;
+}
+
+static void exit_now(void *opaque)
+{
+    run.exit((int)(intptr_t)opaque);
+}
+
+void machine_exit_request(int code)
+{
+    loop_post(exit_now, (void *)(intptr_t)code);
+}
+
+static void reset_now(void *opaque)
+{
+    if (run.no_reboot) {
+        run.exit(0);
+        return;
+    }
+    accel_pause();
+    machine_lock();
+    run.board_reset();
+    machine_unlock();
+    accel_resume();
+}
+
+void machine_reset_request(void)
+{
+    loop_post(reset_now, NULL);
+}
+
+static void shutdown_now(void *opaque)
+{
+    if (run.no_shutdown) {
+        vm_stop(RUN_SHUTDOWN);
+    } else {
+        run.exit(0);
+    }
+}
+
+void machine_shutdown_request(void)
+{
+    loop_post(shutdown_now, NULL);
+}
+
+static void powerdown_now(void *opaque)
+{
+    if (run.board_powerdown != NULL) {
+        machine_lock();
+        run.board_powerdown();
+        machine_unlock();
+    }
+}
+
+void machine_powerdown_request(void)
+{
+    loop_post(powerdown_now, NULL);
+}
