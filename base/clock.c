@@ -17,8 +17,8 @@
 #include "base/mem.h"
 
 enum { WAKE_MAX = 4 };
-#define HOST_POLL_NS NS_PER_SEC       /* CLK_HOST may jump: look again at least this often */
-#define COUNTER_POLL_NS NS_PER_MS     /* nobody tells when a counter will reach a value */
+#define HOST_POLL_NS NS_PER_SEC   /* CLK_HOST may jump: look again at least this often */
+#define COUNTER_POLL_NS NS_PER_MS /* nobody tells when a counter will reach a value */
 
 typedef struct Heap {
     Timer **t;
@@ -176,8 +176,7 @@ void clock_counter(int64_t (*fn)(void *opaque), void *opaque)
         __atomic_store_n(&virt.opaque, opaque, __ATOMIC_RELEASE);
         virt_write(SRC_COUNTER, virt.running, 0);
     } else {
-        virt_write(SRC_HOST, virt.running,
-                   virt.running ? now - host_ns(CLOCK_MONOTONIC) : now);
+        virt_write(SRC_HOST, virt.running, virt.running ? now - host_ns(CLOCK_MONOTONIC) : now);
     }
     pthread_mutex_unlock(&mutex);
     wake_all();
@@ -435,8 +434,8 @@ void timers_set_wake(void (*wake)(void *opaque), void *opaque)
 {
     pthread_mutex_lock(&mutex);
     for (unsigned i = 0; i < WAKE_MAX; i++) {
-        bool match = wake == NULL ? wakes[i].fn != NULL && wakes[i].opaque == opaque
-                                  : wakes[i].fn == NULL;
+        bool match =
+            wake == NULL ? wakes[i].fn != NULL && wakes[i].opaque == opaque : wakes[i].fn == NULL;
         if (match) {
             wakes[i].fn = wake;
             wakes[i].opaque = opaque;

@@ -38,7 +38,7 @@ typedef struct Call {
 
 static int epoll_fd = -1, timer_fd = -1, wake_fd = -1, signal_fd = -1;
 static pthread_t owner; /* atomic */
-static Watch *watches; /* by descriptor number */
+static Watch *watches;  /* by descriptor number */
 static int watch_count;
 static unsigned always_count;
 static uint32_t next_gen = 1;

@@ -17,7 +17,8 @@ const OptionDef *options_find(const OptionDef *table, const char *name)
     return NULL;
 }
 
-static void unknown_option(const OptionDef *table, const char *typed, const char *name, Error **errp)
+static void unknown_option(const OptionDef *table, const char *typed, const char *name,
+                           Error **errp)
 {
     autofree char *front = xstrndup(name, strcspn(name, "="));
     Nearest near;

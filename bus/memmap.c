@@ -19,11 +19,11 @@
 #include "base/mem.h"
 #include "bus/lock.h"
 
-static IoRegion *regions;        /* all mapped ones; machine lock */
-static unsigned depth;           /* of mem_begin(); machine lock */
-static bool dirty;               /* machine lock */
-static MemListener listener;     /* machine lock */
-static FlatView *views[2];       /* machine lock and view_mutex to change, either to read */
+static IoRegion *regions;    /* all mapped ones; machine lock */
+static unsigned depth;       /* of mem_begin(); machine lock */
+static bool dirty;           /* machine lock */
+static MemListener listener; /* machine lock */
+static FlatView *views[2];   /* machine lock and view_mutex to change, either to read */
 static pthread_mutex_t view_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- building a view ---- */

@@ -19,9 +19,9 @@ static Global *globals;
 static void *(*resolve_chardev)(const char *id, Error **errp);
 
 static const char *const type_names[] = {
-    [PT_U8] = "uint8",   [PT_U16] = "uint16", [PT_U32] = "uint32",      [PT_U64] = "uint64",
-    [PT_SIZE] = "size",  [PT_BOOL] = "bool",  [PT_STR] = "str",         [PT_CHARDEV] = "str",
-    [PT_DRIVE] = "str",
+    [PT_U8] = "uint8",   [PT_U16] = "uint16",  [PT_U32] = "uint32",
+    [PT_U64] = "uint64", [PT_SIZE] = "size",   [PT_BOOL] = "bool",
+    [PT_STR] = "str",    [PT_CHARDEV] = "str", [PT_DRIVE] = "str",
 };
 
 static const Property *prop_find(const DeviceClass *cls, const char *name)
@@ -275,7 +275,6 @@ void device_print_props(Device *dev, FILE *out)
             v = *(const uint64_t *)field;
             break;
         }
-        fprintf(out, "%s = %llu (0x%llx)\n", p->name, (unsigned long long)v,
-                (unsigned long long)v);
+        fprintf(out, "%s = %llu (0x%llx)\n", p->name, (unsigned long long)v, (unsigned long long)v);
     }
 }

@@ -8,9 +8,7 @@
 
 void io_region_init(IoRegion *r, const IoOps *ops, void *opaque, const char *name, uint64_t size)
 {
-    *r = (IoRegion){
-        .name = name, .kind = REGION_IO, .ops = ops, .opaque = opaque, .size = size
-    };
+    *r = (IoRegion){ .name = name, .kind = REGION_IO, .ops = ops, .opaque = opaque, .size = size };
 }
 
 void ram_region_init(IoRegion *r, const char *name, uint64_t ram_offset, uint64_t size)

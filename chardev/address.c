@@ -221,7 +221,7 @@ char *addr_show(const SockAddr *a)
 
 char *addr_show_fd(int fd, bool peer)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
     socklen_t len = sizeof(ss);
     char host[64], port[16];
     int r;

@@ -50,6 +50,13 @@ typedef struct Front {
     size_t fifo_len, fifo_cap;
 } Front;
 
+/* How to write to a descriptor without blocking. */
+typedef enum OutKind {
+    OUT_NONBLOCK, /* write(): the description is non-blocking, or never blocks */
+    OUT_SOCKET,   /* send() with MSG_DONTWAIT */
+    OUT_CAREFUL,  /* ask poll() first, and write little */
+} OutKind;
+
 struct Chardev {
     const CharBackend *be;
     char *id;
@@ -66,6 +73,7 @@ struct Chardev {
     bool open;          /* lock; a peer is there */
     bool broken;        /* lock; writing failed: hang up */
     int in_fd, out_fd;  /* lock to change, loop thread; -1: none */
+    OutKind out_kind;   /* lock */
     uint8_t *out;       /* lock; queued bytes */
     size_t out_len, out_cap; /* lock */
     int log_fd;         /* lock */

@@ -13,15 +13,15 @@
 #include "chardev/registry.h"
 
 const CharBackend *const chardev_backends[] = {
-    &chardev_file, &chardev_null,   &chardev_pipe,   &chardev_pty, &chardev_ringbuf,
+    &chardev_file,   &chardev_null,   &chardev_pipe,  &chardev_pty, &chardev_ringbuf,
     &chardev_serial, &chardev_socket, &chardev_stdio, NULL,
 };
 
 /* Known to others and refused by name. */
 static const char *const not_yet[] = {
-    "vc",         "udp",       "parallel",    "parport", "msmouse", "braille",   "mux",
-    "spicevmc",   "spiceport", "qemu-vdagent", "dbus",   "wctablet", "websocket", "testdev",
-    "con",        "hub",       "summa",
+    "vc",        "udp",      "parallel",  "parport",      "msmouse", "braille",
+    "mux",       "spicevmc", "spiceport", "qemu-vdagent", "dbus",    "wctablet",
+    "websocket", "testdev",  "con",       "hub",          "summa",
 };
 
 void chardev_help(FILE *out)

@@ -257,8 +257,9 @@ static bool socket_open(Chardev *c, OptList *l, Error **errp)
     s->telnet = opt_get_bool(l, "telnet", false);
     s->nodelay = opt_get_bool(l, "nodelay", !opt_get_bool(l, "delay", true));
     s->reconnect = (int64_t)opt_get_u64(l, "reconnect", 1000000, 0) * NS_PER_SEC;
-    s->reconnect = (int64_t)opt_get_u64(l, "reconnect-ms", 1000000000,
-                                        (uint64_t)(s->reconnect / NS_PER_MS)) * NS_PER_MS;
+    s->reconnect =
+        (int64_t)opt_get_u64(l, "reconnect-ms", 1000000000, (uint64_t)(s->reconnect / NS_PER_MS)) *
+        NS_PER_MS;
     wait = opt_get_bool(l, "wait", s->server);
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
         const char *v = opt_get_str(l, refused[i], NULL);

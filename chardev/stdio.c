@@ -47,7 +47,8 @@ static void on_continue(int signo)
     errno = err;
 }
 
-/* Only signals that nobody else handles; those that the loop takes are blocked and end in exit(). */
+/* Only signals that nobody else handles; those that the loop takes are blocked and end in exit().
+ */
 static void hook(void)
 {
     static const int fatal[] = { SIGHUP, SIGINT,  SIGQUIT, SIGTERM, SIGABRT,

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/loop.h"
 #include "base/mem.h"
@@ -24,24 +25,36 @@ enum { CAREFUL_WRITE = 256 }; /* to a blocking descriptor that says it is writab
 
 /* ---- out ---- */
 
-static ssize_t write_some(int fd, const uint8_t *buf, size_t len)
+static OutKind out_kind(int fd)
 {
-    ssize_t n = send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct stat st;
     int flags;
 
-    if (n >= 0 || errno != ENOTSOCK) {
-        return n;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        return OUT_NONBLOCK;
+    }
+    if (S_ISSOCK(st.st_mode)) {
+        return OUT_SOCKET;
     }
     flags = fcntl(fd, F_GETFL);
-    if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
-        struct pollfd p = { .fd = fd, .events = POLLOUT };
+    return S_ISREG(st.st_mode) || (flags >= 0 && (flags & O_NONBLOCK) != 0) ? OUT_NONBLOCK
+                                                                             : OUT_CAREFUL;
+}
+
+static ssize_t write_some(const Chardev *c, const uint8_t *buf, size_t len)
+{
+    if (c->out_kind == OUT_SOCKET) {
+        return send(c->out_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    if (c->out_kind == OUT_CAREFUL) {
+        struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
         if (poll(&p, 1, 0) == 0) {
             errno = EAGAIN;
             return -1;
         }
         len = MIN(len, CAREFUL_WRITE);
     }
-    return write(fd, buf, len);
+    return write(c->out_fd, buf, len);
 }
 
 void stream_flush(Chardev *c)
@@ -49,7 +62,7 @@ void stream_flush(Chardev *c)
     size_t done = 0;
 
     while (done < c->out_len && c->out_fd >= 0) {
-        ssize_t n = write_some(c->out_fd, c->out + done, c->out_len - done);
+        ssize_t n = write_some(c, c->out + done, c->out_len - done);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -217,8 +230,7 @@ void stream_update(Chardev *c)
         return;
     }
     pthread_mutex_lock(&c->lock);
-    if (c->in_fd >= 0 && !c->held && !c->in_eof &&
-        (c->front_count > 0 || (c->mux && c->tty_in))) {
+    if (c->in_fd >= 0 && !c->held && !c->in_eof && (c->front_count > 0 || (c->mux && c->tty_in))) {
         in = LOOP_READ;
     }
     if (c->out_fd >= 0 && c->out_len > 0) {
@@ -240,6 +252,7 @@ void stream_set(Chardev *c, int in_fd, int out_fd)
     pthread_mutex_lock(&c->lock);
     c->in_fd = in_fd;
     c->out_fd = out_fd;
+    c->out_kind = out_kind(out_fd);
     c->out_len = 0;
     c->broken = false;
     pthread_mutex_unlock(&c->lock);

@@ -65,7 +65,7 @@ static uint8_t negotiate(Telnet *t, uint8_t verb, uint8_t opt)
         }
         t->him |= bit;
         return t->server && opt == OPT_BINARY ? 0 : DO; /* a server asked for binary already */
-    default: /* WONT */
+    default:                                            /* WONT */
         if ((t->him & bit) == 0) {
             return 0;
         }

@@ -243,9 +243,10 @@ bool opt_echr(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 static bool config_group(void *opaque, const char *group, OptList *l, Error **errp)
 {
     static const char *const options[][2] = {
-        { "machine", "machine" }, { "memory", "m" },   { "smp-opts", "smp" }, { "device", "device" },
-        { "chardev", "chardev" }, { "mon", "mon" },    { "global", "global" }, { "name", "name" },
-        { "rtc", "rtc" },         { "accel", "accel" }, { "msg", "msg" },     { "icount", "icount" },
+        { "machine", "machine" },       { "memory", "m" },        { "smp-opts", "smp" },
+        { "device", "device" },         { "chardev", "chardev" }, { "mon", "mon" },
+        { "global", "global" },         { "name", "name" },       { "rtc", "rtc" },
+        { "accel", "accel" },           { "msg", "msg" },         { "icount", "icount" },
         { "overcommit", "overcommit" },
     };
     autofree char *text = opt_text(l);

@@ -298,8 +298,10 @@ bool opt_smp(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     product = sockets * dies * cores * threads;
     cpus = cpus == 0 ? max : cpus;
     if (product != max) {
-        error_set(errp, "sockets %u * dies %u * cores %u * threads %u is %u, not the %u processors "
-                        "asked for", sockets, dies, cores, threads, product, max);
+        error_set(errp,
+                  "sockets %u * dies %u * cores %u * threads %u is %u, not the %u processors "
+                  "asked for",
+                  sockets, dies, cores, threads, product, max);
         return false;
     }
     if (max > MAX_CPUS) {

@@ -77,9 +77,10 @@ static bool opt_string(void *opaque, const OptionDef *def, const char *arg, Erro
 {
     Parser *p = opaque;
     MachineConfig *c = p->cfg;
-    char **const where[] = { [STR_KERNEL] = &c->kernel, [STR_INITRD] = &c->initrd,
-                             [STR_APPEND] = &c->append, [STR_BIOS] = &p->bios,
-                             [STR_GDB] = &c->gdb,       [STR_PIDFILE] = &c->pidfile };
+    char **const where[] = {
+        [STR_KERNEL] = &c->kernel, [STR_INITRD] = &c->initrd, [STR_APPEND] = &c->append,
+        [STR_BIOS] = &p->bios,     [STR_GDB] = &c->gdb,       [STR_PIDFILE] = &c->pidfile
+    };
 
     free(*where[def->user]);
     *where[def->user] = xstrdup(arg);
@@ -251,7 +252,8 @@ static bool boot_finish(Parser *p, Error **errp)
     const char *bios = p->bios != NULL ? p->bios : "bios-256k.bin";
 
     if (c->kernel == NULL && (c->initrd != NULL || c->append != NULL)) {
-        error_set(errp, "%s has no meaning without -kernel", c->initrd != NULL ? "-initrd" : "-append");
+        error_set(errp, "%s has no meaning without -kernel",
+                  c->initrd != NULL ? "-initrd" : "-append");
         return false;
     }
     if (c->kernel != NULL && !check_file("kernel", c->kernel, 1, UINT64_MAX, errp)) {

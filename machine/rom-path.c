@@ -10,8 +10,8 @@
 #include <config.h> /* the one made by ./configure */
 
 static const char *const package_dirs[] = {
-    CONFIG_DATADIR,          "/usr/share/seabios", "/usr/share/qemu",
-    "/usr/lib/ipxe/qemu",    "/usr/share/OVMF",    "/usr/share/ovmf",
+    CONFIG_DATADIR,       "/usr/share/seabios", "/usr/share/qemu",
+    "/usr/lib/ipxe/qemu", "/usr/share/OVMF",    "/usr/share/ovmf",
 };
 
 static bool is_file(const char *path)

@@ -24,8 +24,8 @@ typedef struct Toy {
 static const StateField channel_fields[] = { STATE_U16(Channel, count), STATE_BOOL(Channel, gate),
                                              STATE_END };
 static const StateField fields[] = { STATE_BYTES(Toy, regs), STATE_BOOL(Toy, on),
-                                     STATE_TIMER(Toy, tick),
-                                     STATE_ARRAY(Toy, chan, channel_fields), STATE_END };
+                                     STATE_TIMER(Toy, tick), STATE_ARRAY(Toy, chan, channel_fields),
+                                     STATE_END };
 
 static void never(void *opaque)
 {

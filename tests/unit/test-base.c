@@ -173,9 +173,9 @@ static void test_trace_pattern(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error_text),   cmocka_unit_test(test_alloc),
-        cmocka_unit_test(test_text_values),  cmocka_unit_test(test_text_names),
-        cmocka_unit_test(test_log),          cmocka_unit_test(test_trace_pattern),
+        cmocka_unit_test(test_error_text),  cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_text_values), cmocka_unit_test(test_text_names),
+        cmocka_unit_test(test_log),         cmocka_unit_test(test_trace_pattern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -529,8 +529,8 @@ static void test_inherited(void **state)
 
 static void test_telnet_pieces(void **state)
 {
-    static const uint8_t in[] = { 'h', 255, 251, 0, 255, 253, 31, 255, 250, 31, 0, 80, 255, 255,
-                                  255, 240, 'i', 255, 252, 0, 255, 254, 99, '!' };
+    static const uint8_t in[] = { 'h', 255, 251, 0,   255, 253, 31,  255, 250, 31,  0,  80,
+                                  255, 255, 255, 240, 'i', 255, 252, 0,   255, 254, 99, '!' };
     uint8_t greeting[TELNET_GREETING_MAX], whole_reply[64], reply[64];
     size_t whole_len, reply_len, total = 0, text = 0;
     unsigned breaks;
@@ -832,15 +832,24 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_null_and_ring), cmocka_unit_test(test_file_and_log),
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_attach_twice),
-        cmocka_unit_test(test_pipe),          cmocka_unit_test(test_unix_server),
-        cmocka_unit_test(test_held_back),     cmocka_unit_test(test_slow_peer),
-        cmocka_unit_test(test_tcp_and_telnet), cmocka_unit_test(test_reconnect),
-        cmocka_unit_test(test_wait),          cmocka_unit_test(test_inherited),
-        cmocka_unit_test(test_telnet_pieces), cmocka_unit_test(test_pty),
-        cmocka_unit_test(test_serial_line),   cmocka_unit_test(test_stdio_restores),
-        cmocka_unit_test(test_mux),           cmocka_unit_test(test_list),
+        cmocka_unit_test(test_null_and_ring),
+        cmocka_unit_test(test_file_and_log),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_attach_twice),
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_unix_server),
+        cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_slow_peer),
+        cmocka_unit_test(test_tcp_and_telnet),
+        cmocka_unit_test(test_reconnect),
+        cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_inherited),
+        cmocka_unit_test(test_telnet_pieces),
+        cmocka_unit_test(test_pty),
+        cmocka_unit_test(test_serial_line),
+        cmocka_unit_test(test_stdio_restores),
+        cmocka_unit_test(test_mux),
+        cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, setup, end);
 }

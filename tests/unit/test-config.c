@@ -89,7 +89,8 @@ static void test_machine(void **state)
     assert_true(c->no_reboot && c->stopped && !c->no_shutdown);
     assert_string_equal(c->gdb, "tcp::1234");
     config_free(c);
-    c = good("d -M pc-i440fx-7.2,kernel_irqchip=on,mem-merge=off -M none -accel kvm:tcg,thread=multi");
+    c = good(
+        "d -M pc-i440fx-7.2,kernel_irqchip=on,mem-merge=off -M none -accel kvm:tcg,thread=multi");
     assert_int_equal(c->accel, ACCEL_JIT);
     config_free(c);
     c = good("/x/kvm -M none");
@@ -112,8 +113,9 @@ static void test_memory(void **state)
         const char *arg;
         uint64_t size;
     } sizes[] = {
-        { "512", 512ull << 20 },         { "4G", 4ull << 30 },   { "1.5G", 3ull << 29 },
-        { "size=4194304k", 4ull << 30 }, { "5000b", 8192 },      { "16T", 16ull << 40 },
+        { "512", 512ull << 20 }, { "4G", 4ull << 30 },
+        { "1.5G", 3ull << 29 },  { "size=4194304k", 4ull << 30 },
+        { "5000b", 8192 },       { "16T", 16ull << 40 },
         { "0.5", 512 << 10 },
     };
 
@@ -314,9 +316,9 @@ static void test_readconfig(void **state)
 
 static void test_help_is_done(void **state)
 {
-    static const char *const lines[] = { "d -M help",      "d -accel ?",       "d -device help",
-                                         "d -d help",      "d -chardev help",  "d -trace help",
-                                         "d -L help",      "d -help",          "d --version",
+    static const char *const lines[] = { "d -M help",      "d -accel ?",      "d -device help",
+                                         "d -d help",      "d -chardev help", "d -trace help",
+                                         "d -L help",      "d -help",         "d --version",
                                          "d -display help" };
 
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
@@ -333,10 +335,10 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_machine),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_smp),
-        cmocka_unit_test(test_rest),     cmocka_unit_test(test_files),
-        cmocka_unit_test(test_nographic), cmocka_unit_test(test_open),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_smp),
+        cmocka_unit_test(test_rest),       cmocka_unit_test(test_files),
+        cmocka_unit_test(test_nographic),  cmocka_unit_test(test_open),
         cmocka_unit_test(test_readconfig), cmocka_unit_test(test_help_is_done),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

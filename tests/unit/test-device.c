@@ -79,11 +79,9 @@ static const Property toy_props[] = {
 
 static const StateField channel_fields[] = { STATE_U16(Channel, count), STATE_BOOL(Channel, gate),
                                              STATE_END };
-static const StateField toy_fields[] = { STATE_BYTES(Toy, regs),
-                                         STATE_BOOL(Toy, on),
+static const StateField toy_fields[] = { STATE_BYTES(Toy, regs), STATE_BOOL(Toy, on),
                                          STATE_TIMER(Toy, tick),
-                                         STATE_ARRAY(Toy, chan, channel_fields),
-                                         STATE_END };
+                                         STATE_ARRAY(Toy, chan, channel_fields), STATE_END };
 
 static const DeviceClass toy_class = {
     .name = "toy",

@@ -448,11 +448,11 @@ int main(void)
 {
     const struct CMUnitTest alone[] = { cmocka_unit_test(test_ram_too_big) };
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ram_refused),  cmocka_unit_test(test_flat),
-        cmocka_unit_test(test_view_outlives_change),
-        cmocka_unit_test(test_map_errors),   cmocka_unit_test(test_flat_random),
-        cmocka_unit_test(test_dma),          cmocka_unit_test(test_access_split),
-        cmocka_unit_test(test_ports),        cmocka_unit_test(test_views_concurrently),
+        cmocka_unit_test(test_ram_refused),          cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_view_outlives_change), cmocka_unit_test(test_map_errors),
+        cmocka_unit_test(test_flat_random),          cmocka_unit_test(test_dma),
+        cmocka_unit_test(test_access_split),         cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_views_concurrently),
     };
     int bad = cmocka_run_group_tests_name("ram", alone, NULL, NULL);
     return bad + cmocka_run_group_tests_name("memory", tests, setup, end);

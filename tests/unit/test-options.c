@@ -230,9 +230,9 @@ static void test_command_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),   cmocka_unit_test(test_list_edges),
+        cmocka_unit_test(test_list),          cmocka_unit_test(test_list_edges),
         cmocka_unit_test(test_list_mistakes), cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_config), cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_config),        cmocka_unit_test(test_command_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
