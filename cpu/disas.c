@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "config.h"
 #include "cpu/insn.h"
-#ifdef HAVE_CAPSTONE
+#ifdef CONFIG_CAPSTONE
 #include <capstone/capstone.h>
 #endif
 
@@ -30,7 +30,7 @@ unsigned disas_one(unsigned bits, vaddr addr, const uint8_t *buf, unsigned avail
         i.len = 1;
     }
     mnemonic_only(&i, res, text, size);
-#ifdef HAVE_CAPSTONE
+#ifdef CONFIG_CAPSTONE
     csh h;
     cs_insn *insn;
 

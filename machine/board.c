@@ -1,0 +1,199 @@
+/*
+ * From the command line to a machine: processors on an engine, the pc board, plugged devices, the
+ * gdb stub, and what a reset and a power button do.
+ */
+#include "machine/board.h"
+
+#include <stdlib.h>
+#include "accel/accel.h"
+#include "accel/icount.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/optlist.h"
+#include "bus/device.h"
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "chardev/chardev.h"
+#include "cpu/cpuid.h"
+#include "machine/pc.h"
+#include "machine/run.h"
+#include "monitor/gdbstub.h"
+#include "monitor/hmp.h"
+
+static CpuModel model;       /* constant once processors are made */
+static CpuState **cpus;
+static unsigned cpu_count;
+
+static bool make_cpus(const MachineConfig *cfg, Error **errp)
+{
+    bool long_mode = strstr(cfg->program, "i386") == NULL;
+
+    if (!cpu_model_parse(cfg->cpu != NULL ? cfg->cpu : "max", long_mode, &model, errp)) {
+        error_prepend(errp, "-cpu: ");
+        return false;
+    }
+    cpu_topology(cfg->cpus, cfg->cores, cfg->threads);
+    cpu_count = cfg->cpus;
+    cpus = xnewn(CpuState *, cpu_count);
+    for (unsigned n = 0; n < cpu_count; n++) {
+        cpus[n] = cpu_new(n, &model);
+    }
+    return true;
+}
+
+static bool make_accel(const MachineConfig *cfg, Error **errp)
+{
+    if (cfg->icount_shift >= 0) {
+        if (cpu_count > 1) {
+            error_set(errp, "-icount: not with more than one processor");
+            return false;
+        }
+        icount_init((unsigned)cfg->icount_shift);
+        cpu_random_seed(1);
+    }
+    if (cfg->accel != ACCEL_INTERP) {
+        report_info("accel: the reference interpreter (the translator does not exist yet)");
+    }
+    return accel_init(&accel_interp, cpus, cpu_count, errp);
+}
+
+/* The RTC's start as pc_build() takes it; freed by the caller. */
+static char *rtc_base(const MachineConfig *cfg)
+{
+    switch (cfg->rtc_base) {
+    case RTC_LOCALTIME:
+        return xstrdup("localtime");
+    case RTC_DATE:
+        return xasprintf("@%lld", (long long)cfg->rtc_start);
+    default:
+        return xstrdup("utc");
+    }
+}
+
+static bool make_pc(const MachineConfig *cfg, Error **errp)
+{
+    autofree char *rtc = rtc_base(cfg);
+    PcConfig pc = {
+        .ram_size = cfg->ram_size,
+        .cpus = cpu_count,
+        .cpu = cpus,
+        .kernel = cfg->kernel,
+        .initrd = cfg->initrd,
+        .append = cfg->append,
+        .bios = cfg->bios,
+        .hpet = cfg->hpet,
+        .acpi = cfg->acpi,
+        .no_i8042 = !cfg->i8042,
+        .rtc_base = rtc,
+    };
+
+    for (unsigned n = 0; n < PC_SERIAL_MAX; n++) {
+        pc.serial[n] = cfg->serial[n];
+        pc.serial_port[n] = cfg->serial_port[n];
+    }
+    return pc_build(&pc, errp);
+}
+
+static bool set_property(void *opaque, const char *key, const char *value, Error **errp)
+{
+    return device_set(opaque, key, value, errp);
+}
+
+/* -device: everything but driver= and id= is a property. */
+static bool plug(OptList *l, Error **errp)
+{
+    const char *driver = opt_get_str(l, "driver", ""), *id = opt_get_str(l, "id", NULL);
+    const DeviceClass *cls = device_class_find(driver);
+    Device *dev;
+
+    if (id != NULL && device_find(id) != NULL) {
+        error_set(errp, "-device %s: id '%s' is taken", driver, id);
+        return false;
+    }
+    dev = device_new(cls, id);
+    dev->board = pc_board();
+    if (!opt_each_unused(l, set_property, dev, errp) || !device_realize(dev, errp)) {
+        error_prepend(errp, "-device %s: ", driver);
+        device_free(dev);
+        return false;
+    }
+    return true;
+}
+
+static void board_reset(void)
+{
+    pc_reset();
+    for (unsigned n = 0; n < cpu_count; n++) {
+        cpu_update_mode(cpus[n]);
+    }
+}
+
+bool board_build(const MachineConfig *cfg, Error **errp)
+{
+    RunConfig run = {
+        .no_reboot = cfg->no_reboot,
+        .no_shutdown = cfg->no_shutdown,
+        .board_reset = board_reset,
+        .board_powerdown = pc_power_button,
+        .exit = machine_exit,
+    };
+    bool ok;
+
+    run_setup(&run);
+    if (!make_cpus(cfg, errp)) {
+        return false;
+    }
+    machine_lock();
+    ok = make_pc(cfg, errp);
+    for (size_t n = 0; ok && n < cfg->device_count; n++) {
+        ok = plug(cfg->devices[n], errp);
+    }
+    machine_unlock();
+    if (!ok || !make_accel(cfg, errp)) {
+        return false;
+    }
+    machine_lock();
+    board_reset();
+    machine_unlock();
+    return true;
+}
+
+void board_start(void)
+{
+    vm_start();
+}
+
+void board_destroy(void)
+{
+    accel_fini();
+    machine_lock();
+    pc_free();
+    machine_unlock();
+    for (unsigned n = 0; n < cpu_count; n++) {
+        cpu_free(cpus[n]);
+    }
+    free(cpus);
+    cpus = NULL;
+    cpu_count = 0;
+}
+
+bool gdb_open(const char *where, Error **errp)
+{
+    autofree char *text = NULL;
+    Chardev *c;
+
+    /* a bare address listens and does not wait for the debugger */
+    if (strncmp(where, "tcp:", 4) == 0 || strncmp(where, "unix:", 5) == 0) {
+        text = xasprintf("%s%s", where, strstr(where, "server") ? "" : ",server=on,wait=off");
+    } else {
+        text = xstrdup(where);
+    }
+    c = chardev_from_legacy(text, "gdb", errp);
+    return c != NULL && gdbstub_open(c, errp);
+}
+
+bool monitor_open(Chardev *c, Error **errp)
+{
+    return hmp_open(c, errp);
+}
