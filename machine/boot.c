@@ -192,10 +192,10 @@ void boot_reset(const Boot *b, CpuState *c)
     c->idtr = (DescTable){ .base = 0, .limit = 0 };
     c->cr0 = CR0_PE | CR0_ET;
     memset(c->regs, 0, sizeof(c->regs));
-    c->regs[REG_RAX] = b->eax;
-    c->regs[REG_RBX] = b->ebx;
-    c->regs[REG_RSI] = b->esi;
-    c->regs[REG_RIP] = b->entry;
+    c->regs[GPR_RAX] = b->eax;
+    c->regs[GPR_RBX] = b->ebx;
+    c->regs[GPR_RSI] = b->esi;
+    c->regs[GPR_RIP] = b->entry;
     c->rflags = 2;
     cpu_update_mode(c);
 }

@@ -282,7 +282,7 @@ static bool pc_make_serial(Pc *p, Error **errp)
     static const char index[PC_SERIAL_MAX][2] = { "0", "1", "2", "3" };
 
     for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
-        if (p->cfg.serial[i] != NULL) {
+        if (p->cfg.serial_port[i]) {
             autofree char *id = xasprintf("serial%u", i);
             Device *dev = pc_device(p, &serial_isa_class, id);
 
@@ -306,13 +306,16 @@ static bool pc_make_isa(Pc *p, Error **errp)
         return false;
     }
     p->port92 = pc_device(p, &port92_class, NULL);
-    p->kbd = pc_device(p, &i8042_class, NULL);
-    i8042_connect(p->kbd, port92_set_a20, port92_a20, p->port92);
+    if (!p->cfg.no_i8042) {
+        p->kbd = pc_device(p, &i8042_class, NULL);
+        i8042_connect(p->kbd, port92_set_a20, port92_a20, p->port92);
+    }
     p->fw_cfg = pc_device(p, &fw_cfg_class, NULL);
     p->board.fw_cfg = fw_cfg_of(p->fw_cfg);
     return device_realize(p->pit, errp) && device_realize(p->rtc, errp) &&
-           device_realize(p->port92, errp) && device_realize(p->kbd, errp) &&
-           device_realize(p->fw_cfg, errp) && (!p->cfg.hpet || pc_make_hpet(p, errp)) &&
+           device_realize(p->port92, errp) &&
+           (p->kbd == NULL || device_realize(p->kbd, errp)) && device_realize(p->fw_cfg, errp) &&
+           (!p->cfg.hpet || pc_make_hpet(p, errp)) &&
            pc_make_serial(p, errp);
 }
 
@@ -373,7 +376,7 @@ static void pc_make_acpi(Pc *p)
         .pci_last = PC_PCI_LAST,
         .pirq = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD },
         .hpet = p->cfg.hpet,
-        .kbd = true,
+        .kbd = p->kbd != NULL,
         .pm_base = PIIX4_PM_DEFAULT_BASE,
         .gpe_base = PIIX4_GPE0_BASE,
         .acpi_enable = PIIX4_ACPI_ENABLE,
@@ -385,7 +388,7 @@ static void pc_make_acpi(Pc *p)
         ids[i] = p->cfg.cpu[i]->apic_id;
     }
     for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
-        if (p->cfg.serial[i] != NULL) {
+        if (p->cfg.serial_port[i]) {
             a.serial[i] = com[i];
         }
     }
@@ -417,19 +420,21 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
     pc = p;
     p->cfg = *cfg;
-    p->direct = cfg->kernel != NULL && cfg->bios == NULL;
+    p->direct = cfg->kernel != NULL;
+    if (p->direct) {
+        p->cfg.bios = NULL;
+    }
+    for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
+        p->cfg.serial_port[i] |= cfg->serial[i] != NULL;
+    }
     p->board.exit_request = machine_exit_request;
     p->board.reset_request = machine_reset_request;
     p->board.shutdown_request = machine_shutdown_request;
-    if (cfg->kernel != NULL && cfg->bios != NULL) {
-        error_set(errp, "-kernel with -bios is not supported yet");
-        return false;
-    }
     if (!pc_make_ram(p, errp) || !pc_make_rom(p, errp) || !pc_make_lapics(p, errp) ||
         !pc_make_bridges(p, errp) || !pc_make_isa(p, errp)) {
         return false;
     }
-    if (cfg->acpi && cfg->bios == NULL && p->below_4g >= (2u << 20)) {
+    if (cfg->acpi && p->cfg.bios == NULL && p->below_4g >= (2u << 20)) {
         pc_make_acpi(p);
     }
     pc_e820(p);

@@ -20,10 +20,13 @@ typedef struct PcConfig {
     uint64_t max_ram_below_4g; /* 0: PC_RAM_BELOW_4G */
     unsigned cpus;
     struct CpuState **cpu;     /* made by the caller, index and apic_id set */
-    const char *kernel, *initrd, *append, *bios; /* NULL for none; borrowed for pc_build() */
+    /* NULL for none; borrowed for pc_build(). With a kernel, bios is not used. */
+    const char *kernel, *initrd, *append, *bios;
     bool hpet, acpi;
-    const char *rtc_base;      /* utc (or NULL), localtime or a date */
-    struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4; NULL: no such port */
+    bool no_i8042;
+    const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
+    struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4 */
+    bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */
 } PcConfig;
 
 /* pc_build - make guest RAM (unless there is some already) and all devices, and load the kernel.
