@@ -423,6 +423,10 @@ static bool rtc_start_time(const RtcState *s, int64_t *out, struct Error **errp)
         *out = timegm(&tm);
         return true;
     }
+    if (s->base[0] == '@') { /* for the board, which has parsed a date already */
+        *out = strtoll(s->base + 1, NULL, 10);
+        return true;
+    }
     n = sscanf(s->base, "%d-%d-%dT%d:%d:%d%c", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
                &tm.tm_min, &tm.tm_sec, &end);
     if (n != 6) {

@@ -1,0 +1,408 @@
+/*
+ * ACPI tables of the i440FX board.
+ *
+ * Sources: ACPI specification 6.4 (headings quoted); IA-PC HPET specification 1.0a, "The ACPI 2.0
+ * HPET Description Table". FADT revision 3, so that it has the reset register. The PCI interrupts
+ * are routed to GSIs directly: firmware, or the board in its place, fixes the PIIX3's routes.
+ */
+#include "hw/acpi/acpi.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "hw/acpi/aml.h"
+
+#define OEM_ID "DOPPEL"
+#define CREATOR_ID "DPPL"
+
+/* "System Description Table Header" */
+enum { SDT_LENGTH = 4, SDT_REVISION = 8, SDT_CHECKSUM = 9, SDT_OEM = 10, SDT_TABLE = 16,
+       SDT_OEM_REVISION = 24, SDT_CREATOR = 28, SDT_CREATOR_REVISION = 32, SDT_SIZE = 36 };
+
+/* All tables in one growing block. */
+typedef struct Tables {
+    Aml out; /* used as a byte buffer */
+    uint32_t base;
+} Tables;
+
+static uint8_t checksum(const uint8_t *p, size_t n)
+{
+    uint8_t sum = 0;
+
+    while (n-- > 0) {
+        sum += *p++;
+    }
+    return (uint8_t)-sum;
+}
+
+static void pad_to(Aml *a, size_t align)
+{
+    while (a->len % align != 0) {
+        aml_byte(a, 0);
+    }
+}
+
+/* table_add - header and @body as one table; returns its guest address. */
+static uint32_t table_add(Tables *t, const char *signature, uint8_t revision, const void *body,
+                          size_t len)
+{
+    uint8_t h[SDT_SIZE] = { 0 };
+    size_t at;
+
+    pad_to(&t->out, 16);
+    at = t->out.len;
+    memcpy(h, signature, 4);
+    st_le32(h + SDT_LENGTH, (uint32_t)(SDT_SIZE + len));
+    h[SDT_REVISION] = revision;
+    memcpy(h + SDT_OEM, OEM_ID, 6);
+    memcpy(h + SDT_TABLE, OEM_ID, 6);
+    memcpy(h + SDT_TABLE + 6, "PC", 2);
+    st_le32(h + SDT_OEM_REVISION, 1);
+    memcpy(h + SDT_CREATOR, CREATOR_ID, 4);
+    st_le32(h + SDT_CREATOR_REVISION, 1);
+    aml_bytes(&t->out, h, sizeof(h));
+    aml_bytes(&t->out, body, len);
+    t->out.data[at + SDT_CHECKSUM] = checksum(t->out.data + at, SDT_SIZE + len);
+    return t->base + (uint32_t)at;
+}
+
+/* ---- DSDT ---- */
+
+static void isa_device(Aml *a, const char *name, const char *hid)
+{
+    aml_device_begin(a, name);
+    aml_name_eisaid(a, "_HID", hid);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+}
+
+static void isa_device_end(Aml *a)
+{
+    aml_resources_end(a);
+    aml_end(a);
+}
+
+static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
+{
+    aml_device_begin(a, "ISA");
+    aml_name_int(a, "_ADR", 0x00010000);
+
+    isa_device(a, "PIC", "PNP0000");
+    res_io(a, 0x20, 2);
+    res_io(a, 0xa0, 2);
+    res_io(a, 0x4d0, 2);
+    res_irq(a, 2);
+    isa_device_end(a);
+
+    isa_device(a, "TIMR", "PNP0100");
+    res_io(a, 0x40, 4);
+    if (!cfg->hpet) { /* else both would claim IRQ 0 and 8 */
+        res_irq(a, 0);
+    }
+    isa_device_end(a);
+
+    isa_device(a, "RTC", "PNP0B00");
+    res_io(a, 0x70, 4);
+    if (!cfg->hpet) {
+        res_irq(a, 8);
+    }
+    isa_device_end(a);
+
+    isa_device(a, "SPKR", "PNP0800");
+    res_io(a, 0x61, 1);
+    isa_device_end(a);
+
+    if (cfg->kbd) {
+        isa_device(a, "KBD", "PNP0303");
+        res_io(a, 0x60, 1);
+        res_io(a, 0x64, 1);
+        res_irq(a, 1);
+        isa_device_end(a);
+        isa_device(a, "MOU", "PNP0F13");
+        res_irq(a, 12);
+        isa_device_end(a);
+    }
+    for (unsigned i = 0; i < ACPI_SERIAL_MAX; i++) {
+        char name[5] = "COM1";
+
+        if (cfg->serial[i].port == 0) {
+            continue;
+        }
+        name[3] = (char)('1' + i);
+        aml_device_begin(a, name);
+        aml_name_eisaid(a, "_HID", "PNP0501");
+        aml_name_int(a, "_UID", i + 1);
+        aml_name_op(a, "_CRS");
+        aml_resources_begin(a);
+        res_io(a, cfg->serial[i].port, 8);
+        res_irq(a, cfg->serial[i].irq);
+        isa_device_end(a);
+    }
+    aml_end(a);
+}
+
+/* "_PRT (PCI Routing Table)": {address, pin, source 0, GSI}. Slot s, pin p is PIRQ (s - 1 + p). */
+static void dsdt_prt(Aml *a, const AcpiConfig *cfg)
+{
+    aml_name_op(a, "_PRT");
+    aml_package_begin(a, 31 * 4);
+    for (unsigned slot = 1; slot < 32; slot++) {
+        for (unsigned pin = 0; pin < 4; pin++) {
+            aml_package_begin(a, 4);
+            aml_int(a, (uint64_t)slot << 16 | 0xffff);
+            aml_int(a, pin);
+            aml_int(a, 0);
+            /* function 3 of the bridge's slot is the power management: its INTA is the SCI */
+            aml_int(a, slot == 1 && pin == 0 ? 9 : cfg->pirq[(slot + 3 + pin) & 3]);
+            aml_end(a);
+        }
+    }
+    aml_end(a);
+}
+
+static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
+{
+    aml_device_begin(a, "PCI0");
+    aml_name_eisaid(a, "_HID", "PNP0A03");
+    aml_name_int(a, "_ADR", 0);
+    aml_name_int(a, "_UID", 0);
+    aml_name_int(a, "_BBN", 0);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+    res_bus_range(a, 0, 255);
+    res_io(a, 0xcf8, 8);
+    res_io_range(a, 0x0000, 0x0cf7);
+    res_io_range(a, 0x0d00, 0xffff);
+    res_memory_range(a, true, 0x000a0000, 0x000bffff);
+    res_memory_range(a, false, cfg->pci_first, cfg->pci_last);
+    if (cfg->pci64_last != 0) {
+        res_memory_range64(a, cfg->pci64_first, cfg->pci64_last);
+    }
+    aml_resources_end(a);
+    dsdt_prt(a, cfg);
+
+    /* Ports that belong to the board and to no device of its own. */
+    aml_device_begin(a, "RES");
+    aml_name_eisaid(a, "_HID", "PNP0C02");
+    aml_name_int(a, "_UID", 1);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+    res_io(a, 0x92, 1);
+    res_io(a, 0xb2, 2);
+    res_io(a, cfg->pm_base, 64);
+    res_io(a, cfg->gpe_base, 4);
+    isa_device_end(a);
+
+    dsdt_isa(a, cfg);
+    aml_end(a);
+}
+
+static void dsdt_cpus(Aml *a, const AcpiConfig *cfg)
+{
+    for (unsigned i = 0; i < cfg->cpus; i++) {
+        char name[5];
+
+        snprintf(name, sizeof(name), "C%03X", i & 0xfff);
+        aml_device_begin(a, name);
+        aml_name_string(a, "_HID", "ACPI0007");
+        aml_name_int(a, "_UID", i);
+        aml_end(a);
+    }
+}
+
+static void dsdt_body(Aml *a, const AcpiConfig *cfg)
+{
+    aml_scope_begin(a, "\\_SB");
+    dsdt_pci(a, cfg);
+    if (cfg->hpet) {
+        aml_device_begin(a, "HPET");
+        aml_name_eisaid(a, "_HID", "PNP0103");
+        aml_name_int(a, "_UID", 0);
+        aml_name_op(a, "_CRS");
+        aml_resources_begin(a);
+        res_memory32(a, false, 0xfed00000, 0x400);
+        isa_device_end(a);
+    }
+    dsdt_cpus(a, cfg);
+    aml_end(a);
+    /* "\_Sx": SLP_TYP of soft off for PM1a and PM1b */
+    aml_name_op(a, "\\_S5");
+    aml_package_begin(a, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        aml_int(a, 0);
+    }
+    aml_end(a);
+}
+
+/* ---- fixed tables ---- */
+
+/* "Generic Address Structure" */
+static void gas(uint8_t *p, uint8_t width, uint8_t access, uint64_t addr)
+{
+    p[0] = 1; /* system I/O */
+    p[1] = width;
+    p[2] = 0;
+    p[3] = access;
+    st_le64(p + 4, addr);
+}
+
+/* "Fixed ACPI Description Table (FADT)"; offsets are those of the specification, from the header. */
+#define F(n) (body + (n) - SDT_SIZE)
+static uint32_t add_fadt(Tables *t, const AcpiConfig *cfg, uint32_t facs, uint32_t dsdt)
+{
+    uint8_t body[244 - SDT_SIZE] = { 0 };
+
+    st_le32(F(36), facs);
+    st_le32(F(40), dsdt);
+    *F(45) = 0;         /* preferred profile: unspecified */
+    st_le16(F(46), 9);  /* SCI_INT */
+    st_le32(F(48), 0xb2);
+    *F(52) = cfg->acpi_enable;
+    *F(53) = cfg->acpi_disable;
+    st_le32(F(56), cfg->pm_base);        /* PM1a_EVT_BLK */
+    st_le32(F(64), cfg->pm_base + 4u);   /* PM1a_CNT_BLK */
+    st_le32(F(76), cfg->pm_base + 8u);   /* PM_TMR_BLK */
+    st_le32(F(80), cfg->gpe_base);       /* GPE0_BLK */
+    *F(88) = 4;
+    *F(89) = 2;
+    *F(91) = 4;
+    *F(92) = 4;
+    st_le16(F(96), 0xfff);  /* P_LVL2_LAT, P_LVL3_LAT: no C2, no C3 */
+    st_le16(F(98), 0xfff);
+    *F(106) = 0;  /* DAY_ALRM: none */
+    *F(108) = 0x32;
+    /* IAPC_BOOT_ARCH: legacy devices, 8042, no VGA probing, no ASPM */
+    st_le16(F(109), (uint16_t)(0x0001 | (cfg->kbd ? 0x0002 : 0) | 0x0010));
+    /* WBINVD, PROC_C1, SLP_BUTTON is not there, RTC_S4 not, RESET_REG_SUP */
+    st_le32(F(112), 0x0001 | 0x0004 | 0x0020 | 0x0400);
+    gas(F(116), 8, 1, 0xcf9);
+    *F(128) = 0x0e; /* RESET_VALUE */
+    st_le64(F(132), 0);    /* X_FIRMWARE_CTRL: the 32-bit field counts */
+    st_le64(F(140), dsdt); /* X_DSDT */
+    gas(F(148), 32, 2, cfg->pm_base);
+    gas(F(172), 16, 2, cfg->pm_base + 4u);
+    gas(F(208), 32, 3, cfg->pm_base + 8u);
+    gas(F(220), 32, 1, cfg->gpe_base);
+    return table_add(t, "FACP", 3, body, sizeof(body));
+}
+#undef F
+
+/* "Firmware ACPI Control Structure (FACS)": 64 bytes, no checksum, 64-aligned. */
+static uint32_t add_facs(Tables *t)
+{
+    uint8_t facs[64] = { 0 };
+    uint32_t at;
+
+    pad_to(&t->out, 64);
+    at = t->base + (uint32_t)t->out.len;
+    memcpy(facs, "FACS", 4);
+    st_le32(facs + 4, sizeof(facs));
+    aml_bytes(&t->out, facs, sizeof(facs));
+    return at;
+}
+
+/* "Interrupt Source Override Structure" */
+static void madt_override(Aml *a, uint8_t irq, uint32_t gsi, uint16_t flags)
+{
+    uint8_t e[10] = { 2, 10, 0, irq };
+
+    st_le32(e + 4, gsi);
+    st_le16(e + 8, flags);
+    aml_bytes(a, e, sizeof(e));
+}
+
+/* madt_cpu - "Processor Local APIC Structure", or the x2APIC one for IDs from 255 on. */
+static void madt_cpu(Aml *a, uint32_t uid, uint32_t id)
+{
+    uint8_t e[16] = { 0 };
+
+    if (id < 255 && uid < 256) {
+        e[0] = 0;
+        e[1] = 8;
+        e[2] = (uint8_t)uid;
+        e[3] = (uint8_t)id;
+        st_le32(e + 4, 1); /* enabled */
+        aml_bytes(a, e, 8);
+    } else {
+        e[0] = 9;
+        e[1] = 16;
+        st_le32(e + 4, id);
+        st_le32(e + 8, 1);
+        st_le32(e + 12, uid);
+        aml_bytes(a, e, 16);
+    }
+}
+
+static uint32_t add_madt(Tables *t, const AcpiConfig *cfg)
+{
+    Aml a = { 0 };
+    uint8_t head[8], ioapic[12] = { 1, 12 }, nmi[6] = { 4, 6, 0xff, 0, 0, 1 };
+    uint32_t at;
+
+    st_le32(head, 0xfee00000);
+    st_le32(head + 4, 1); /* PCAT_COMPAT: there is a PIC pair too */
+    aml_bytes(&a, head, sizeof(head));
+    for (unsigned i = 0; i < cfg->cpus; i++) {
+        madt_cpu(&a, i, cfg->apic_ids[i]);
+    }
+    st_le32(ioapic + 4, 0xfec00000);
+    aml_bytes(&a, ioapic, sizeof(ioapic));
+    madt_override(&a, 0, 2, 0);    /* as the bus: edge, high */
+    madt_override(&a, 9, 9, 0x0d); /* SCI: level, high */
+    aml_bytes(&a, nmi, sizeof(nmi)); /* NMI is LINT1 of every processor */
+    at = table_add(t, "APIC", 3, a.data, a.len);
+    aml_free(&a);
+    return at;
+}
+
+static uint32_t add_hpet(Tables *t)
+{
+    uint8_t body[20] = { 0 };
+
+    st_le32(body, 0x8086a201); /* low half of the capabilities register */
+    body[4] = 0;               /* address: system memory */
+    st_le64(body + 8, 0xfed00000);
+    return table_add(t, "HPET", 1, body, sizeof(body));
+}
+
+/* "Root System Description Pointer (RSDP) Structure" */
+static void make_rsdp(uint8_t *p, uint32_t rsdt, uint32_t xsdt)
+{
+    memset(p, 0, ACPI_RSDP_SIZE);
+    memcpy(p, "RSD PTR ", 8);
+    memcpy(p + 9, OEM_ID, 6);
+    p[15] = 2;
+    st_le32(p + 16, rsdt);
+    st_le32(p + 20, ACPI_RSDP_SIZE);
+    st_le64(p + 24, xsdt);
+    p[8] = checksum(p, 20);
+    p[32] = checksum(p, ACPI_RSDP_SIZE);
+}
+
+uint8_t *acpi_build(const AcpiConfig *cfg, uint32_t base, size_t *len,
+                    uint8_t rsdp[ACPI_RSDP_SIZE])
+{
+    Tables t = { .base = base };
+    Aml body = { 0 };
+    uint32_t facs, dsdt, list[4], rsdt, xsdt;
+    uint64_t wide[4];
+    unsigned n = 0;
+
+    facs = add_facs(&t);
+    dsdt_body(&body, cfg);
+    dsdt = table_add(&t, "DSDT", 2, body.data, body.len);
+    aml_free(&body);
+    list[n++] = add_fadt(&t, cfg, facs, dsdt);
+    list[n++] = add_madt(&t, cfg);
+    if (cfg->hpet) {
+        list[n++] = add_hpet(&t);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        wide[i] = list[i];
+    }
+    rsdt = table_add(&t, "RSDT", 1, list, n * sizeof(list[0]));
+    xsdt = table_add(&t, "XSDT", 1, wide, n * sizeof(wide[0]));
+    make_rsdp(rsdp, rsdt, xsdt);
+    *len = t.out.len;
+    return t.out.data;
+}

@@ -1,0 +1,544 @@
+/*
+ * The board "pc": the only place that knows which chip stands where.
+ *
+ * Wiring: an ISA device drives Board.isa_irq[n], which the PIIX3 joins with the PIRQs and the SCI;
+ * the result goes to the PIC's IRQ n and to the I/O APIC's pin n (IRQ 0: pin 2, as the MADT says).
+ * The PIC's INTR goes to LINT0 of the boot processor.
+ *
+ * Without firmware (-kernel alone) the board does what firmware would have done: interrupt routes,
+ * power management ports, MTRRs, the virtual-wire APIC, ACPI tables, the memory map.
+ */
+#include "machine/pc.h"
+
+#include <stdlib.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "bus/device.h"
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "cpu/cpu.h"
+#include "hw/acpi/acpi.h"
+#include "hw/board.h"
+#include "hw/char/serial-isa.h"
+#include "hw/input/i8042.h"
+#include "hw/intc/i8259.h"
+#include "hw/intc/ioapic.h"
+#include "hw/intc/lapic.h"
+#include "hw/misc/fw_cfg.h"
+#include "hw/misc/port92.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
+#include "hw/pci/piix3.h"
+#include "hw/pci/piix4-pm.h"
+#include "hw/rtc/mc146818.h"
+#include "hw/timer/hpet.h"
+#include "hw/timer/i8254.h"
+#include "machine/boot.h"
+#include "machine/run.h"
+
+#define PC_ROM_SIZE 0x40000u      /* C0000h-FFFFFh */
+#define PC_BIOS_MAX (8u << 20)
+#define PC_RSDP 0xf0000u
+#define PC_PCI_LAST 0xfebfffffu   /* last address for BARs: the I/O APIC follows */
+#define PC_GIB4 0x100000000ull
+#define PC_PIRQ_AB 10
+#define PC_PIRQ_CD 11
+
+typedef struct Pc {
+    Board board;
+    PcConfig cfg;
+    uint64_t below_4g, above_4g; /* bytes of RAM */
+    IoRegion ram_low, ram_high, ram_4g, rom_top;
+    uint8_t *rom;                /* PC_ROM_SIZE bytes */
+    uint8_t *bios;               /* firmware image, or NULL */
+    LapicBus *lapics;
+    PciBus *pci;
+    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *pm, *fw_cfg, *kbd;
+    Device **lapic;              /* one a processor */
+    E820Entry e820[E820_MAX];
+    unsigned e820_count;
+    uint8_t *acpi;               /* tables for below_4g - acpi_size */
+    uint32_t acpi_base;
+    size_t acpi_len;
+    Boot boot;
+    bool direct; /* -kernel without firmware */
+} Pc;
+
+static Pc *pc; /* the board of this process; under the machine lock */
+
+/*
+ * Our own "firmware", at F000:FFF0 when there is no other: what a jump to the reset vector runs
+ * (Linux' reboot=b). It resets the board through port CF9h.
+ */
+static const uint8_t reset_rom[16] = {
+    0xb0, 0x06,       /* mov al, 06h: reset processor and system */
+    0xba, 0xf9, 0x0c, /* mov dx, 0CF9h */
+    0xee,             /* out dx, al */
+    0xfa,             /* cli */
+    0xf4,             /* hlt */
+    0xeb, 0xfd,       /* jmp to the hlt */
+};
+
+Board *pc_board(void)
+{
+    return &pc->board;
+}
+
+/* ---- interrupts ---- */
+
+/* pc_set_irq - a joined ISA interrupt, to both controllers. */
+static void pc_set_irq(void *opaque, unsigned n, int level)
+{
+    Pc *p = opaque;
+    IrqLine pic = pic_input(p->pic, n), apic = ioapic_input(p->ioapic, n == 0 ? 2 : n);
+
+    irq_set(&pic, level);
+    irq_set(&apic, level);
+}
+
+static void pc_hpet_legacy(void *opaque, bool on)
+{
+    Pc *p = opaque;
+
+    pit_disable_irq(p->pit, on);
+    rtc_set_irq_off(p->rtc, on);
+}
+
+static void pc_shutdown(CpuState *c)
+{
+    machine_reset_request();
+}
+
+/* pc_ferr - FERR# of the processor, on IRQ 13. */
+static void pc_ferr(CpuState *c, bool on)
+{
+    bool lock = !machine_lock_held();
+
+    if (lock) {
+        machine_lock();
+    }
+    irq_set(&pc->board.isa_irq[13], on);
+    if (lock) {
+        machine_unlock();
+    }
+}
+
+/* ---- memory ---- */
+
+static void e820_add(Pc *p, uint64_t addr, uint64_t end, uint32_t type)
+{
+    if (end > addr && p->e820_count < E820_MAX) {
+        p->e820[p->e820_count++] = (E820Entry){ addr, end - addr, type };
+    }
+}
+
+static void pc_e820(Pc *p)
+{
+    uint64_t acpi = p->acpi != NULL ? p->acpi_base : p->below_4g;
+
+    e820_add(p, 0, BOOT_LOW_END, E820_RAM);
+    e820_add(p, BOOT_LOW_END, 0xa0000, E820_RESERVED);
+    e820_add(p, 0xf0000, 0x100000, E820_RESERVED);
+    e820_add(p, 0x100000, acpi, E820_RAM);
+    e820_add(p, acpi, p->below_4g, E820_ACPI);
+    e820_add(p, 0xfffc0000, PC_GIB4, E820_RESERVED);
+    e820_add(p, PC_GIB4, PC_GIB4 + p->above_4g, E820_RAM);
+}
+
+static bool pc_make_ram(Pc *p, Error **errp)
+{
+    uint64_t max = p->cfg.max_ram_below_4g != 0 ? p->cfg.max_ram_below_4g : PC_RAM_BELOW_4G;
+
+    if (p->cfg.ram_size < BOOT_HIGH || p->cfg.ram_size % PAGE_SIZE != 0) {
+        error_set(errp, "memory size 0x%llx is not a multiple of 4096 from 1 MiB on",
+                  (unsigned long long)p->cfg.ram_size);
+        return false;
+    }
+    if (max < BOOT_HIGH || max > PC_RAM_BELOW_4G || max % PAGE_SIZE != 0) {
+        error_set(errp, "max-ram-below-4g 0x%llx is not between 1 MiB and 3.5 GiB",
+                  (unsigned long long)max);
+        return false;
+    }
+    if (ram_host() == NULL && !ram_create(p->cfg.ram_size, errp)) {
+        return false;
+    }
+    p->below_4g = MIN(p->cfg.ram_size, max);
+    p->above_4g = p->cfg.ram_size - p->below_4g;
+    ram_region_init(&p->ram_low, "ram-low", 0, 0xa0000);
+    if (!mem_map(&p->ram_low, 0, 0, false, errp)) {
+        return false;
+    }
+    if (p->below_4g > BOOT_HIGH) {
+        ram_region_init(&p->ram_high, "ram-below-4g", BOOT_HIGH, p->below_4g - BOOT_HIGH);
+        if (!mem_map(&p->ram_high, BOOT_HIGH, 0, false, errp)) {
+            return false;
+        }
+    }
+    if (p->above_4g > 0) {
+        ram_region_init(&p->ram_4g, "ram-above-4g", p->below_4g, p->above_4g);
+        return mem_map(&p->ram_4g, PC_GIB4, 0, false, errp);
+    }
+    return true;
+}
+
+/* pc_make_rom - the firmware's image ends at 4 GiB, its last 128 KiB also at 1 MiB. */
+static bool pc_make_rom(Pc *p, Error **errp)
+{
+    size_t len = 0, low;
+
+    p->rom = xnewn(uint8_t, PC_ROM_SIZE);
+    memset(p->rom, 0xff, PC_ROM_SIZE);
+    if (p->cfg.bios == NULL) {
+        memcpy(p->rom + PC_ROM_SIZE - sizeof(reset_rom), reset_rom, sizeof(reset_rom));
+        rom_region_init(&p->rom_top, "pc.bios", p->rom + PC_ROM_SIZE - 0x20000, 0x20000);
+        return mem_map(&p->rom_top, PC_GIB4 - 0x20000, 0, false, errp);
+    }
+    p->bios = boot_read_file(p->cfg.bios, "bios", &len, errp);
+    if (p->bios == NULL) {
+        return false;
+    }
+    if (len == 0 || len > PC_BIOS_MAX || len % 0x10000 != 0) {
+        error_set(errp, "could not load PC BIOS '%s': %zu bytes are not 64 KiB to 8 MiB",
+                  p->cfg.bios, len);
+        return false;
+    }
+    low = MIN(len, 0x20000u);
+    memcpy(p->rom + PC_ROM_SIZE - low, p->bios + len - low, low);
+    rom_region_init(&p->rom_top, "pc.bios", p->bios, len);
+    return mem_map(&p->rom_top, PC_GIB4 - len, 0, false, errp);
+}
+
+/* ---- devices ---- */
+
+static Device *pc_device(Pc *p, const DeviceClass *cls, const char *id)
+{
+    Device *dev = device_new(cls, id);
+
+    dev->board = &p->board;
+    return dev;
+}
+
+static bool pc_make_lapics(Pc *p, Error **errp)
+{
+    p->lapics = lapic_bus_new(p->cfg.cpus);
+    p->lapic = xnewn(Device *, p->cfg.cpus);
+    for (unsigned i = 0; i < p->cfg.cpus; i++) {
+        autofree char *id = xasprintf("apic%u", i);
+
+        p->lapic[i] = pc_device(p, &lapic_class, id);
+        lapic_connect(p->lapic[i], p->lapics, p->cfg.cpu[i]);
+        p->cfg.cpu[i]->hooks.shutdown = pc_shutdown;
+        p->cfg.cpu[i]->hooks.ferr = pc_ferr;
+        if (!device_realize(p->lapic[i], errp)) {
+            return false;
+        }
+    }
+    return lapic_bus_map(p->lapics, errp);
+}
+
+/* pc_make_bridges - the interrupt controllers, and the bridges that lead to them. */
+static bool pc_make_bridges(Pc *p, Error **errp)
+{
+    Device *host = pc_device(p, &i440fx_class, NULL);
+    IrqLine irq[16];
+
+    p->pic = pc_device(p, &i8259_class, "pic");
+    if (p->cfg.cpus > 0) {
+        pic_connect(p->pic, lapic_lint0(p->lapic[0]));
+    }
+    lapic_bus_set_pic(p->lapics, pic_ack, p->pic);
+    p->ioapic = pc_device(p, &ioapic_class, "ioapic");
+    ioapic_connect(p->ioapic, p->lapics);
+    p->pci = pci_bus_new(NULL, NULL);
+    p->board.pci = p->pci;
+    i440fx_connect(host, p->pci, p->rom);
+    p->piix3 = pc_device(p, &piix3_class, NULL);
+    for (unsigned n = 0; n < 16; n++) {
+        irq[n] = (IrqLine){ pc_set_irq, p, n };
+        p->board.isa_irq[n] = n != 2 ? piix3_isa_input(p->piix3, n) : (IrqLine){ 0 };
+    }
+    piix3_connect(p->piix3, p->pci, irq);
+    p->pm = pc_device(p, &piix4_pm_class, NULL);
+    piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->piix3));
+    return device_realize(p->pic, errp) && device_realize(p->ioapic, errp) &&
+           device_realize(host, errp) && device_realize(p->piix3, errp) &&
+           device_realize(p->pm, errp);
+}
+
+static bool pc_make_hpet(Pc *p, Error **errp)
+{
+    IrqLine gsi[IOAPIC_PINS];
+
+    for (unsigned n = 0; n < IOAPIC_PINS; n++) {
+        gsi[n] = ioapic_input(p->ioapic, n);
+    }
+    p->hpet = pc_device(p, &hpet_class, "hpet");
+    hpet_connect(p->hpet, gsi, p->board.isa_irq[0], p->board.isa_irq[8], pc_hpet_legacy, p);
+    return device_realize(p->hpet, errp);
+}
+
+static bool pc_make_serial(Pc *p, Error **errp)
+{
+    static const char index[PC_SERIAL_MAX][2] = { "0", "1", "2", "3" };
+
+    for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
+        if (p->cfg.serial_port[i]) {
+            autofree char *id = xasprintf("serial%u", i);
+            Device *dev = pc_device(p, &serial_isa_class, id);
+
+            serial_isa_set_chardev(dev, p->cfg.serial[i]);
+            if (!device_set(dev, "index", index[i], errp) || !device_realize(dev, errp)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* pc_make_isa - timers, clock, keyboard controller, ports. */
+static bool pc_make_isa(Pc *p, Error **errp)
+{
+    p->pit = pc_device(p, &i8254_class, "pit");
+    pit_connect(p->pit, p->board.isa_irq[0]);
+    p->rtc = pc_device(p, &mc146818_class, "rtc");
+    rtc_connect(p->rtc, p->board.isa_irq[8]);
+    if (p->cfg.rtc_base != NULL && !device_set(p->rtc, "base", p->cfg.rtc_base, errp)) {
+        return false;
+    }
+    p->port92 = pc_device(p, &port92_class, NULL);
+    if (!p->cfg.no_i8042) {
+        p->kbd = pc_device(p, &i8042_class, NULL);
+        i8042_connect(p->kbd, port92_set_a20, port92_a20, p->port92);
+    }
+    p->fw_cfg = pc_device(p, &fw_cfg_class, NULL);
+    p->board.fw_cfg = fw_cfg_of(p->fw_cfg);
+    return device_realize(p->pit, errp) && device_realize(p->rtc, errp) &&
+           device_realize(p->port92, errp) &&
+           (p->kbd == NULL || device_realize(p->kbd, errp)) && device_realize(p->fw_cfg, errp) &&
+           (!p->cfg.hpet || pc_make_hpet(p, errp)) &&
+           pc_make_serial(p, errp);
+}
+
+/* ---- what firmware and guests find ---- */
+
+/* pc_cmos - the bytes in which firmware keeps memory sizes, as PC firmware lays them out. */
+static void pc_cmos(Pc *p)
+{
+    uint64_t above_1m = p->below_4g - BOOT_HIGH;
+    uint64_t above_16m = p->below_4g > (16u << 20) ? p->below_4g - (16u << 20) : 0;
+    uint32_t k = (uint32_t)MIN(above_1m >> 10, 0xffffu);
+    uint32_t k64 = (uint32_t)MIN(above_16m >> 16, 0xffffu);
+    uint32_t high = (uint32_t)MIN(p->above_4g >> 16, 0xffffffu);
+    const struct {
+        uint8_t index, val;
+    } bytes[] = {
+        { 0x14, 0x02 },                         /* equipment: a coprocessor */
+        { 0x15, 640 & 0xff }, { 0x16, 640 >> 8 }, /* base memory, KiB */
+        { 0x17, k & 0xff },     { 0x18, k >> 8 & 0xff },
+        { 0x30, k & 0xff },     { 0x31, k >> 8 & 0xff },
+        { 0x34, k64 & 0xff },   { 0x35, k64 >> 8 & 0xff }, /* above 16 MiB, 64 KiB */
+        { 0x5b, high & 0xff },  { 0x5c, high >> 8 & 0xff }, { 0x5d, high >> 16 & 0xff },
+        { 0x5f, (uint8_t)(p->cfg.cpus - 1) },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++) {
+        rtc_set_cmos(p->rtc, bytes[i].index, bytes[i].val);
+    }
+}
+
+static bool pc_fw_cfg(Pc *p, Error **errp)
+{
+    FwCfg *f = p->board.fw_cfg;
+    uint8_t map[E820_MAX * 20];
+
+    for (unsigned i = 0; i < p->e820_count; i++) {
+        st_le64(map + 20 * i, p->e820[i].addr);
+        st_le64(map + 20 * i + 8, p->e820[i].len);
+        st_le32(map + 20 * i + 16, p->e820[i].type);
+    }
+    fw_cfg_add_u64(f, FW_CFG_RAM_SIZE, p->cfg.ram_size);
+    fw_cfg_add_u16(f, FW_CFG_NB_CPUS, (uint16_t)p->cfg.cpus);
+    fw_cfg_add_u16(f, FW_CFG_MAX_CPUS, (uint16_t)p->cfg.cpus);
+    return fw_cfg_add_file(f, "etc/e820", map, 20 * p->e820_count, errp);
+}
+
+/* pc_make_acpi - tables at the top of low RAM, the RSDP in the ROM area. */
+static void pc_make_acpi(Pc *p)
+{
+    static const AcpiSerial com[PC_SERIAL_MAX] = {
+        { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 },
+    };
+    uint32_t *ids = xnewn(uint32_t, p->cfg.cpus);
+    AcpiConfig a = {
+        .cpus = p->cfg.cpus,
+        .apic_ids = ids,
+        .pci_first = (uint32_t)MAX(p->below_4g, PC_RAM_BELOW_4G),
+        .pci_last = PC_PCI_LAST,
+        .pirq = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD },
+        .hpet = p->cfg.hpet,
+        .kbd = p->kbd != NULL,
+        .pm_base = PIIX4_PM_DEFAULT_BASE,
+        .gpe_base = PIIX4_GPE0_BASE,
+        .acpi_enable = PIIX4_ACPI_ENABLE,
+        .acpi_disable = PIIX4_ACPI_DISABLE,
+    };
+    uint8_t rsdp[ACPI_RSDP_SIZE];
+
+    for (unsigned i = 0; i < p->cfg.cpus; i++) {
+        ids[i] = p->cfg.cpu[i]->apic_id;
+    }
+    for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
+        if (p->cfg.serial_port[i]) {
+            a.serial[i] = com[i];
+        }
+    }
+    free(acpi_build(&a, 0, &p->acpi_len, rsdp));
+    p->acpi_base = (uint32_t)((p->below_4g - p->acpi_len) & ~(uint64_t)(PAGE_SIZE - 1));
+    p->acpi = acpi_build(&a, p->acpi_base, &p->acpi_len, rsdp);
+    memcpy(p->rom + (PC_RSDP - 0xc0000), rsdp, sizeof(rsdp));
+    free(ids);
+}
+
+static bool pc_load_kernel(Pc *p, Error **errp)
+{
+    BootInput in = {
+        .kernel = p->cfg.kernel,
+        .initrd = p->cfg.initrd,
+        .append = p->cfg.append,
+        .high_end = p->acpi != NULL ? p->acpi_base : p->below_4g,
+        .e820 = p->e820,
+        .e820_count = p->e820_count,
+        .rsdp = p->acpi != NULL ? PC_RSDP : 0,
+    };
+
+    return boot_load(&p->boot, &in, errp);
+}
+
+bool pc_build(const PcConfig *cfg, Error **errp)
+{
+    Pc *p = xnew(Pc);
+
+    pc = p;
+    p->cfg = *cfg;
+    p->direct = cfg->kernel != NULL;
+    if (p->direct) {
+        p->cfg.bios = NULL;
+    }
+    for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
+        p->cfg.serial_port[i] |= cfg->serial[i] != NULL;
+    }
+    p->board.exit_request = machine_exit_request;
+    p->board.reset_request = machine_reset_request;
+    p->board.shutdown_request = machine_shutdown_request;
+    if (!pc_make_ram(p, errp) || !pc_make_rom(p, errp) || !pc_make_lapics(p, errp) ||
+        !pc_make_bridges(p, errp) || !pc_make_isa(p, errp)) {
+        return false;
+    }
+    if (cfg->acpi && p->cfg.bios == NULL && p->below_4g >= (2u << 20)) {
+        pc_make_acpi(p);
+    }
+    pc_e820(p);
+    pc_cmos(p);
+    if (!pc_fw_cfg(p, errp)) {
+        return false;
+    }
+    return !p->direct || pc_load_kernel(p, errp);
+}
+
+/* ---- reset ---- */
+
+/* pc_mtrrs - as PC firmware leaves them: write-back, but for the VGA window and the PCI hole. SDM
+ * vol. 3, "Memory Type Range Registers (MTRRs)". */
+static void pc_mtrrs(const Pc *p, CpuState *c)
+{
+    uint64_t base = MAX(p->below_4g, 0xc0000000ull) & ~0x1fffffffull;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(c->msr_mtrr_fix); i++) {
+        /* 64K_00000, 16K_80000: WB; 16K_A0000: UC; 4K_C0000 and up: WP */
+        c->msr_mtrr_fix[i] = i < 2 ? 0x0606060606060606ull : i == 2 ? 0 : 0x0505050505050505ull;
+    }
+    c->msr_mtrr_phys[0] = base; /* uncacheable, up to 4 GiB */
+    c->msr_mtrr_phys[1] = ((BIT64(c->phys_bits) - 1) & ~(PC_GIB4 - base - 1)) | 0x800;
+    c->msr_mtrr_def = 0xc06;
+}
+
+/* pc_firmware - the board in firmware's place. */
+static void pc_firmware(Pc *p)
+{
+    static const uint8_t pirq[4] = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD };
+    PciDevice *bridge = pci_bus_find(p->pci, PCI_DEVFN(1, 0));
+
+    for (unsigned n = 0; n < 4; n++) {
+        pci_config_write(bridge, 0x60 + n, pirq[n], 1);
+    }
+    /* PIRQs and the SCI are levels at the PIC */
+    port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
+    piix4_pm_firmware(p->pm);
+    if (p->acpi != NULL) {
+        dma_write(p->acpi_base, p->acpi, p->acpi_len);
+    }
+    for (unsigned i = 0; i < p->cfg.cpus; i++) {
+        pc_mtrrs(p, p->cfg.cpu[i]);
+    }
+    if (p->cfg.cpus > 0) {
+        lapic_virtual_wire(p->lapic[0]);
+    }
+}
+
+void pc_reset(void)
+{
+    Pc *p = pc;
+
+    devices_reset();
+    for (unsigned i = 0; i < p->cfg.cpus; i++) {
+        cpu_reset(p->cfg.cpu[i], false);
+    }
+    if (p->cfg.bios == NULL) {
+        pc_firmware(p);
+    }
+    if (p->direct && p->cfg.cpus > 0) {
+        boot_reset(&p->boot, p->cfg.cpu[0]);
+    }
+}
+
+void pc_power_button(void)
+{
+    piix4_pm_power_button(pc->pm);
+}
+
+void pc_nmi(void)
+{
+    for (unsigned i = 0; i < pc->cfg.cpus; i++) {
+        lapic_nmi(pc->lapic[i]);
+    }
+}
+
+static void pc_unmap(IoRegion *r)
+{
+    if (r->mapped) {
+        mem_unmap(r);
+    }
+}
+
+void pc_free(void)
+{
+    Pc *p = pc;
+
+    devices_free_all();
+    if (p->lapics != NULL) {
+        lapic_bus_unmap(p->lapics);
+    }
+    pc_unmap(&p->rom_top);
+    pc_unmap(&p->ram_4g);
+    pc_unmap(&p->ram_high);
+    pc_unmap(&p->ram_low);
+    lapic_bus_free(p->lapics);
+    pci_bus_free(p->pci);
+    boot_free(&p->boot);
+    free(p->lapic);
+    free(p->acpi);
+    free(p->bios);
+    free(p->rom);
+    free(p);
+    pc = NULL;
+}

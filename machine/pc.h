@@ -1,0 +1,47 @@
+/*
+ * The board "pc": i440FX, PIIX3, PIIX4 power management and the ISA chips of every PC.
+ */
+#ifndef MACHINE_PC_H
+#define MACHINE_PC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct Board;
+struct Chardev;
+struct CpuState;
+struct Error;
+
+#define PC_SERIAL_MAX 4
+#define PC_RAM_BELOW_4G 0xe0000000u
+
+typedef struct PcConfig {
+    uint64_t ram_size;         /* bytes, a multiple of 4096, at least 1 MiB */
+    uint64_t max_ram_below_4g; /* 0: PC_RAM_BELOW_4G */
+    unsigned cpus;
+    struct CpuState **cpu;     /* made by the caller, index and apic_id set */
+    /* NULL for none; borrowed for pc_build(). With a kernel, bios is not used. */
+    const char *kernel, *initrd, *append, *bios;
+    bool hpet, acpi;
+    bool no_i8042;
+    const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
+    struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4 */
+    bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */
+} PcConfig;
+
+/* pc_build - make guest RAM (unless there is some already) and all devices, and load the kernel.
+ * Undoes nothing on failure: the process ends then. Machine lock held; once a process. */
+bool pc_build(const PcConfig *cfg, struct Error **errp);
+/* pc_reset - devices, processors, firmware's or the loader's state. Machine lock held, processors
+ * stopped. Also to be called once after pc_build(). */
+void pc_reset(void);
+/* pc_free - take the board apart again (tests). */
+void pc_free(void);
+
+/* pc_board - for Device.board of what is plugged in later. */
+struct Board *pc_board(void);
+/* pc_power_button, pc_nmi - from the monitor or a signal. Machine lock held. */
+void pc_power_button(void);
+void pc_nmi(void);
+
+#endif
