@@ -3,6 +3,7 @@
  * Sources: Intel SDM vol. 3A, chapter 5 "Protection" ("Limit Checking", "Type Checking") and
  * section 3.3.7.1 "Canonical Addressing".
  */
+#include "cpu/access.h"
 #include "cpu/tlb.h"
 
 #include "base/log.h"
@@ -314,35 +315,22 @@ void seg_update(Segment *s)
     }
 }
 
-#define DEF_ACCESS(bits)                                                                           \
-    uint##bits##_t ld_u##bits(CpuState *c, unsigned seg, vaddr off)                                \
+#define DEF_SLOW(bits)                                                                             \
+    uint##bits##_t ld_slow_u##bits(CpuState *c, unsigned seg, vaddr lin)                           \
     {                                                                                              \
-        vaddr lin = seg_lin(c, seg, off, bits / 8, false);                                         \
-        void *p = tlb_rptr(c, c->mmu, lin, bits / 8);                                              \
         uint##bits##_t v;                                                                          \
                                                                                                    \
-        if (__builtin_expect(p != NULL, 1)) {                                                      \
-            memcpy(&v, p, sizeof(v));                                                              \
-            return v;                                                                              \
-        }                                                                                          \
         lin_read(c, lin, &v, bits / 8, c->mmu, seg);                                               \
         return v;                                                                                  \
     }                                                                                              \
-    void st_u##bits(CpuState *c, unsigned seg, vaddr off, uint##bits##_t v)                        \
+    void st_slow_u##bits(CpuState *c, unsigned seg, vaddr lin, uint##bits##_t v)                   \
     {                                                                                              \
-        vaddr lin = seg_lin(c, seg, off, bits / 8, true);                                          \
-        void *p = tlb_wptr(c, c->mmu, lin, bits / 8);                                              \
-                                                                                                   \
-        if (__builtin_expect(p != NULL, 1)) {                                                      \
-            memcpy(p, &v, sizeof(v));                                                              \
-            return;                                                                                \
-        }                                                                                          \
         lin_write(c, lin, &v, bits / 8, c->mmu, seg);                                              \
     }
-DEF_ACCESS(8)
-DEF_ACCESS(16)
-DEF_ACCESS(32)
-DEF_ACCESS(64)
+DEF_SLOW(8)
+DEF_SLOW(16)
+DEF_SLOW(32)
+DEF_SLOW(64)
 
 void ld_bytes(CpuState *c, unsigned seg, vaddr off, void *buf, unsigned n)
 {

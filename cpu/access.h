@@ -8,7 +8,9 @@
 #ifndef CPU_ACCESS_H
 #define CPU_ACCESS_H
 
+#include <string.h>
 #include "cpu/insn.h"
+#include "cpu/tlb.h"
 
 /* insn_ea - offset of the memory operand within its segment. */
 static inline vaddr insn_ea(const CpuState *c, const Insn *i)
@@ -22,14 +24,37 @@ static inline vaddr insn_ea(const CpuState *c, const Insn *i)
 }
 
 /* Loads and stores of 1, 2, 4 and 8 bytes, and of @n <= 64 bytes. */
-uint8_t ld_u8(CpuState *c, unsigned seg, vaddr off);
-uint16_t ld_u16(CpuState *c, unsigned seg, vaddr off);
-uint32_t ld_u32(CpuState *c, unsigned seg, vaddr off);
-uint64_t ld_u64(CpuState *c, unsigned seg, vaddr off);
-void st_u8(CpuState *c, unsigned seg, vaddr off, uint8_t val);
-void st_u16(CpuState *c, unsigned seg, vaddr off, uint16_t val);
-void st_u32(CpuState *c, unsigned seg, vaddr off, uint32_t val);
-void st_u64(CpuState *c, unsigned seg, vaddr off, uint64_t val);
+#define DEF_ACCESS(bits)                                                                           \
+    uint##bits##_t ld_slow_u##bits(CpuState *c, unsigned seg, vaddr lin);                          \
+    void st_slow_u##bits(CpuState *c, unsigned seg, vaddr lin, uint##bits##_t v);                  \
+    static inline uint##bits##_t ld_u##bits(CpuState *c, unsigned seg, vaddr off)                  \
+    {                                                                                              \
+        vaddr lin = seg_lin(c, seg, off, bits / 8, false);                                         \
+        const void *p = tlb_rptr(c, c->mmu, lin, bits / 8);                                        \
+        uint##bits##_t v;                                                                          \
+                                                                                                   \
+        if (__builtin_expect(p != NULL, 1)) {                                                      \
+            memcpy(&v, p, sizeof(v));                                                              \
+            return v;                                                                              \
+        }                                                                                          \
+        return ld_slow_u##bits(c, seg, lin);                                                       \
+    }                                                                                              \
+    static inline void st_u##bits(CpuState *c, unsigned seg, vaddr off, uint##bits##_t v)          \
+    {                                                                                              \
+        vaddr lin = seg_lin(c, seg, off, bits / 8, true);                                          \
+        void *p = tlb_wptr(c, c->mmu, lin, bits / 8);                                              \
+                                                                                                   \
+        if (__builtin_expect(p != NULL, 1)) {                                                      \
+            memcpy(p, &v, sizeof(v));                                                              \
+            return;                                                                                \
+        }                                                                                          \
+        st_slow_u##bits(c, seg, lin, v);                                                           \
+    }
+DEF_ACCESS(8)
+DEF_ACCESS(16)
+DEF_ACCESS(32)
+DEF_ACCESS(64)
+#undef DEF_ACCESS
 void ld_bytes(CpuState *c, unsigned seg, vaddr off, void *buf, unsigned n);
 void st_bytes(CpuState *c, unsigned seg, vaddr off, const void *buf, unsigned n);
 

@@ -31,6 +31,7 @@ struct Insn {
     uint8_t opcode; /* last opcode byte (cc in its low bits) */
     uint8_t modrm;
     uint8_t is4;    /* register number in bits 7:4 of a trailing immediate byte */
+    uint16_t end;   /* the engine's: bytes from the start of its block to the next instruction */
 };
 
 enum {

@@ -6,7 +6,7 @@
 
 #include "cpu/alu.h"
 #include "cpu/engine.h"
-#include "cpu/tlb.h"
+#include "cpu/access.h"
 
 #define DEF_REG(bits)                                                                              \
     static inline uint##bits##_t reg_get_##bits(CpuState *c, const Insn *i, unsigned n)            \

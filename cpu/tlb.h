@@ -4,7 +4,6 @@
 #ifndef CPU_TLB_H
 #define CPU_TLB_H
 
-#include "cpu/access.h"
 #include "cpu/mmu.h"
 
 static inline TlbEntry *tlb_slot(CpuState *c, MmuMode mode, vaddr lin)

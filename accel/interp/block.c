@@ -16,17 +16,8 @@
 #define ARENA_BYTES (48u << 20)
 #define HASH_SIZE 32768u
 #define PAGE_HASH 8192u
-#define JUMP_PAGES 64u  /* sets, by page */
-#define JUMP_WAYS 64u   /* entries of a page's set */
 #define QUEUE 64u
 #define HOT_WRITES 16   /* stores beside the code of a page before it is given up */
-
-/* By linear address; valid while gen is the engine's. */
-typedef struct JumpEntry {
-    vaddr lin;
-    uint32_t key, gen;
-    const Block *block;
-} JumpEntry;
 
 /* A page of RAM that holds blocks of this processor. */
 typedef struct CodePage {
@@ -44,22 +35,21 @@ typedef struct FetchEntry {
     const uint8_t *host;
 } FetchEntry;
 
-typedef struct Engine {
-    JumpEntry jump[JUMP_PAGES * JUMP_WAYS];
+struct Engine {
+    JumpCache quick;
     FetchEntry fetch[64];
-    uint32_t gen;
     Block *hash[HASH_SIZE];
     CodePage *pages[PAGE_HASH];
     Insn single; /* block_single()'s */
     uint8_t *arena;
     size_t used;
-    bool full;
     pthread_mutex_t queue_lock;
     struct {
         uint64_t offset, len;
     } queue[QUEUE];
     unsigned queued;   /* more than QUEUE: drop everything */
-} Engine;
+};
+typedef struct Engine Engine;
 
 static unsigned host_hash(const uint8_t *host, uint32_t key)
 {
@@ -75,8 +65,7 @@ static unsigned page_hash(const uint8_t *host)
 
 static JumpEntry *jump_slot(Engine *e, vaddr lin)
 {
-    return &e->jump[(lin >> PAGE_SHIFT & (JUMP_PAGES - 1)) * JUMP_WAYS +
-                    ((lin ^ lin >> 6) & (JUMP_WAYS - 1))];
+    return &e->quick.entry[jump_index(lin)];
 }
 
 bool block_init(CpuState *c, struct Error **errp)
@@ -89,7 +78,7 @@ bool block_init(CpuState *c, struct Error **errp)
         error_set(errp, "no memory for decoded code (%u MiB)", ARENA_BYTES >> 20);
         return false;
     }
-    e->gen = 1;
+    e->quick.gen = 1;
     pthread_mutex_init(&e->queue_lock, NULL);
     c->engine = e;
     return true;
@@ -163,13 +152,16 @@ static void untrack_page(Engine *e, CodePage *p)
 
 /* ---- dropping ---- */
 
-static void exec_dropped(CpuState *c, const Insn *i)
+static void exec_nothing(CpuState *c, const Insn *i)
 {
-    c->regs[GPR_RIP] -= i->len;
 }
 
-static void unhash(Engine *e, Block *b)
+static void unhash(CpuState *c, Block *b)
 {
+    Engine *e = c->engine;
+    const Insn *now = c->insn;
+    bool inside = now >= b->insns && now < b->insns + b->count;
+
     Block **link = &e->hash[host_hash(b->host, b->key)];
 
     while (*link != NULL && *link != b) {
@@ -178,8 +170,9 @@ static void unhash(Engine *e, Block *b)
     if (*link == b) {
         *link = b->hash_next;
     }
-    for (unsigned n = 0; n < b->count; n++) {
-        b->insns[n].exec = exec_dropped;
+    for (unsigned n = inside ? (unsigned)(now - b->insns) + 1 : b->count; n < b->count; n++) {
+        b->insns[n].exec = exec_nothing;
+        b->insns[n].end = now->end;
     }
     accel_stats.dropped++;
 }
@@ -190,8 +183,9 @@ static bool overlaps(const Block *b, const uint8_t *lo, const uint8_t *hi)
 }
 
 /* Drop the blocks of @p that overlap [lo, hi) (all when lo is NULL); frees p when none is left. */
-static void drop_in_page(Engine *e, CodePage *p, const uint8_t *lo, const uint8_t *hi)
+static void drop_in_page(CpuState *c, CodePage *p, const uint8_t *lo, const uint8_t *hi)
 {
+    Engine *e = c->engine;
     Block **link = &p->blocks;
 
     p->granules = 0;
@@ -200,7 +194,7 @@ static void drop_in_page(Engine *e, CodePage *p, const uint8_t *lo, const uint8_
 
         if (lo == NULL || overlaps(b, lo, hi)) {
             *link = b->page_next;
-            unhash(e, b);
+            unhash(c, b);
         } else {
             unsigned first = (unsigned)(b->host - p->host) / 64;
             unsigned last = MIN((unsigned)(b->host + b->bytes - 1 - p->host) / 64, 63u);
@@ -211,7 +205,7 @@ static void drop_in_page(Engine *e, CodePage *p, const uint8_t *lo, const uint8_
             link = &b->page_next;
         }
     }
-    e->gen++;
+    e->quick.gen++;
     if (p->blocks == NULL) {
         untrack_page(e, p);
     }
@@ -232,9 +226,9 @@ static void drop_range(CpuState *c, uint64_t ram_offset, uint64_t len)
             uint64_t mask = (~0ull >> (63 - (last - first))) << first;
 
             if (p->granules & mask) {
-                drop_in_page(e, p, lo, hi);
+                drop_in_page(c, p, lo, hi);
             } else if (++p->writes >= HOT_WRITES) {
-                drop_in_page(e, p, NULL, NULL);
+                drop_in_page(c, p, NULL, NULL);
             }
         }
         lo = hi;
@@ -291,33 +285,29 @@ void block_drop_all(CpuState *c)
 
     for (unsigned h = 0; h < PAGE_HASH; h++) {
         while (e->pages[h] != NULL) {
-            drop_in_page(e, e->pages[h], NULL, NULL);
+            drop_in_page(c, e->pages[h], NULL, NULL);
         }
     }
     for (unsigned h = 0; h < HASH_SIZE; h++) { /* ROM blocks are in no page */
         while (e->hash[h] != NULL) {
-            unhash(e, e->hash[h]);
+            unhash(c, e->hash[h]);
         }
     }
-    e->gen++;
-    e->full = true; /* the arena is reused once nothing of it is being executed */
+    e->quick.gen++;
+    e->quick.full = true; /* the arena is reused once nothing of it is being executed */
 }
 
-void block_reclaim(CpuState *c)
+static void reclaim(Engine *e)
 {
-    Engine *e = c->engine;
-
-    if (e->full) {
-        e->full = false;
-        e->used = 0;
-        accel_stats.resets++;
-    }
+    e->quick.full = false;
+    e->used = 0;
+    accel_stats.resets++;
 }
 
 void block_flush(CpuState *c)
 {
     if (c->engine != NULL) {
-        c->engine->gen++;
+        c->engine->quick.gen++;
     }
 }
 
@@ -327,7 +317,7 @@ void block_flush_page(CpuState *c, vaddr page)
 
     /* a block that starts in the page before may reach into this one */
     for (unsigned k = 0; k < 2; k++, page -= PAGE_SIZE) {
-        memset(&e->jump[(page >> PAGE_SHIFT & (JUMP_PAGES - 1)) * JUMP_WAYS], 0,
+        memset(&e->quick.entry[(page >> PAGE_SHIFT & (JUMP_PAGES - 1)) * JUMP_WAYS], 0,
                JUMP_WAYS * sizeof(JumpEntry));
         e->fetch[page >> PAGE_SHIFT & 63].gen = 0;
     }
@@ -343,7 +333,7 @@ static const uint8_t *fetch_host(CpuState *c, vaddr lin)
     vaddr page = lin & ~0xfffull;
     hwaddr pa;
 
-    if (f->gen != e->gen || f->page != page || f->key != c->mode_key) {
+    if (f->gen != e->quick.gen || f->page != page || f->key != c->mode_key) {
         const uint8_t *host = mmu_fetch(c, page, &pa);
 
         if (host == NULL) {
@@ -351,7 +341,7 @@ static const uint8_t *fetch_host(CpuState *c, vaddr lin)
         }
         f->page = page;
         f->key = c->mode_key;
-        f->gen = e->gen;
+        f->gen = e->quick.gen;
         f->host = host;
     }
     return f->host + (lin & 0xfff);
@@ -408,7 +398,7 @@ static Block *arena_block(CpuState *c)
 
     if (e->used + want > ARENA_BYTES) {
         block_drop_all(c);
-        block_reclaim(c); /* nothing is executed while a block is built */
+        reclaim(e); /* nothing is executed while a block is built */
     }
     return (Block *)(e->arena + e->used);
 }
@@ -471,6 +461,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
         decode_at(c, at, rip, host + b->bytes, &second, i);
         b->host2 = second;
         b->bytes = (uint16_t)(b->bytes + i->len);
+        i->end = b->bytes;
         b->count++;
         at += i->len;
         rip += i->len;
@@ -496,15 +487,15 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
 
 #define KEY_DECODE 7u /* the part of mode_key that decoding depends on */
 
-const Block *block_find(CpuState *c, vaddr lin)
+const Block *block_lookup(CpuState *c, vaddr lin)
 {
     Engine *e = c->engine;
     JumpEntry *j = jump_slot(e, lin);
     const uint8_t *host;
     Block *b;
 
-    if (__builtin_expect(j->lin == lin && j->gen == e->gen && j->key == c->mode_key, 1)) {
-        return j->block;
+    if (e->quick.full) {
+        reclaim(e);
     }
     host = fetch_host(c, lin);
     if (host == NULL) {
@@ -521,7 +512,7 @@ const Block *block_find(CpuState *c, vaddr lin)
     if (b->host2 == NULL) { /* crossing blocks are checked every time */
         j->lin = lin;
         j->key = c->mode_key;
-        j->gen = e->gen;
+        j->gen = e->quick.gen;
         j->block = b;
     }
     return b;

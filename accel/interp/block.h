@@ -3,9 +3,9 @@
  * their code and, faster, by linear address.
  *
  * A page of guest RAM that holds blocks is counted in its tracker word (bus/memory.h), so that
- * stores to it leave the fast path and blocks that they overlap are dropped at once. A dropped
- * block's instructions are turned into ones that do nothing and step RIP back: the processor that
- * is in the middle of it walks out of its end with RIP right behind the instruction that stored.
+ * stores to it leave the fast path and blocks that they overlap are dropped at once. A block that is
+ * dropped while its processor is in it has the rest of its instructions turned into ones that do
+ * nothing and leave RIP behind the one that stored.
  */
 #ifndef ACCEL_INTERP_BLOCK_H
 #define ACCEL_INTERP_BLOCK_H
@@ -25,9 +25,44 @@ typedef struct Block {
     Insn insns[];
 } Block;
 
-/* block_find - the block at CS:RIP, built if need be. Raises fetch faults. NULL: the code is not
- * in RAM or ROM, use block_single(). */
-const Block *block_find(CpuState *c, vaddr lin);
+/* Blocks by linear address: a set of entries a page, valid while gen is the cache's. */
+#define JUMP_PAGES 64u
+#define JUMP_WAYS 64u
+typedef struct JumpEntry {
+    vaddr lin;
+    uint32_t key, gen;
+    const Block *block;
+} JumpEntry;
+
+/* The first member of the engine's struct Engine, for block_find(). */
+typedef struct JumpCache {
+    uint32_t gen;
+    bool full; /* everything was dropped: the arena starts anew at the next lookup */
+    JumpEntry entry[JUMP_PAGES * JUMP_WAYS];
+} JumpCache;
+
+static inline unsigned jump_index(vaddr lin)
+{
+    return (unsigned)((lin >> PAGE_SHIFT & (JUMP_PAGES - 1)) * JUMP_WAYS +
+                      ((lin ^ lin >> 6) & (JUMP_WAYS - 1)));
+}
+
+/* block_lookup - the block at CS:RIP by host address, built if need be. Raises fetch faults. NULL:
+ * the code is not in RAM or ROM, use block_single(). */
+const Block *block_lookup(CpuState *c, vaddr lin);
+
+/* block_find - the same, quick where it was found lately. */
+static inline const Block *block_find(CpuState *c, vaddr lin)
+{
+    const JumpCache *q = (const JumpCache *)c->engine;
+    const JumpEntry *j = &q->entry[jump_index(lin)];
+
+    if (__builtin_expect(j->lin == lin && j->gen == q->gen && j->key == c->mode_key, 1)) {
+        return j->block;
+    }
+    return block_lookup(c, lin);
+}
+
 /* block_single - decode the one instruction at CS:RIP, for careful execution and code outside of
  * memory; the record is the engine's until the next call. Raises fetch faults. */
 const Insn *block_single(CpuState *c, vaddr lin);
@@ -35,8 +70,6 @@ const Insn *block_single(CpuState *c, vaddr lin);
 bool block_init(CpuState *c, struct Error **errp);
 void block_fini(CpuState *c);
 void block_drop_all(CpuState *c);
-/* block_reclaim - at a point where no block is being executed: empty the arena if it is full. */
-void block_reclaim(CpuState *c);
 
 /* EngineOps */
 void block_code_written(CpuState *c, uint64_t ram_offset, unsigned len);

@@ -177,7 +177,7 @@ static void careful_step(CpuState *c)
     cpu_update_careful(c);
 }
 
-static void run_block(CpuState *c, const Block *b)
+static inline void run_block(CpuState *c, const Block *b)
 {
     const Insn *i = b->insns, *end = i + b->count;
 
@@ -185,9 +185,10 @@ static void run_block(CpuState *c, const Block *b)
         careful_step(c); /* the segment ends inside of the block */
         return;
     }
+    const uint64_t start = c->regs[GPR_RIP];
     do {
         c->insn = i;
-        c->regs[GPR_RIP] += i->len;
+        c->regs[GPR_RIP] = start + i->end;
         i->exec(c, i);
     } while (++i != end);
     c->insns += b->count;
@@ -236,7 +237,6 @@ static __attribute__((noinline)) void loop(CpuState *c)
             careful_step(c);
             continue;
         }
-        block_reclaim(c);
         b = block_find(c, lin);
         if (__builtin_expect(b == NULL, 0)) {
             careful_step(c);
