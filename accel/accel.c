@@ -31,6 +31,7 @@ typedef struct Vcpu {
     bool running;   /* in guest code; under m */
     bool sleeping;  /* waiting in `wake`; atomic */
     bool debugging; /* parked until accel_debug_continue(); under m */
+    bool held;      /* parked until accel_release(); under m */
 } Vcpu;
 
 static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
@@ -190,10 +191,10 @@ static bool wait_turn(Vcpu *v)
     pthread_cond_broadcast(&parked);
     for (;;) {
         __atomic_store_n(&v->sleeping, true, __ATOMIC_SEQ_CST);
-        if (ending || (!owners && !v->debugging && has_work(v->c))) {
+        if (ending || (!owners && !v->debugging && !v->held && has_work(v->c))) {
             break;
         }
-        if (icount_on && !owners && !v->debugging && v->c->activity == CPU_HALTED) {
+        if (icount_on && !owners && !v->debugging && !v->held && v->c->activity == CPU_HALTED) {
             pthread_mutex_unlock(&m);
             bool moved = icount_idle(); /* nothing to do until the next timer: go there */
             pthread_mutex_lock(&m);
@@ -258,6 +259,26 @@ void accel_debug_continue(CpuState *c)
     pthread_mutex_lock(&m);
     vcpu_of(c)->debugging = false;
     pthread_cond_signal(&vcpu_of(c)->wake);
+    pthread_mutex_unlock(&m);
+}
+
+void accel_hold(void)
+{
+    if (cpu_current != NULL && vcpus != NULL) {
+        pthread_mutex_lock(&m);
+        vcpu_of(cpu_current)->held = true;
+        __atomic_or_fetch(&cpu_current->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+        pthread_mutex_unlock(&m);
+    }
+}
+
+void accel_release(void)
+{
+    pthread_mutex_lock(&m);
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        vcpus[k].held = false;
+        pthread_cond_signal(&vcpus[k].wake);
+    }
     pthread_mutex_unlock(&m);
 }
 
@@ -387,7 +408,7 @@ CpuState *accel_cpu(unsigned n)
 
 /* ---- breakpoints ---- */
 
-static void code_changed(void)
+void accel_drop_code(void)
 {
     for (unsigned k = 0; k < vcpu_count; k++) {
         accel->drop_code(vcpus[k].c);
@@ -400,7 +421,7 @@ bool accel_breakpoint_add(vaddr addr)
         return false;
     }
     breakpoints[accel_breakpoints++] = addr;
-    code_changed();
+    accel_drop_code();
     return true;
 }
 
@@ -409,7 +430,7 @@ bool accel_breakpoint_remove(vaddr addr)
     for (unsigned n = 0; n < accel_breakpoints; n++) {
         if (breakpoints[n] == addr) {
             breakpoints[n] = breakpoints[--accel_breakpoints];
-            code_changed();
+            accel_drop_code();
             return true;
         }
     }
@@ -420,7 +441,7 @@ void accel_breakpoints_clear(void)
 {
     if (accel_breakpoints != 0) {
         accel_breakpoints = 0;
-        code_changed();
+        accel_drop_code();
     }
 }
 

@@ -48,6 +48,15 @@ void accel_pause(void);
 void accel_resume(void);
 bool accel_paused(void);
 
+/* accel_drop_code - forget all code of all processors, which are parked. */
+void accel_drop_code(void);
+
+/* accel_hold - on a processor's thread: park it at the end of this instruction until
+ * accel_release() (the guest asked for a reset or switched its power off). Nothing elsewhere.
+ * accel_release - all held ones may run again. Any thread. */
+void accel_hold(void);
+void accel_release(void);
+
 /* accel_debug_handler - @fn(opaque, c) is called on @c's thread, not running, when it hit a
  * breakpoint or watchpoint (@watch) or finished its step; the processor parks until
  * accel_debug_continue(). */

@@ -367,6 +367,16 @@ void cpu_random_seed(uint64_t seed)
     random_state = seed;
 }
 
+uint64_t cpu_random_state(void)
+{
+    return random_state;
+}
+
+void cpu_random_set_state(uint64_t state)
+{
+    random_state = state;
+}
+
 uint64_t cpu_random(CpuState *c)
 {
     uint64_t v = 0;

@@ -48,6 +48,9 @@ uint64_t cpu_tsc_hz(void);
 uint64_t cpu_random(CpuState *c);
 /* cpu_random_seed - reproducible numbers from now on. */
 void cpu_random_seed(uint64_t seed);
+/* cpu_random_state - where that sequence is, to be saved and set again. */
+uint64_t cpu_random_state(void);
+void cpu_random_set_state(uint64_t state);
 /* cpu_set_dr - write a debug register (number 0-3, 6, 7) and what follows from it. */
 void cpu_set_dr(CpuState *c, unsigned n, uint64_t val);
 /* smm_enter, smm_leave - take an SMI; RSM. Source: AMD APM vol. 2, "SMM State-Save Area". */

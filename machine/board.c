@@ -18,6 +18,7 @@
 #include "cpu/cpuid.h"
 #include "machine/pc.h"
 #include "machine/run.h"
+#include "machine/snapshot.h"
 #include "monitor/gdbstub.h"
 #include "monitor/hmp.h"
 
@@ -129,6 +130,19 @@ static void board_reset(void)
     }
 }
 
+static bool load_state(const char *from, Error **errp)
+{
+    if (strncmp(from, "file:", 5) != 0) {
+        error_set(errp, "-incoming %s: only file:PATH is there yet", from);
+        return false;
+    }
+    if (!snapshot_from_file(from + 5, errp)) {
+        error_prepend(errp, "-incoming: ");
+        return false;
+    }
+    return true;
+}
+
 bool board_build(const MachineConfig *cfg, Error **errp)
 {
     RunConfig run = {
@@ -156,7 +170,7 @@ bool board_build(const MachineConfig *cfg, Error **errp)
     machine_lock();
     board_reset();
     machine_unlock();
-    return true;
+    return cfg->incoming == NULL || load_state(cfg->incoming, errp);
 }
 
 void board_start(void)

@@ -85,6 +85,7 @@ typedef struct MachineConfig {
     uint8_t uuid[16];
     bool have_uuid;
     char *pidfile;
+    char *incoming; /* file:PATH of a saved state, or NULL */
 
     /* kept between config_parse() and config_open() */
     StrList chardev_args, serial_args, monitor_args, mon_args;

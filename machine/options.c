@@ -79,7 +79,8 @@ static bool opt_string(void *opaque, const OptionDef *def, const char *arg, Erro
     MachineConfig *c = p->cfg;
     char **const where[] = {
         [STR_KERNEL] = &c->kernel, [STR_INITRD] = &c->initrd, [STR_APPEND] = &c->append,
-        [STR_BIOS] = &p->bios,     [STR_GDB] = &c->gdb,       [STR_PIDFILE] = &c->pidfile
+        [STR_BIOS] = &p->bios,     [STR_GDB] = &c->gdb,       [STR_PIDFILE] = &c->pidfile,
+        [STR_INCOMING] = &c->incoming
     };
 
     free(*where[def->user]);

@@ -36,6 +36,9 @@ void vm_start(void)
     if (state == RUN_RUNNING) {
         return;
     }
+    if (state == RUN_SHUTDOWN) {
+        accel_release();
+    }
     state = RUN_RUNNING;
     machine_lock();
     clock_run(true);
@@ -76,11 +79,13 @@ static void reset_now(void *opaque)
     machine_lock();
     run.board_reset();
     machine_unlock();
+    accel_release();
     accel_resume();
 }
 
 void machine_reset_request(void)
 {
+    accel_hold();
     loop_post(reset_now, NULL);
 }
 
@@ -95,6 +100,7 @@ static void shutdown_now(void *opaque)
 
 void machine_shutdown_request(void)
 {
+    accel_hold();
     loop_post(shutdown_now, NULL);
 }
 

@@ -18,6 +18,7 @@
 #include "cpu/disas.h"
 #include "cpu/mmu.h"
 #include "machine/run.h"
+#include "machine/snapshot.h"
 
 #define LINE_MAX_CHARS 1024
 
@@ -133,6 +134,13 @@ static void info_jit(Hmp *m, FILE *out, char *arg)
             accel_stats.resets);
 }
 
+static void info_statehash(Hmp *m, FILE *out, char *arg)
+{
+    accel_pause();
+    fprintf(out, "%016" PRIx64 "\n", snapshot_hash());
+    accel_resume();
+}
+
 static const Command infos[] = {
     { "chardev", NULL, "", "character devices", info_chardev },
     { "cpus", NULL, "", "processors", info_cpus },
@@ -140,6 +148,7 @@ static const Command infos[] = {
     { "mtree", NULL, "", "memory map and ports", info_mtree },
     { "qtree", NULL, "", "devices", info_qtree },
     { "registers", NULL, "[-a]", "registers of the current processor (-a: all)", info_registers },
+    { "statehash", NULL, "", "hash of the saved state, to compare runs", info_statehash },
     { "status", NULL, "", "does the machine run", info_status },
     { "version", NULL, "", "version", info_version },
     { NULL, NULL, NULL, NULL, NULL },
@@ -238,6 +247,21 @@ static void cmd_cpu(Hmp *m, FILE *out, char *arg)
         return;
     }
     m->cpu = (unsigned)n;
+}
+
+static void cmd_migrate(Hmp *m, FILE *out, char *arg)
+{
+    Error *err = NULL;
+
+    if (strncmp(arg, "file:", 5) != 0 || arg[5] == 0) {
+        fprintf(out, "Error: migrate: only file:PATH is there yet\n");
+        return;
+    }
+    vm_stop(RUN_PAUSED);
+    if (!snapshot_to_file(arg + 5, &err)) {
+        fprintf(out, "Error: %s\n", error_text(err));
+        error_free(err);
+    }
 }
 
 /* x and xp: /fmt is count, format (x d u o c i) and size (b h w g). */
@@ -376,6 +400,8 @@ static const Command commands[] = {
     { "cpu", NULL, "N", "set the current processor", cmd_cpu },
     { "help", "?", "[command]", "list commands", cmd_help },
     { "info", NULL, "[topic]", "show something (help info)", cmd_info },
+    { "migrate", NULL, "file:path", "save the machine to a file (start with -incoming file:path)",
+      cmd_migrate },
     { "quit", "q", "", "end the machine and the program", cmd_quit },
     { "stop", "s", "", "stop the machine", cmd_stop },
     { "system_powerdown", NULL, "", "press the power button", cmd_powerdown },

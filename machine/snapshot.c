@@ -1,0 +1,196 @@
+/*
+ * Saving and loading the machine.
+ */
+#include "machine/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "accel/accel.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "bus/lock.h"
+#include "cpu/cpuid.h"
+#include "cpu/mmu.h"
+
+/* What belongs to no device. */
+typedef struct Common {
+    int64_t virtual_ns;
+    uint64_t random_state;
+} Common;
+
+static const StateField common_fields[] = {
+    STATE_U64(Common, virtual_ns),
+    STATE_U64(Common, random_state),
+    STATE_END,
+};
+
+/* Requests that are part of the guest's state; the others are between threads. */
+#define SAVED_REQUESTS ((uint32_t)(REQ_INTR | REQ_NMI | REQ_SMI | REQ_INIT | REQ_SIPI))
+
+static void save_cpu(StateBuf *b, CpuState *c)
+{
+    char id[16];
+    uint32_t live = __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST);
+
+    snprintf(id, sizeof(id), "cpu%u", c->index);
+    c->requests = live & SAVED_REQUESTS;
+    state_put(b, id, 1, cpu_fields, c);
+    __atomic_store_n(&c->requests, live, __ATOMIC_SEQ_CST);
+}
+
+static bool load_cpu(StateBuf *b, CpuState *c, Error **errp)
+{
+    uint32_t live = __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST) & ~SAVED_REQUESTS;
+    char id[16];
+
+    snprintf(id, sizeof(id), "cpu%u", c->index);
+    if (!state_get(b, id, 1, cpu_fields, c, errp)) {
+        return false;
+    }
+    if (c->activity > CPU_SHUTDOWN || c->cpl > 3) {
+        error_set(errp, "section \"%s\": no such processor state", id);
+        return false;
+    }
+    c->regs[GPR_ZERO] = 0;
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        seg_update(&c->segs[n]);
+    }
+    c->requests = (c->requests & SAVED_REQUESTS) | live;
+    c->delivering = -1;
+    c->ext_event = false;
+    c->insn = NULL;
+    cpu_update_mode(c);
+    cpu_take_view(c);
+    return true;
+}
+
+void snapshot_save(StateBuf *b)
+{
+    Common common = { clock_now(CLK_VIRTUAL), cpu_random_state() };
+
+    machine_lock();
+    state_put(b, "machine", 1, common_fields, &common);
+    devices_save(b);
+    for (unsigned n = 0; n < accel_cpu_count(); n++) {
+        save_cpu(b, accel_cpu(n));
+    }
+    ram_save(b);
+    machine_unlock();
+}
+
+static bool load_locked(StateBuf *b, Error **errp)
+{
+    Common common;
+
+    if (!state_get(b, "machine", 1, common_fields, &common, errp)) {
+        return false;
+    }
+    clock_set_virtual(common.virtual_ns);
+    cpu_random_set_state(common.random_state);
+    if (!devices_load(b, errp)) {
+        return false;
+    }
+    for (unsigned n = 0; n < accel_cpu_count(); n++) {
+        if (!load_cpu(b, accel_cpu(n), errp)) {
+            return false;
+        }
+    }
+    return ram_load(b, errp);
+}
+
+bool snapshot_load(StateBuf *b, Error **errp)
+{
+    bool ok;
+
+    machine_lock();
+    ok = load_locked(b, errp);
+    machine_unlock();
+    accel_drop_code();
+    return ok;
+}
+
+static bool write_all(int fd, const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = write(fd, p, n);
+
+        if (k < 0 && errno != EINTR) {
+            return false;
+        }
+        p += MAX(k, 0);
+        n -= (size_t)MAX(k, 0);
+    }
+    return true;
+}
+
+bool snapshot_to_file(const char *path, Error **errp)
+{
+    autofree char *tmp = xasprintf("%s.part", path);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    StateBuf b = { 0 };
+    bool ok;
+
+    if (fd < 0) {
+        error_set_errno(errp, errno, "cannot write '%s'", tmp);
+        return false;
+    }
+    snapshot_save(&b);
+    ok = write_all(fd, b.data, b.len) && fsync(fd) == 0;
+    state_buf_free(&b);
+    if (close(fd) != 0 || !ok || rename(tmp, path) != 0) {
+        error_set_errno(errp, errno, "cannot write '%s'", path);
+        unlink(tmp);
+        return false;
+    }
+    return true;
+}
+
+bool snapshot_from_file(const char *path, Error **errp)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    StateBuf b = { 0 };
+    struct stat st;
+    bool ok;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        error_set_errno(errp, errno, "cannot open '%s'", path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    b.data = try_alloc0(1, (size_t)st.st_size + 1);
+    if (b.data != NULL) {
+        ssize_t k = 1;
+
+        while (b.len < (size_t)st.st_size && k > 0) {
+            k = read(fd, b.data + b.len, (size_t)st.st_size - b.len);
+            b.len += (size_t)MAX(k, 0);
+        }
+    }
+    close(fd);
+    ok = snapshot_load(&b, errp);
+    if (!ok) {
+        error_prepend(errp, "%s: ", path);
+    }
+    state_buf_free(&b);
+    return ok;
+}
+
+uint64_t snapshot_hash(void)
+{
+    StateBuf b = { 0 };
+    uint64_t h = 0xcbf29ce484222325ull;
+
+    snapshot_save(&b);
+    for (size_t n = 0; n < b.len; n++) {
+        h = (h ^ b.data[n]) * 0x100000001b3ull;
+    }
+    state_buf_free(&b);
+    return h;
+}
