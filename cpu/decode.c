@@ -331,6 +331,9 @@ static bool row_matches(const Fetch *f, const RowInfo *ri)
     if ((r->flags & OP_NO66) && f->opsize) {
         return false;
     }
+    if ((r->flags & OP_NOREXB) && (f->rex & 1)) {
+        return false;
+    }
     if ((r->flags & OP_VSIB) && ((f->modrm & 7) != 4 || address_size(f) == 2)) {
         return false; /* a vector index needs a SIB byte */
     }

@@ -74,6 +74,7 @@ enum {
     OP_NO66 = 1 << 16,    /* 66 makes it #UD */
     OP_VSIB = 1 << 17,    /* index register is a vector register */
     OP_FPU = 1 << 18,     /* x87/MMX/SSE: for the engine's bookkeeping */
+    OP_NOREXB = 1 << 20,  /* REX.B makes it another instruction (PAUSE: XCHG with R8) */
     OP_CC = 1 << 19,      /* sixteen opcodes from `op` on, condition in the low four bits */
 };
 

@@ -278,9 +278,6 @@ static void gather(CpuState *c, const Insn *i, unsigned index_size, unsigned siz
     if (i->reg == i->vvvv || i->reg == i->index || i->vvvv == i->index) {
         cpu_ud(c);
     }
-    for (unsigned k = 0; k < n; k++) { /* each mask element is stretched over its element first */
-        memset(mask->b + k * size, lane_on(mask, size, k) ? 0xff : 0, size);
-    }
     for (unsigned k = 0; k < n; k++) {
         int64_t by = index_size == 8 ? (int64_t)index.q[k] : (int32_t)index.d[k];
         vaddr ea = c->regs[i->base] + ((uint64_t)by << i->scale) + (uint64_t)(int64_t)i->disp;
@@ -290,8 +287,8 @@ static void gather(CpuState *c, const Insn *i, unsigned index_size, unsigned siz
 
             ld_bytes(c, i->seg, wrap(i, ea), &v, size);
             memcpy(dst->b + k * size, &v, size);
-            memset(mask->b + k * size, 0, size);
         }
+        memset(mask->b + k * size, 0, size);
     }
     memset(dst->b + n * size, 0, 32 - n * size);
     memset(mask, 0, 32);

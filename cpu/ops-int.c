@@ -332,6 +332,12 @@ static void idiv_rm_8(CpuState *c, const Insn *i)
     {                                                                                              \
         uint##bits##_t a = (uint##bits##_t)c->regs[GPR_RAX], b = reg_get_##bits(c, i, i->reg);     \
         uint##bits##_t was = 0;                                                                    \
+        if (!insn_mem(i)) { /* a register that does not match keeps its upper half, too */         \
+            was = reg_get_##bits(c, i, i->rm);                                                     \
+            alu_sub_##bits(c, a, was);                                                             \
+            reg_set_##bits(c, i, was == a ? i->rm : GPR_RAX, was == a ? b : was);                  \
+            return;                                                                                \
+        }                                                                                          \
         RMW(bits, (was = old, alu_sub_##bits(c, a, old), old == a ? b : old));                     \
         if (was != a) {                                                                            \
             reg_set_##bits(c, i, GPR_RAX, was);                                                    \
@@ -735,7 +741,7 @@ const OpRow op_rows_int[] = {
     { MAP_1, 0xa2, P_ANY, EXT_ANY, EXT_ANY, FEAT_NONE, 0, "mov", "Ob,al", X1(mov_moffs_a_8) },
     R1(0xa3, "mov", "Ov,rAX", 0, X3(mov_moffs_a)),
     R1(0x86, "xchg", "Eb,Gb", OP_LOCK, X1(xchg_rm_r_8)), R1(0x87, "xchg", "Ev,Gv", OP_LOCK, X3(xchg_rm_r)),
-    { MAP_1, 0x90, P_F3, EXT_ANY, EXT_ANY, FEAT_NONE, OP_IO, "pause", "", X1(nop) },
+    { MAP_1, 0x90, P_F3, EXT_ANY, EXT_ANY, FEAT_NONE, OP_IO | OP_NOREXB, "pause", "", X1(nop) },
     R1(0x90, "xchg", "Zv,rAX", 0, X3(xchg_z_a)),
     R1(0x8d, "lea", "Gv,M", OP_MEM, X3(lea)),
     R1(0x63, "movsxd", "Gv,Ed", OP_O64, X3(movsxd)),

@@ -9,6 +9,7 @@
 static void op_emms(CpuState *c, const Insn *i)
 {
     mmx_check(c);
+    mmx_enter(c);
     c->fptag = 0;
 }
 
@@ -186,8 +187,8 @@ static void cvtpi2ps(CpuState *c, const Insn *i)
     v = mmx_rm(c, i, 8);
     r.d[0] = int_to_f32(&e, (int32_t)v);
     r.d[1] = int_to_f32(&e, (int32_t)(v >> 32));
-    mmx_enter(c);
     vec_fp_done(c, &e);
+    mmx_enter(c);
     vec_put(c, i, i->reg, &r);
 }
 
@@ -227,8 +228,8 @@ static void cvt2pi(CpuState *c, const Insn *i, bool wide, bool truncate)
         lo = (uint32_t)f32_to_int(&e, v.d[0], 32, rc);
         hi = (uint32_t)f32_to_int(&e, v.d[1], 32, rc);
     }
-    mmx_enter(c);
     vec_fp_done(c, &e);
+    mmx_enter(c);
     mmx_put(c, i->reg, lo | (uint64_t)hi << 32);
 }
 static void cvtps2pi(CpuState *c, const Insn *i)

@@ -625,27 +625,30 @@ void op_insertps(CpuState *c, const Insn *i)
 
 /* ---- dot products: products chosen by imm8[7:4], summed in pairs, written by imm8[3:0] ---- */
 
+/* The sums are stages of their own: an unmasked exception of one keeps the next from flagging. */
 void op_dpps(CpuState *c, const Insn *i)
 {
     FpEnv e = fp_env_sse(c->mxcsr);
-    VecReg a, b, r;
+    VecReg a, b, p, r;
 
     sse_check(c, i);
     b = vec_rm(c, i, vec_bytes(i));
     a = vec_src1(c, i);
-    for (unsigned o = 0; o < DWORDS; o += 4) {
-        uint32_t p[4], sum;
-
-        for (unsigned k = 0; k < 4; k++) {
-            p[k] = i->imm >> (4 + k) & 1 ? f32_mul(&e, a.d[o + k], b.d[o + k]) : 0;
-        }
-        sum = f32_add(&e, p[0], p[1]);
-        sum = f32_add(&e, sum, f32_add(&e, p[2], p[3]));
-        for (unsigned k = 0; k < 4; k++) {
-            r.d[o + k] = i->imm >> k & 1 ? sum : 0;
-        }
+    for (unsigned k = 0; k < DWORDS; k++) {
+        p.d[k] = i->imm >> (4 + (k & 3)) & 1 ? f32_mul(&e, a.d[k], b.d[k]) : 0;
     }
     vec_fp_done(c, &e);
+    for (unsigned k = 0; k < DWORDS; k += 2) {
+        p.d[k] = f32_add(&e, p.d[k], p.d[k + 1]);
+    }
+    vec_fp_done(c, &e);
+    for (unsigned k = 0; k < DWORDS; k += 4) {
+        p.d[k] = f32_add(&e, p.d[k], p.d[k + 2]);
+    }
+    vec_fp_done(c, &e);
+    for (unsigned k = 0; k < DWORDS; k++) {
+        r.d[k] = i->imm >> (k & 3) & 1 ? p.d[k & 4] : 0;
+    }
     vec_put(c, i, i->reg, &r);
 }
 
@@ -661,10 +664,11 @@ void op_dppd(CpuState *c, const Insn *i)
     for (unsigned k = 0; k < 2; k++) {
         p[k] = i->imm >> (4 + k) & 1 ? f64_mul(&e, a.q[k], b.q[k]) : 0;
     }
+    vec_fp_done(c, &e);
     sum = f64_add(&e, p[0], p[1]);
+    vec_fp_done(c, &e);
     r.q[0] = i->imm & 1 ? sum : 0;
     r.q[1] = i->imm & 2 ? sum : 0;
-    vec_fp_done(c, &e);
     vec_put128(c, i, i->reg, &r);
 }
 

@@ -109,9 +109,10 @@ static void smsw(CpuState *c, const Insn *i)
 
 static void lmsw(CpuState *c, const Insn *i)
 {
-    uint16_t v = rm_get_16(c, i);
+    uint16_t v;
 
     need_cpl0(c);
+    v = rm_get_16(c, i);
     /* PE can be set but not cleared */
     cpu_set_cr0(c, (c->cr0 & ~0xeull) | (v & 0xf) | (c->cr0 & CR0_PE));
 }

@@ -115,7 +115,7 @@ static void env_apply(CpuState *c, const Insn *i, const uint8_t *p)
     unsigned step = i->opsize == 2 ? 2 : 4;
     uint16_t tags = get16(p + 2 * step);
 
-    c->fcw = get16(p) | 0x40;
+    c->fcw = (get16(p) & FCW_BITS) | 0x40;
     c->fsw = (uint16_t)(get16(p + step) & ~(FSW_ES | FSW_B)) | (c->fsw & FSW_ES);
     c->fptag = 0;
     for (unsigned n = 0; n < 8; n++) {
@@ -233,7 +233,7 @@ void op_fldcw(CpuState *c, const Insn *i)
     x87_available(c);
     x87_check_pending(c);
     v = ld_u16(c, i->seg, insn_ea(c, i));
-    c->fcw = v | 0x40;
+    c->fcw = (v & FCW_BITS) | 0x40;
     x87_update_es(c);
 }
 

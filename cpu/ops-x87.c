@@ -246,6 +246,7 @@ static void compare(CpuState *c, const Insn *i, Float80 src, bool denorm, bool e
         if (rel != FP_UNORDERED) {
             note_mem_denormal(&e, denorm, st0);
         }
+        e.up = how & CMP_EFLAGS && c->fsw & FSW_C1; /* FCOMI leaves C1 */
         ok = x87_finish(c, i, &e);
     }
     if (!ok) {
@@ -316,6 +317,7 @@ static void op_fxam(CpuState *c, const Insn *i)
 
 /* ---- loads ---- */
 
+/* A denormal is loaded even where DE is not masked. */
 static void push(CpuState *c, const Insn *i, FpEnv *e, Float80 v)
 {
     if (!x87_empty(c, 7)) {
@@ -323,7 +325,7 @@ static void push(CpuState *c, const Insn *i, FpEnv *e, Float80 v)
             return;
         }
         v = f80_indefinite;
-    } else if (!x87_finish(c, i, e)) {
+    } else if (!x87_finish(c, i, e) && e->flags & FP_IE) {
         return;
     }
     x87_push_reg(c, v);
@@ -422,6 +424,8 @@ static bool store_allowed(const FpEnv *e)
         }                                                                                          \
         if (ok) {                                                                                  \
             st(c, i->seg, insn_ea(c, i), r);                                                       \
+        } else { /* the address is checked all the same */                                         \
+            mem_probe_write(c, i->seg, insn_ea(c, i), sizeof(r) > 10 ? 10 : sizeof(r));            \
         }                                                                                          \
         if (empty) {                                                                               \
             x87_stack_fault(c, i, false);                                                          \
@@ -486,6 +490,19 @@ static void op_fstp_sti(CpuState *c, const Insn *i)
 {
     store_sti(c, i, true);
 }
+/* D9 D8+i: FSTP without the underflow exception; an empty register is popped and not stored. */
+static void op_fstpnouflow(CpuState *c, const Insn *i)
+{
+    Float80 v = x87_st(c, 0);
+
+    x87_begin(c);
+    x87_track(c, i);
+    c->fsw &= (uint16_t)~FSW_C1;
+    if (!x87_empty(c, 0)) {
+        x87_set(c, sti(i), v);
+    }
+    x87_pop(c);
+}
 
 static void op_fxch(CpuState *c, const Insn *i)
 {
@@ -506,7 +523,6 @@ static void op_fxch(CpuState *c, const Insn *i)
 static void op_fcmov(CpuState *c, const Insn *i)
 {
     static const uint16_t masks[4] = { FLAG_CF, FLAG_ZF, FLAG_CF | FLAG_ZF, FLAG_PF };
-    FpEnv e = fp_env_x87(c->fcw);
     bool taken = ((flags_get(c) & masks[i->modrm >> 3 & 3]) != 0) == (i->opcode == 0xda);
 
     x87_begin(c);
@@ -516,7 +532,7 @@ static void op_fcmov(CpuState *c, const Insn *i)
         }
         return;
     }
-    x87_finish(c, i, &e);
+    x87_track(c, i);
     if (taken) {
         x87_set(c, 0, x87_st(c, sti(i)));
     }
@@ -585,6 +601,7 @@ static void fprem(CpuState *c, const Insn *i, bool nearest)
     Float80 r;
 
     x87_begin(c);
+    c->fsw &= (uint16_t)~FSW_C2;
     if (underflow2(c, i, 0, false)) {
         return;
     }
@@ -593,6 +610,9 @@ static void fprem(CpuState *c, const Insn *i, bool nearest)
         return;
     }
     x87_set(c, 0, r);
+    if (f80_is_nan(r)) {
+        return; /* C0 and C3 stay */
+    }
     cc = (quot & 4 ? FSW_C0 : 0) | (quot & 2 ? FSW_C3 : 0) | (quot & 1 ? FSW_C1 : 0) |
          (done ? 0 : FSW_C2);
     c->fsw = (uint16_t)((c->fsw & ~(FSW_CC | FSW_C1)) | cc);
@@ -646,6 +666,7 @@ static void trans_push(CpuState *c, const Insn *i, FpTrans op)
     bool done;
 
     x87_begin(c);
+    c->fsw &= (uint16_t)~FSW_C2;
     if (!room_for_two(c, i)) {
         return;
     }
@@ -675,6 +696,9 @@ static void trans_unary(CpuState *c, const Insn *i, FpTrans op)
     bool done;
 
     x87_begin(c);
+    if (op != FT_F2XM1) {
+        c->fsw &= (uint16_t)~FSW_C2;
+    }
     if (x87_empty(c, 0)) {
         if (x87_stack_fault(c, i, false)) {
             x87_set(c, 0, f80_indefinite);
@@ -753,8 +777,9 @@ static void op_ffree(CpuState *c, const Insn *i)
     x87_track(c, i);
     x87_free(c, sti(i));
     if (i->opcode == 0xdf) { /* FFREEP */
-        x87_rotate(c, 1);
+        x87_pop(c);
     }
+    c->fsw &= (uint16_t)~FSW_C1;
 }
 
 /* ---- the table ---- */
@@ -802,7 +827,7 @@ const OpRow op_rows_x87[] = {
     FR(0xd9, 0, FEAT_FPU, "fld", STI, op_fld_sti),
     FR(0xd9, 1, FEAT_FPU, "fxch", ST_ST, op_fxch),
     F1(0xd9, 2, 0, "fnop", op_fnop),
-    FR(0xd9, 3, FEAT_FPU, "fstpnouflow", STI, op_fstp_sti),
+    FR(0xd9, 3, FEAT_FPU, "fstpnouflow", STI, op_fstpnouflow),
     F1(0xd9, 4, 0, "fchs", op_fchs),
     F1(0xd9, 4, 1, "fabs", op_fabs),
     F1(0xd9, 4, 4, "ftst", op_ftst),

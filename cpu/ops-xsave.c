@@ -83,7 +83,7 @@ static void fx_get_x87(CpuState *c, const Insn *i, const uint8_t *p)
 {
     memcpy(&c->fcw, p, 2);
     memcpy(&c->fsw, p + 2, 2);
-    c->fcw |= 0x40;
+    c->fcw = (c->fcw & FCW_BITS) | 0x40;
     c->fptag = p[4];
     memcpy(&c->fop, p + 6, 2);
     c->fop &= 0x7ff;

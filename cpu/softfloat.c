@@ -124,14 +124,14 @@ static FpNum fp_underflow(FpEnv *e, const FpFormat *f, unsigned prec, bool sign,
     FpNum n = { .cls = FC_NORMAL, .sign = sign, .exp = 1 - f->bias };
     bool inexact;
 
-    if (e->ftz && e->masks & FP_UE) {
+    if (e->ftz) {
         e->flags |= FP_UE | FP_PE;
         return fp_zero(sign);
     }
     frac = fp_shift_jam(frac, (unsigned)(n.exp - exp));
     /* A carry into bit 127 gives the smallest normal number: no overflow of fp_round_frac(). */
     n.frac = fp_round_frac(e, sign, prec, frac, &n.exp, &inexact, &e->up);
-    e->flags |= inexact ? FP_UE | FP_PE : e->masks & FP_UE ? 0 : FP_UE;
+    e->flags |= inexact ? FP_UE | FP_PE : 0;
     if (n.frac == 0) {
         n.cls = FC_ZERO;
     }
@@ -151,6 +151,7 @@ FpNum fp_round(FpEnv *e, const FpFormat *f, bool sign, int32_t exp, u128 frac)
     unsigned shift = fp_clz128(frac), prec = e->x87 && f == &fp_f80 ? e->prec : f->prec;
     FpNum n = { .cls = FC_NORMAL, .sign = sign };
     int32_t emin = 1 - f->bias;
+    uint8_t unmasked;
     bool inexact;
 
     frac <<= shift;
@@ -170,6 +171,11 @@ FpNum fp_round(FpEnv *e, const FpFormat *f, bool sign, int32_t exp, u128 frac)
         e->flags |= inexact ? FP_PE : 0;
         n.exp += n.exp < emin ? 24576 : -24576;
         return n.exp < emin || n.exp > f->bias ? fp_massive(e, sign, n.exp < emin) : n;
+    }
+    unmasked = (n.exp > f->bias ? FP_OE : FP_UE) & ~e->masks;
+    if (unmasked) { /* SSE: no result; PE tells of the significand alone */
+        e->flags |= unmasked | (inexact ? FP_PE : 0);
+        return n;
     }
     if (n.exp > f->bias) {
         return fp_overflow(e, f, prec, sign);

@@ -10,6 +10,7 @@
 #include "cpu/access.h"
 #include "cpu/softfloat.h"
 
+#define FCW_BITS 0x1f3fu /* bit 6 reads as one, the others as zero */
 #define FSW_SF 0x40u
 #define FSW_ES 0x80u
 #define FSW_C0 0x100u

@@ -1,0 +1,49 @@
+/*
+ * One instruction on the host and on doppel: what both sides share. The host side knows nothing of
+ * cpu/cpu.h, whose register names are also those of <ucontext.h>.
+ *
+ * Linear memory, the same on both sides:
+ *   DIFF_BASE + 0x0000  code, not writable; the instruction stands at DIFF_CODE
+ *   DIFF_BASE + 0x4000  two pages of data
+ *   DIFF_BASE + 0x6000  nothing
+ */
+#ifndef TESTS_CPU_DIFF_H
+#define TESTS_CPU_DIFF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DIFF_BASE 0x10000000ull
+#define DIFF_CODE (DIFF_BASE + 0x800)
+#define DIFF_DATA (DIFF_BASE + 0x4000)
+#define DIFF_DATA_SIZE 0x2000u
+
+typedef struct DiffState {
+    uint64_t gpr[16]; /* by register number */
+    uint64_t rip;     /* offset in CS */
+    uint64_t rflags;
+    uint8_t fx[416] __attribute__((aligned(16))); /* FXSAVE64's image */
+    uint8_t ymmh[256];
+    /* outcome */
+    int vector; /* -1: none */
+    uint32_t error;
+    uint64_t cr2;
+} DiffState;
+
+/* diff_host_init - map the pages, set up segments and signals. False (with a reason) where the host
+ * cannot do it. */
+bool diff_host_init(const char **why);
+/* diff_host_signals - take the signals; cmocka installs its own handlers for every test. */
+void diff_host_signals(void);
+/* diff_host_run - execute the instruction at DIFF_CODE, @len bytes at @code, in @bits-bit code from
+ * state @s; data pages are taken from and left in diff_host_data(). */
+void diff_host_run(unsigned bits, const uint8_t *code, unsigned len, bool string, DiffState *s);
+uint8_t *diff_host_data(void);
+/* Selectors in force: CS, then SS, DS, ES in @bits-bit code. */
+uint16_t diff_host_cs(unsigned bits);
+uint16_t diff_host_ds(unsigned bits);
+bool diff_host_has(unsigned bits);
+/* diff_host_cpuid - register 0..3 (EAX..EDX) of a leaf. */
+uint32_t diff_host_cpuid(uint32_t leaf, uint32_t sub, unsigned reg);
+
+#endif
