@@ -1,0 +1,162 @@
+/* The 8254 timer and port 61h, against the Intel 8254 data sheet. One clock is 838.095 ns. */
+#include "tests/device/fake.h"
+
+#include "hw/timer/i8254.h"
+
+static Device *pit;
+
+static void make(void)
+{
+    pit = fake_device(&i8254_class);
+    pit_connect(pit, fake_line(0));
+    fake_realize(pit);
+}
+
+/* step - to just behind @clocks from now. */
+static void step(uint64_t clocks)
+{
+    clock_step((int64_t)(clocks * NS_PER_SEC / PIT_HZ) + 1);
+}
+
+static uint16_t count(unsigned n)
+{
+    uint8_t low;
+
+    out8(0x43, (uint8_t)(n << 6));
+    low = in8((uint16_t)(0x40 + n));
+    return (uint16_t)(low | in8((uint16_t)(0x40 + n)) << 8);
+}
+
+static void test_mode0(void **state)
+{
+    make();
+    out8(0x43, 0x30);
+    assert_int_equal(fake_lines[0].level, 0); /* "OUT will be initially low" */
+    out8(0x40, 1000 & 0xff);
+    out8(0x40, 1000 >> 8);
+    step(400);
+    assert_in_range(count(0), 598, 601);
+    assert_int_equal(fake_lines[0].level, 0);
+    step(600);
+    assert_int_equal(fake_lines[0].level, 1);
+    step(10000);
+    assert_int_equal(fake_lines[0].rises, 1);
+    out8(0x40, 10); /* the first byte stops the count and lowers OUT */
+    assert_int_equal(fake_lines[0].level, 0);
+}
+
+static void test_mode2(void **state)
+{
+    make();
+    out8(0x43, 0x34);
+    out8(0x40, 11932 & 0xff); /* 100 Hz */
+    out8(0x40, 11932 >> 8);
+    clock_step(NS_PER_SEC);
+    assert_in_range(fake_lines[0].rises, 100, 101);
+    assert_int_equal(fake_lines[0].level, 1);
+    assert_in_range(count(0), 1, 11932);
+    /* a new count waits for the end of the period */
+    fake_lines[0].rises = 0;
+    out8(0x40, 1193 & 0xff);
+    out8(0x40, 1193 >> 8);
+    out8(0x43, 0xe2); /* status of counter 0: null count */
+    assert_int_equal(in8(0x40) & 0x7f, 0x40 | 0x34);
+    clock_step(NS_PER_SEC);
+    assert_in_range(fake_lines[0].rises, 985, 1001);
+}
+
+static void test_mode3(void **state)
+{
+    make();
+    out8(0x43, 0x36);
+    out8(0x40, 0);
+    out8(0x40, 0); /* 65536: 18.2 Hz */
+    assert_int_equal(fake_lines[0].level, 1);
+    step(32768 + 10);
+    assert_int_equal(fake_lines[0].level, 0);
+    step(32768);
+    assert_int_equal(fake_lines[0].level, 1);
+    clock_step(10 * NS_PER_SEC);
+    assert_in_range(fake_lines[0].rises, 182, 184);
+}
+
+static void test_mode4(void **state)
+{
+    make();
+    out8(0x43, 0x38);
+    assert_int_equal(fake_lines[0].level, 1);
+    out8(0x40, 100);
+    out8(0x40, 0);
+    step(99);
+    assert_int_equal(fake_lines[0].falls, 0);
+    step(5);
+    assert_int_equal(fake_lines[0].falls, 1); /* one strobe */
+    assert_int_equal(fake_lines[0].level, 1);
+    step(1000000);
+    assert_int_equal(fake_lines[0].falls, 1);
+}
+
+static void test_channel2(void **state)
+{
+    make();
+    out8(0x61, 0x00);
+    out8(0x43, 0xb0); /* mode 0, as TSC calibration uses it */
+    out8(0x42, 0xff);
+    out8(0x42, 0xff);
+    step(1000);
+    assert_int_equal(count(2), 0xffff); /* gate low: no counting */
+    out8(0x61, 0x01);
+    step(1000);
+    assert_in_range(count(2), 0xffff - 1001, 0xffff - 999);
+    assert_int_equal(in8(0x61) & 0x20, 0);
+    step(65535);
+    assert_int_equal(in8(0x61) & 0x20, 0x20);
+    assert_int_equal(in8(0x61) & 0x0f, 0x01);
+    /* mode 1: retriggerable by the gate */
+    out8(0x61, 0x00);
+    out8(0x43, 0xb2);
+    out8(0x42, 100);
+    out8(0x42, 0);
+    assert_int_equal(in8(0x61) & 0x20, 0x20);
+    out8(0x61, 0x01);
+    assert_int_equal(in8(0x61) & 0x20, 0);
+    step(101);
+    assert_int_equal(in8(0x61) & 0x20, 0x20);
+}
+
+static void test_latch_bcd_refresh(void **state)
+{
+    uint8_t low, first;
+    unsigned changes = 0;
+
+    make();
+    out8(0x43, 0x35); /* mode 2, BCD */
+    out8(0x40, 0x00);
+    out8(0x40, 0x10); /* 1000 */
+    step(1);
+    assert_in_range(count(0), 0x998, 0x1000);
+    out8(0x43, 0x00); /* latched: stands still */
+    step(300);
+    low = in8(0x40);
+    assert_in_range(low | in8(0x40) << 8, 0x990, 0x1000);
+    out8(0x43, 0xc2); /* read-back: status first, then the count */
+    assert_int_equal(in8(0x40) & 0x3f, 0x35);
+    in8(0x40);
+    in8(0x40);
+    first = in8(0x61) & 0x10;
+    for (unsigned i = 0; i < 40; i++) {
+        clock_step(1000);
+        changes += (in8(0x61) & 0x10) != first;
+        first = in8(0x61) & 0x10;
+    }
+    assert_in_range(changes, 2, 3); /* every 15 us */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FAKE_TEST(test_mode0), FAKE_TEST(test_mode2), FAKE_TEST(test_mode3),
+        FAKE_TEST(test_mode4), FAKE_TEST(test_channel2), FAKE_TEST(test_latch_bcd_refresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
