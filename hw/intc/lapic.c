@@ -23,11 +23,10 @@
 #include "bus/lock.h"
 #include "bus/state.h"
 #include "cpu/cpu.h"
+#include "cpu/cpuid.h"
 
 /* The processor that this thread runs; defined in accel/. */
 extern _Thread_local CpuState *cpu_current;
-/* Frequency of the guest's TSC; defined in cpu/. */
-extern uint64_t cpu_tsc_hz(void);
 
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 #define LVT_VECTOR 0xffu

@@ -1,0 +1,276 @@
+/* PCI bus, i440FX, PIIX3 and PIIX4 power management, against their data sheets. */
+#include "tests/device/fake.h"
+
+#include <stdlib.h>
+#include "hw/pci/i440fx.h"
+#include "hw/pci/pci.h"
+#include "hw/pci/piix3.h"
+#include "hw/pci/piix4-pm.h"
+
+static PciBus *bus;
+static uint8_t *rom;
+static IoRegion low;
+static Device *piix3, *pm;
+
+/* A card with one memory and one port BAR. */
+typedef struct Card {
+    PciDevice pci;
+    IoRegion mem, io;
+} Card;
+
+static uint64_t card_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return 0x42;
+}
+static void card_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+}
+static const IoOps card_ops = { .read = card_read, .write = card_write };
+
+static bool card_realize(Device *dev, Error **errp)
+{
+    Card *c = container_of(dev, Card, pci.dev);
+
+    if (!pci_add(&c->pci, fake_board.pci, PCI_DEVFN(3, 0), 0x1234, 0x5678, 0xff0000, 1, 1,
+                 errp)) {
+        return false;
+    }
+    io_region_init(&c->mem, &card_ops, c, "card-mem", 0x2000);
+    io_region_init(&c->io, &card_ops, c, "card-io", 0x20);
+    pci_bar(&c->pci, 0, &c->mem, 0);
+    pci_bar(&c->pci, 1, &c->io, PCI_BAR_IO);
+    pci_ready(&c->pci);
+    return true;
+}
+static void card_unrealize(Device *dev)
+{
+    pci_remove(&container_of(dev, Card, pci.dev)->pci);
+}
+static void card_reset(Device *dev)
+{
+    pci_reset(&container_of(dev, Card, pci.dev)->pci);
+}
+static const DeviceClass card_class = {
+    .name = "card", .size = sizeof(Card), .realize = card_realize, .unrealize = card_unrealize,
+    .reset = card_reset,
+};
+
+static int setup(void **state)
+{
+    IrqLine irq[16];
+    Device *host;
+
+    fake_setup(state);
+    if (ram_host() == NULL) {
+        assert_true(ram_create(2 << 20, NULL));
+    }
+    memset(ram_host(), 0, 2 << 20);
+    rom = xnewn(uint8_t, 0x40000);
+    memset(rom, 0xaa, 0x40000);
+    ram_region_init(&low, "low", 0, 0xa0000);
+    assert_true(mem_map(&low, 0, 0, false, NULL));
+    bus = pci_bus_new(NULL, NULL);
+    fake_board.pci = bus;
+    host = fake_device(&i440fx_class);
+    i440fx_connect(host, bus, rom);
+    fake_realize(host);
+    for (unsigned n = 0; n < 16; n++) {
+        irq[n] = fake_line(n);
+    }
+    piix3 = fake_device(&piix3_class);
+    piix3_connect(piix3, bus, irq);
+    fake_realize(piix3);
+    pm = fake_device(&piix4_pm_class);
+    piix4_pm_connect(pm, bus, piix3_sci_input(piix3));
+    fake_realize(pm);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fake_teardown(state);
+    mem_unmap(&low);
+    pci_bus_free(bus);
+    free(rom);
+    return 0;
+}
+
+static uint32_t cfg_read(unsigned devfn, unsigned reg, unsigned size)
+{
+    port_write(0xcf8, 0x80000000u | devfn << 8 | (reg & 0xfc), 4);
+    return port_read((uint16_t)(0xcfc + (reg & 3)), size);
+}
+static void cfg_write(unsigned devfn, unsigned reg, uint32_t val, unsigned size)
+{
+    port_write(0xcf8, 0x80000000u | devfn << 8 | (reg & 0xfc), 4);
+    port_write((uint16_t)(0xcfc + (reg & 3)), val, size);
+}
+
+static void test_ids(void **state)
+{
+    assert_int_equal(cfg_read(0, 0, 4), 0x12378086);
+    assert_int_equal(cfg_read(8, 0, 4), 0x70008086);
+    assert_int_equal(cfg_read(8, 0x0a, 2), 0x0601);
+    assert_int_equal(cfg_read(8, 0x0e, 1), 0x80);
+    assert_int_equal(cfg_read(11, 0, 4), 0x71138086);
+    assert_int_equal(cfg_read(16, 0, 4), 0xffffffff);
+    port_write(0xcf8, 0x00000800, 4); /* enable bit off */
+    assert_int_equal(port_read(0xcfc, 4), 0xffffffff);
+    cfg_write(8, 0, 0, 4); /* read-only */
+    assert_int_equal(cfg_read(8, 0, 4), 0x70008086);
+    assert_int_equal(port_read(0xcf8, 4), 0x80000800);
+}
+
+static void test_bars(void **state)
+{
+    FlatView *v;
+
+    fake_realize(fake_device(&card_class));
+    cfg_write(24, 0x10, 0xffffffff, 4);
+    assert_int_equal(cfg_read(24, 0x10, 4), 0xffffe000);
+    cfg_write(24, 0x14, 0xffffffff, 4);
+    assert_int_equal(cfg_read(24, 0x14, 4), 0xffffffe1);
+    cfg_write(24, 0x10, 0xe0000000, 4);
+    cfg_write(24, 0x14, 0xc000, 4);
+    assert_int_equal(in8(0xc000), 0xff); /* decoding is off */
+    cfg_write(24, 4, 3, 2);
+    assert_int_equal(in8(0xc01f), 0x42);
+    assert_int_equal(mem_in(0xe0001fff, 1), 0x42);
+    cfg_write(24, 0x10, 0xe0004000, 4);
+    v = flat_view(false);
+    assert_null(flat_find(v, 0xe0000000));
+    flat_view_unref(v);
+    assert_int_equal(mem_in(0xe0004000, 1), 0x42);
+    cfg_write(24, 0x10, 0x00000000, 4);
+    cfg_write(24, 0x10, 0x00002000, 4); /* over RAM: RAM wins */
+    v = flat_view(false);
+    assert_ptr_equal(flat_find(v, 0x2000)->region, &low);
+    flat_view_unref(v);
+    cfg_write(24, 0x14, 0x0020, 4);
+    cfg_write(24, 0x14, 0xcf8 & ~0x1fu, 4); /* over the bus's own ports: not mapped */
+    assert_int_equal(cfg_read(24, 0, 4), 0x56781234);
+    devices_reset();
+    assert_int_equal(cfg_read(24, 4, 2), 0);
+    assert_int_equal(in8(0xc000), 0xff);
+}
+
+static void test_intx_routing(void **state)
+{
+    Card *c = container_of(fake_realize(fake_device(&card_class)), Card, pci.dev);
+    IrqLine isa = piix3_isa_input(piix3, 10);
+
+    pci_set_irq(&c->pci, 1); /* slot 3 pin A: PIRQC, which is off */
+    assert_int_equal(fake_lines[10].level, 0);
+    cfg_write(8, 0x62, 10, 1);
+    assert_int_equal(fake_lines[10].level, 1);
+    irq_set(&isa, 1);
+    pci_set_irq(&c->pci, 0);
+    assert_int_equal(fake_lines[10].level, 1); /* shared with the ISA device */
+    irq_set(&isa, 0);
+    assert_int_equal(fake_lines[10].level, 0);
+    pci_set_irq(&c->pci, 1);
+    assert_int_equal(cfg_read(24, 6, 2) & 8, 8);
+    cfg_write(24, 4, 0x400, 2); /* INTx disable */
+    assert_int_equal(fake_lines[10].level, 0);
+    cfg_write(24, 4, 0, 2);
+    cfg_write(8, 0x62, 11, 1);
+    assert_int_equal(fake_lines[10].level, 0);
+    assert_int_equal(fake_lines[11].level, 1);
+}
+
+static void test_pam_and_smram(void **state)
+{
+    uint8_t b = 0;
+
+    assert_true(dma_read(0xf0000, &b, 1));
+    assert_int_equal(b, 0xaa);
+    cfg_write(0, 0x59, 0x30, 1); /* F0000h: RAM, read and write */
+    b = 0x11;
+    assert_true(dma_write(0xf0000, &b, 1));
+    assert_int_equal(ram_host()[0xf0000], 0x11);
+    cfg_write(0, 0x59, 0x10, 1); /* read-only */
+    b = 0x22;
+    dma_write(0xf0000, &b, 1);
+    assert_int_equal(ram_host()[0xf0000], 0x11);
+    dma_read(0xf0000, &b, 1);
+    assert_int_equal(b, 0x11);
+    cfg_write(0, 0x5a, 0x02, 1); /* C0000h: write RAM, read the bus */
+    mem_out(0xc0010, 0x77, 1);
+    assert_int_equal(ram_host()[0xc0010], 0x77);
+    dma_read(0xc0010, &b, 1);
+    assert_int_equal(b, 0xaa);
+    assert_false(mem_peek(0xa0000, &b, 1, true));
+    cfg_write(0, 0x72, 0x0a, 1); /* SMRAM on, closed */
+    assert_false(mem_peek(0xa0000, &b, 1, false));
+    assert_true(mem_peek(0xa0000, &b, 1, true));
+    cfg_write(0, 0x72, 0x4a, 1); /* open */
+    assert_true(mem_peek(0xa0000, &b, 1, false));
+    cfg_write(0, 0x72, 0x5a, 1); /* locked: open is cleared and stays so */
+    assert_int_equal(cfg_read(0, 0x72, 1), 0x1a);
+    cfg_write(0, 0x72, 0x4a, 1);
+    assert_int_equal(cfg_read(0, 0x72, 1), 0x1a);
+    assert_false(mem_peek(0xa0000, &b, 1, false));
+    devices_reset();
+    assert_int_equal(cfg_read(0, 0x72, 1), 0x02);
+}
+
+static void test_reset_control(void **state)
+{
+    out8(0xcf9, 0x02);
+    assert_int_equal(fake_resets, 0);
+    out8(0xcf9, 0x06);
+    assert_int_equal(fake_resets, 1);
+    assert_int_equal(in8(0xcf9), 0x02);
+    out8(0xcf9, 0x0e); /* the FADT's reset value */
+    assert_int_equal(fake_resets, 2);
+}
+
+static void test_pm(void **state)
+{
+    uint32_t t;
+
+    assert_int_equal(port_read(0x608, 4), 0xffffffff);
+    piix4_pm_firmware(pm);
+    t = port_read(0x608, 4);
+    clock_step(NS_PER_SEC / 100);
+    assert_in_range((port_read(0x608, 4) - t) & 0xffffff, 35794, 35797);
+    assert_int_equal(port_read(0x604, 2), 0);
+    out8(0xb2, PIIX4_ACPI_ENABLE);
+    assert_int_equal(port_read(0x604, 2), 1);
+    port_write(0x602, 0x0100, 2);
+    piix4_pm_power_button(pm);
+    assert_int_equal(fake_lines[9].level, 1);
+    assert_int_equal(port_read(0x600, 2) & 0x100, 0x100);
+    port_write(0x600, 0x0100, 2);
+    assert_int_equal(fake_lines[9].level, 0);
+    piix4_pm_gpe(pm, 1);
+    assert_int_equal(fake_lines[9].level, 0);
+    port_write(0xafe2, 2, 2);
+    assert_int_equal(fake_lines[9].level, 1);
+    port_write(0xafe0, 2, 2);
+    assert_int_equal(fake_lines[9].level, 0);
+    /* the timer's carry, every 2.34 s */
+    port_write(0x600, 0xffff, 2);
+    port_write(0x602, 0x0001, 2);
+    clock_step(5 * NS_PER_SEC);
+    assert_int_equal(fake_lines[9].level, 1);
+    port_write(0x602, 0, 2);
+    assert_int_equal(fake_lines[9].level, 0);
+    port_write(0x604, 0x2001 | 5 << 10, 2); /* no such state */
+    assert_int_equal(fake_shutdowns, 0);
+    port_write(0x604, 0x2001, 2);
+    assert_int_equal(fake_shutdowns, 1);
+    out8(0xb2, PIIX4_ACPI_DISABLE);
+    assert_int_equal(port_read(0x604, 2) & 1, 0);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_ids), T(test_bars), T(test_intx_routing), T(test_pam_and_smram),
+        T(test_reset_control), T(test_pm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

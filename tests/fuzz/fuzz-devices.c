@@ -1,0 +1,301 @@
+/*
+ * Fuzz the devices of the board pc: the input is a program of port, memory, configuration space and
+ * MSR accesses, interrupt acknowledges, serial input and clock steps.
+ *
+ * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
+ * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug; default all. Without libFuzzer the program
+ * (-DFUZZ_PLAIN) runs the files named on its command line.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/optlist.h"
+#include "bus/device.h"
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "chardev/chardev.h"
+#include "cpu/cpu.h"
+#include "cpu/cpuid.h"
+#include "hw/board.h"
+#include "hw/intc/lapic.h"
+#include "machine/board.h"
+#include "machine/pc.h"
+
+#define CPUS 2
+#define RAM_SIZE (4u << 20)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+extern _Thread_local CpuState *cpu_current;
+
+static CpuState *cpus[CPUS];
+static Chardev *line;
+
+/* Where accesses go: pieces of port and memory space. */
+typedef struct Area {
+    const char *target;
+    bool memory;
+    uint32_t base, size;
+} Area;
+
+static const Area areas[] = {
+    { "pic", false, 0x20, 2 },       { "pic", false, 0xa0, 2 },
+    { "pic", false, 0x4d0, 2 },      { "pit", false, 0x40, 4 },
+    { "pit", false, 0x61, 1 },       { "rtc", false, 0x70, 4 },
+    { "serial", false, 0x3f8, 8 },   { "kbd", false, 0x60, 1 },
+    { "kbd", false, 0x64, 1 },       { "kbd", false, 0x92, 1 },
+    { "fw_cfg", false, 0x510, 12 },  { "fw_cfg", true, 0x1000, 64 },
+    { "pci", false, 0xcf8, 8 },      { "pm", false, 0xb2, 2 },
+    { "pm", false, 0x600, 64 },      { "pm", false, 0xafe0, 4 },
+    { "hpet", true, 0xfed00000, 0x400 },
+    { "ioapic", true, 0xfec00000, 0x50 },
+    { "lapic", true, 0xfee00000, 0x400 },
+    { "debug", false, 0xe9, 1 },     { "debug", false, 0x501, 2 },
+    { "pci", true, 0xa0000, 0x60000 },
+};
+static unsigned used[ARRAY_SIZE(areas)], used_count;
+
+static void choose(const char *target)
+{
+    used_count = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(areas); i++) {
+        if (target == NULL || strcmp(target, "all") == 0 ||
+            strcmp(target, areas[i].target) == 0) {
+            used[used_count++] = i;
+        }
+    }
+    if (used_count == 0) {
+        fprintf(stderr, "fuzz-devices: no target '%s'\n", target);
+        exit(1);
+    }
+}
+
+/* The program's end belongs to machine/main.c, which is not here. */
+void machine_exit(int code)
+{
+}
+
+static void no_exit(int code)
+{
+}
+static void nothing(void)
+{
+}
+
+static void must(bool ok, Error *err)
+{
+    if (!ok) {
+        error_report(err);
+        exit(1);
+    }
+}
+
+static void plug(const char *driver, bool with_line)
+{
+    Device *dev = device_new(device_class_find(driver), NULL);
+    Error *err = NULL;
+
+    dev->board = pc_board();
+    if (with_line) {
+        must(device_set(dev, "chardev", "line1", &err), err);
+    }
+    must(device_realize(dev, &err), err);
+}
+
+static void *find_line(const char *id, Error **errp)
+{
+    return chardev_find(id);
+}
+
+static Chardev *make_line(const char *text)
+{
+    Error *err = NULL;
+    OptList *l = opt_parse(text, "backend", &err);
+    Chardev *c = l != NULL ? chardev_new(l, &err) : NULL;
+
+    must(c != NULL, err);
+    opt_free(l);
+    return c;
+}
+
+static void build(void)
+{
+    static CpuModel model;
+    PcConfig cfg = { .ram_size = RAM_SIZE, .cpus = CPUS, .cpu = cpus, .hpet = true,
+                     .acpi = true, .rtc_base = "2000-01-01" };
+    Error *err = NULL;
+
+    clock_manual();
+    machine_lock();
+    must(cpu_model_parse("max", true, &model, &err), err);
+    for (unsigned i = 0; i < CPUS; i++) {
+        cpus[i] = cpu_new(i, &model);
+    }
+    chardev_setup(&machine_lock_guard, nothing);
+    device_set_resolver(find_line);
+    line = make_line("ringbuf,id=line0");
+    make_line("ringbuf,id=line1");
+    cfg.serial[0] = line;
+    must(pc_build(&cfg, &err), err);
+    pc_board()->exit_request = no_exit;
+    pc_board()->reset_request = nothing;
+    pc_board()->shutdown_request = nothing;
+    plug("isa-debugcon", true);
+    plug("isa-debug-exit", false);
+}
+
+/* ---- the program ---- */
+
+typedef struct Input {
+    const uint8_t *p;
+    size_t left;
+} Input;
+
+static uint64_t take(Input *in, unsigned n)
+{
+    uint64_t v = 0;
+
+    n = (unsigned)MIN(n, in->left);
+    memcpy(&v, in->p, n);
+    in->p += n;
+    in->left -= n;
+    return v;
+}
+
+static void access_area(Input *in, bool write)
+{
+    const Area *a = &areas[used[take(in, 1) % used_count]];
+    uint32_t addr = a->base + (uint32_t)take(in, 2) % a->size;
+    unsigned size = 1u << take(in, 1) % 4;
+    uint64_t val = write ? take(in, size) : 0;
+    FlatView *v;
+    const FlatRange *r;
+
+    if (!a->memory) {
+        size = MIN(size, 4u);
+        if (write) {
+            port_write((uint16_t)addr, (uint32_t)val, size);
+        } else {
+            port_read((uint16_t)addr, size);
+        }
+        return;
+    }
+    v = flat_view(false);
+    r = flat_find(v, addr);
+    if (r != NULL && r->host == NULL) {
+        if (write) {
+            mmio_write(r->region, r->offset + (addr - r->first), val, size);
+        } else {
+            mmio_read(r->region, r->offset + (addr - r->first), size);
+        }
+    } else if (write) {
+        dma_write(addr, &val, size);
+    }
+    flat_view_unref(v);
+}
+
+static void config_access(Input *in)
+{
+    static const uint8_t devfn[4] = { 0, 8, 11, 16 };
+    unsigned op = (unsigned)take(in, 1);
+    uint32_t reg = (uint32_t)take(in, 1);
+
+    port_write(0xcf8, 0x80000000u | (uint32_t)devfn[op & 3] << 8 | (reg & 0xfc), 4);
+    port_write((uint16_t)(0xcfc + (reg & 3)), (uint32_t)take(in, 4), 1u << (op >> 2 & 3) % 3);
+}
+
+static void msr_access(Input *in)
+{
+    uint32_t n = (uint32_t)take(in, 1);
+    uint32_t msr = n == 0xff ? 0x1b : n == 0xfe ? 0x6e0 : 0x800 + n % 0x40;
+    CpuState *c = cpu_current;
+    uint64_t val;
+
+    if (c->hooks.apic_rdmsr(c, msr, &val)) {
+        c->hooks.apic_wrmsr(c, msr, take(in, 8));
+    } else {
+        c->hooks.apic_wrmsr(c, msr, take(in, 4));
+    }
+}
+
+static void step(Input *in)
+{
+    unsigned op = (unsigned)take(in, 1);
+    uint8_t buf[4];
+
+    switch (op % 12) {
+    case 0 ... 3:
+        access_area(in, true);
+        break;
+    case 4 ... 5:
+        access_area(in, false);
+        break;
+    case 6:
+        config_access(in);
+        break;
+    case 7:
+        msr_access(in);
+        break;
+    case 8: /* up to 16 ms, now and then */
+        clock_step((int64_t)(take(in, 3) & 0xffffff));
+        break;
+    case 9:
+        cpu_current->hooks.ack_interrupt(cpu_current);
+        break;
+    case 10:
+        cpu_current = cpus[take(in, 1) % CPUS];
+        break;
+    default:
+        st_le32(buf, (uint32_t)take(in, 4));
+        chardev_inject(line, buf, 1 + op / 12 % 4);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    Input in = { data, size };
+
+    if (cpus[0] == NULL) {
+        choose(getenv("FUZZ_TARGET"));
+        build();
+    }
+    cpu_current = cpus[0];
+    pc_reset();
+    for (unsigned n = 0; in.left > 0 && n < 4096; n++) {
+        step(&in);
+    }
+    return 0;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strncmp((*argv)[i], "--target=", 9) == 0) {
+            setenv("FUZZ_TARGET", (*argv)[i] + 9, 1);
+        }
+    }
+    return 0;
+}
+
+#ifdef FUZZ_PLAIN
+int main(int argc, char **argv)
+{
+    static uint8_t buf[1 << 20];
+
+    LLVMFuzzerInitialize(&argc, &argv);
+    for (int i = 1; i < argc; i++) {
+        FILE *f = argv[i][0] == '-' ? NULL : fopen(argv[i], "rb");
+
+        if (f != NULL) {
+            LLVMFuzzerTestOneInput(buf, fread(buf, 1, sizeof(buf), f));
+            fclose(f);
+        }
+    }
+    return 0;
+}
+#endif
