@@ -208,7 +208,9 @@ void diff_host_run(unsigned bits, const uint8_t *code, unsigned len, bool string
     if (bits != 64) {
         set_ds(diff_host_ds(bits));
     }
-    __asm__ volatile("ud2" : : : "memory");
+    /* NT and ID as POPF of an earlier case left them: sigreturn does not load them. */
+    __asm__ volatile("sub $128, %%rsp\n\tpushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\t"
+                     "add $128, %%rsp\n\tud2" : : : "cc", "memory");
     if (bits != 64) {
         set_ds(0);
     }

@@ -269,8 +269,7 @@ static bool differ(const DiffCase *t, unsigned bits, const DiffState *before, co
                    const DiffState *d, Where *w)
 {
     uint64_t mask = bits == 64 ? ~0ull : 0xffffffff;
-    /* ID and NT stay set on the host once POPF has set them: sigreturn does not load them. */
-    uint64_t flags = FLAGS_ARITH | FLAG_DF | FLAG_AC;
+    uint64_t flags = FLAGS_ARITH | FLAG_DF | FLAG_AC | FLAG_NT | FLAG_ID;
 
     if (h->vector != d->vector) {
         DIFFER("vector: host %d (error %x, cr2 %llx), ours %d (error %x, cr2 %llx)", h->vector,
