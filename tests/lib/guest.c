@@ -3,6 +3,7 @@
  */
 #include "tests/lib/guest.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,9 +20,10 @@
 
 static IoRegion ram;
 static CpuModel model;
-static CpuState *cpus[1];
+static CpuState *cpus[GUEST_CPUS];
+static unsigned count;
 
-CpuState *guest_begin(const char *name)
+void guest_begin_many(const char *name, unsigned n, CpuState **out)
 {
     Error *err = NULL;
 
@@ -31,16 +33,43 @@ CpuState *guest_begin(const char *name)
     machine_lock();
     assert_true(mem_map(&ram, 0, 0, false, &err));
     machine_unlock();
-    cpus[0] = cpu_new(0, &model);
-    assert_true(accel_init(&accel_interp, cpus, 1, &err));
-    cpu_current = cpus[0];
-    return cpus[0];
+    count = n;
+    for (unsigned k = 0; k < n; k++) {
+        out[k] = cpus[k] = cpu_new(k, &model);
+    }
+    assert_true(accel_init(&accel_interp, cpus, n, &err));
+}
+
+CpuState *guest_begin(const char *name)
+{
+    CpuState *c;
+
+    guest_begin_many(name, 1, &c);
+    cpu_current = c;
+    return c;
+}
+
+void guest_go(void)
+{
+    bool all;
+
+    accel_resume();
+    do {
+        all = true;
+        for (unsigned k = 0; k < count; k++) {
+            all &= *(volatile CpuActivity *)&cpus[k]->activity != CPU_RUNNING;
+        }
+        sched_yield();
+    } while (!all);
+    accel_pause();
 }
 
 void guest_end(void)
 {
     accel_fini();
-    cpu_free(cpus[0]);
+    for (unsigned k = 0; k < count; k++) {
+        cpu_free(cpus[k]);
+    }
     cpu_current = NULL;
     machine_lock();
     mem_unmap(&ram);

@@ -12,6 +12,11 @@
 /* guest_begin - 4 MiB of RAM at 0 and one processor of @model ("max"), in its reset state.
  * guest_end - all gone again. */
 CpuState *guest_begin(const char *model);
+/* guest_begin_many - with @n processors, threads not started; guest_go() starts them and waits until
+ * all have halted. */
+#define GUEST_CPUS 4
+void guest_begin_many(const char *model, unsigned n, CpuState **out);
+void guest_go(void);
 void guest_end(void);
 void guest_put(hwaddr at, const void *bytes, size_t n);
 uint8_t *guest_ram(hwaddr at);
