@@ -1,7 +1,8 @@
 /*
- * Executes one instruction on the host's processor. UD2 enters a signal handler, which puts the
- * wanted state (with TF) into its frame; SIGRETURN loads it; the trap after the instruction, or its
- * fault, comes back to the handler, which takes the state from the frame and restores the first.
+ * Executes one instruction on the host's processor. A signal frame is filled with the wanted state
+ * (and TF) and handed to rt_sigreturn, which loads all of it at once; the trap after the
+ * instruction, or its fault, saves all of it again for the signal handler, which jumps out. The
+ * frame's form is taken from a first signal.
  */
 #include "tests/cpu/diff.h"
 
@@ -21,15 +22,29 @@
 
 static uint8_t *code_alias, *data_page;
 static bool has_ldt;
+static ucontext_t frame;                                     /* what rt_sigreturn loads */
+static uint8_t frame_fp[16384] __attribute__((aligned(64))); /* its FPU state */
 static struct {
-    enum { IDLE, START, RUNNING } phase;
+    enum { IDLE, CAPTURE, RUNNING } phase;
     unsigned bits;
     bool string;
-    unsigned len;
     DiffState *s;
-    mcontext_t saved;
-    uint8_t saved_fp[832];
 } job;
+
+/* diff_enter - rt_sigreturn to @uc; comes back when the handler calls diff_leave(). Two halves of
+ * one function, in effect: the stack pointer lies between them. */
+void diff_enter(ucontext_t *uc);
+_Noreturn void diff_leave(void);
+__asm__(".pushsection .text\n"
+        "diff_enter:\n\t"
+        "push %rbx\n\tpush %rbp\n\tpush %r12\n\tpush %r13\n\tpush %r14\n\tpush %r15\n\t"
+        "mov %rsp, diff_rsp(%rip)\n\t"
+        "mov %rdi, %rsp\n\tmov $15, %eax\n\tsyscall\n"
+        "diff_leave:\n\t"
+        "mov diff_rsp(%rip), %rsp\n\t"
+        "pop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\tret\n"
+        ".popsection\n"
+        ".local diff_rsp\n.comm diff_rsp, 8, 8\n");
 
 static const uint8_t greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                      REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12,
@@ -99,7 +114,20 @@ static void take_frame(const mcontext_t *m)
     }
 }
 
-static void on_signal(int sig, siginfo_t *info, void *uc)
+/* Keep the frame of a first signal as the form of all that follow. */
+static void capture(ucontext_t *uc)
+{
+    const uint8_t *fp = (const uint8_t *)uc->uc_mcontext.fpregs;
+    uint32_t size;
+
+    memcpy(&size, fp + 468, 4); /* sw_reserved.extended_size */
+    frame = *uc;
+    memcpy(frame_fp, fp, size <= sizeof(frame_fp) ? size : 0);
+    frame.uc_mcontext.fpregs = (struct _libc_fpstate *)frame_fp;
+    uc->uc_mcontext.gregs[REG_RIP] += 2; /* past UD2 */
+}
+
+__attribute__((no_sanitize("address"))) static void on_signal(int sig, siginfo_t *info, void *uc)
 {
     mcontext_t *m = &((ucontext_t *)uc)->uc_mcontext;
     int trap;
@@ -107,11 +135,10 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
     /* The instruction may have set AC: no misaligned access before this. */
     __asm__ volatile("pushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq" : : : "cc", "memory");
     trap = (int)m->gregs[REG_TRAPNO];
-    if (job.phase == START) {
-        job.phase = RUNNING;
-        memcpy(&job.saved, m, sizeof(job.saved));
-        memcpy(job.saved_fp, m->fpregs, sizeof(job.saved_fp));
-        load_frame(m);
+    (void)info;
+    if (job.phase == CAPTURE) {
+        job.phase = IDLE;
+        capture(uc);
         return;
     }
     if (job.phase != RUNNING) {
@@ -122,20 +149,12 @@ static void on_signal(int sig, siginfo_t *info, void *uc)
         m->gregs[REG_EFL] |= FLAG_TF; /* between iterations, or elements of a gather */
         return;
     }
-    (void)info;
     take_frame(m);
     job.s->vector = trap == 1 ? -1 : trap;
     job.s->error = (uint32_t)m->gregs[REG_ERR];
     job.s->cr2 = (uint64_t)m->gregs[REG_CR2];
     job.phase = IDLE;
-    {
-        struct _libc_fpstate *fp = m->fpregs;
-
-        memcpy(m, &job.saved, sizeof(*m));
-        m->fpregs = fp;
-        memcpy(fp, job.saved_fp, sizeof(job.saved_fp));
-    }
-    m->gregs[REG_RIP] += 2; /* past UD2 */
+    diff_leave(); /* the kernel gave the handler a fresh FPU state */
 }
 
 static bool ldt_entry(unsigned n, bool code)
@@ -197,20 +216,25 @@ uint8_t *diff_host_data(void)
     return data_page;
 }
 
-void diff_host_run(unsigned bits, const uint8_t *code, unsigned len, bool string, DiffState *s)
+void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s)
 {
-    memcpy(code_alias + (DIFF_CODE - DIFF_BASE), code, 15);
+    memcpy(code_alias + (DIFF_CODE - DIFF_BASE), code, 15); /* operands may lie here, too */
     job.bits = bits;
-    job.len = len;
     job.string = string;
     job.s = s;
-    job.phase = START;
+    if (frame.uc_mcontext.fpregs == NULL) {
+        job.phase = CAPTURE;
+        __asm__ volatile("ud2" : : : "memory");
+    }
+    load_frame(&frame.uc_mcontext);
+    /* NT and ID as POPF of an earlier case left them: sigreturn does not load them. */
+    __asm__ volatile("sub $128, %%rsp\n\tpushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\t"
+                     "add $128, %%rsp" : : : "cc", "memory");
     if (bits != 64) {
         set_ds(diff_host_ds(bits));
     }
-    /* NT and ID as POPF of an earlier case left them: sigreturn does not load them. */
-    __asm__ volatile("sub $128, %%rsp\n\tpushfq\n\tandq $~0x204000, (%%rsp)\n\tpopfq\n\t"
-                     "add $128, %%rsp\n\tud2" : : : "cc", "memory");
+    job.phase = RUNNING;
+    diff_enter(&frame);
     if (bits != 64) {
         set_ds(0);
     }
@@ -250,7 +274,7 @@ uint8_t *diff_host_data(void)
 {
     return NULL;
 }
-void diff_host_run(unsigned bits, const uint8_t *code, unsigned len, bool string, DiffState *s)
+void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s)
 {
 }
 uint32_t diff_host_cpuid(uint32_t leaf, uint32_t sub, unsigned reg)

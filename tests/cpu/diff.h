@@ -35,9 +35,9 @@ typedef struct DiffState {
 bool diff_host_init(const char **why);
 /* diff_host_signals - take the signals; cmocka installs its own handlers for every test. */
 void diff_host_signals(void);
-/* diff_host_run - execute the instruction at DIFF_CODE, @len bytes at @code, in @bits-bit code from
+/* diff_host_run - execute the instruction of 15 bytes at @code, in @bits-bit code from
  * state @s; data pages are taken from and left in diff_host_data(). */
-void diff_host_run(unsigned bits, const uint8_t *code, unsigned len, bool string, DiffState *s);
+void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s);
 uint8_t *diff_host_data(void);
 /* Selectors in force: CS, then SS, DS, ES in @bits-bit code. */
 uint16_t diff_host_cs(unsigned bits);

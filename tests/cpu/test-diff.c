@@ -379,7 +379,7 @@ static bool run_case(const DecodeMode *m, unsigned row, uint64_t seed, bool *mad
     memcpy(ram_host() + PHYS_CODE + (DIFF_CODE - DIFF_BASE), t.code, 15);
     run_doppel(&t, &d);
     memcpy(diff_host_data(), data, sizeof(data));
-    diff_host_run(m->bits, t.code, t.len, diff_is_string(&t), &h);
+    diff_host_run(m->bits, t.code, diff_is_string(&t), &h);
     *ran = h.vector < 0;
     if (diff_excused(&t, &before, &h, &d)) {
         return true;
