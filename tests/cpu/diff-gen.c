@@ -50,8 +50,6 @@ bool diff_can_test(const OpRow *row, unsigned bits)
         "iret", "lret", "lcall", "ljmp", "lds", "les", "lfs", "lgs", "lss", "lar",
         "lsl", "verr", "verw", "arpl", "sgdt", "sidt", "sldt", "str", "smsw", "rdfsbase",
         "rdgsbase", "wrfsbase", "wrgsbase", "pop ss",
-        /* images with components that we lack */
-        "xsave", "xsaveopt", "xsavec", "xrstor", "fxsave", "fxrstor",
     };
     const char *s = row->operands ? row->operands : "";
 
@@ -390,6 +388,42 @@ static uint64_t rnd_offset(void)
     }
 }
 
+/* The memory operand's place in the data, or a value beyond its end. */
+uint64_t diff_operand_at(const DiffCase *t, unsigned bits, const DiffState *s)
+{
+    const Insn *i = &t->insn;
+    uint64_t ea = (uint64_t)(int64_t)i->disp;
+
+    ea += i->base == GPR_RIP ? s->rip + t->len : i->base < 16 ? s->gpr[i->base] : 0;
+    ea += i->index < 16 ? s->gpr[i->index] << i->scale : 0;
+    ea = i->asize == 8 ? ea : i->asize == 4 ? (uint32_t)ea : (uint16_t)ea;
+    return ea + (bits == 16 ? DIFF_BASE : 0) - DIFF_DATA;
+}
+
+/* XSAVE and FXSAVE: components that both sides have, images that can be loaded. */
+static void gen_image(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *data)
+{
+    uint64_t at = diff_operand_at(t, bits, s), header[8] = { diff_rnd() & 7 };
+
+    if (t->row->name[0] == 'x') {
+        s->gpr[GPR_RAX] &= 0x1f;
+        s->gpr[GPR_RDX] = 0;
+    }
+    if (at <= DIFF_DATA_SIZE - 32) {
+        data[at + 26] &= ~2; /* AMD's misaligned exception mask is reserved with us */
+    }
+    if (at > DIFF_DATA_SIZE - 832 || one_in(12)) {
+        return;
+    }
+    data[at + 26] = data[at + 27] = 0; /* MXCSR's reserved bits */
+    if (strcmp(t->row->name, "xrstor") == 0 && one_in(3)) {
+        header[1] = 1ull << 63 | header[0] | (diff_rnd() & 7);
+    }
+    if (t->row->name[0] == 'x') {
+        memcpy(data + at + 512, header, 64);
+    }
+}
+
 void diff_gen_state(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *data)
 {
     uint64_t base = bits == 16 ? DIFF_DATA - DIFF_BASE : DIFF_DATA;
@@ -450,6 +484,9 @@ void diff_gen_state(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *dat
     }
     if (bits == 16) {
         s->gpr[GPR_RSP] &= 0xffff;
+    }
+    if (strstr(t->row->name, "xsave") || strstr(t->row->name, "xrstor")) {
+        gen_image(t, bits, s, data);
     }
 }
 
@@ -547,7 +584,8 @@ bool diff_excused(const DiffCase *t, const DiffState *before, const DiffState *h
     if (strcmp(name, "popa") == 0 && h->vector >= 0 && h->vector == d->vector) {
         return true; /* AMD: what was popped before the fault stays */
     }
-    if (t->row->op >= 0xd8 && t->row->map == MAP_1 && h->vector >= 0 && d->vector >= 0) {
+    if (((t->row->op >= 0xd8 && t->row->map == MAP_1) || strstr(name, "xsave") ||
+         strstr(name, "xrstor")) && h->vector >= 0 && d->vector >= 0) {
         return true; /* an image or CALL across two reasons to fault: the order is open */
     }
     if ((strcmp(name, "vpextrd") == 0 || strcmp(name, "vpinsrd") == 0) && h->vector == EXC_UD) {

@@ -22,6 +22,8 @@ bool diff_can_test(const OpRow *row, unsigned bits);
 bool diff_gen_insn(const DecodeMode *m, unsigned n, DiffCase *t);
 /* diff_gen_state - registers that make the instruction's memory operand likely to hit the data. */
 void diff_gen_state(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *data);
+/* diff_operand_at - offset of the memory operand within the data pages. */
+uint64_t diff_operand_at(const DiffCase *t, unsigned bits, const DiffState *s);
 /* diff_undefined_flags - RFLAGS bits that the manuals leave undefined after this case. */
 uint64_t diff_undefined_flags(const DiffCase *t, const DiffState *before);
 /* diff_excused - the outcomes may differ: processors do, or nothing is promised. @h is the host's. */

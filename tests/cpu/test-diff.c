@@ -331,10 +331,10 @@ static void level_range(uint64_t off, unsigned n)
     }
 }
 
-static void level_memory(const DiffCase *t, const DiffState *before, const DiffState *h)
+static void level_memory(const DiffCase *t, unsigned bits, const DiffState *before, const DiffState *h)
 {
     const Insn *i = &t->insn;
-    uint64_t base = cpu->segs[SEG_DS].base;
+    uint64_t at = diff_operand_at(t, bits, before);
     uint64_t sp = cpu->segs[SEG_SS].base - DIFF_DATA +
                   (cpu->code64    ? h->gpr[GPR_RSP]
                    : cpu->stack32 ? (uint32_t)h->gpr[GPR_RSP]
@@ -350,10 +350,12 @@ static void level_memory(const DiffCase *t, const DiffState *before, const DiffS
         (t->row->map == MAP_0F || t->row->op < 0x20)) { /* segments: AMD stores the zeros above */
         level_range(sp + 2, 2);
     }
+    if (strstr(t->row->name, "xsave")) {
+        level_range(at + 6, 18); /* pointers */
+        level_range(at + 28, 4); /* MXCSR_MASK: AMD has bit 17 */
+    }
     if (strcmp(t->row->name, "fnstenv") == 0 || strcmp(t->row->name, "fnsave") == 0) {
-        memcpy(cpu->regs, before->gpr, sizeof(before->gpr));
-        cpu->regs[GPR_RIP] = before->rip + i->len;
-        level_range(base + insn_ea(cpu, i) + (i->opsize == 2 ? 6 : 12) - DIFF_DATA,
+        level_range(at + (i->opsize == 2 ? 6 : 12),
                     i->opsize == 2 ? 8 : 16); /* instruction and data pointers */
     }
 }
@@ -384,7 +386,7 @@ static bool run_case(const DecodeMode *m, unsigned row, uint64_t seed, bool *mad
     if (diff_excused(&t, &before, &h, &d)) {
         return true;
     }
-    level_memory(&t, &before, &h);
+    level_memory(&t, m->bits, &before, &h);
     bad = differ(&t, m->bits, &before, &h, &d, &w);
     if (!bad && memcmp(ram_host() + PHYS_DATA, diff_host_data(), sizeof(data)) != 0) {
         unsigned k = 0;
