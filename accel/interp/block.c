@@ -112,17 +112,14 @@ static CodePage *find_page(Engine *e, const uint8_t *host)
     return p;
 }
 
-/* The page gets its first block: from now on stores to it are seen. */
-static CodePage *track_page(CpuState *c, const uint8_t *host)
+/* The page at @host gets its first block: from now on stores to it are seen. May wait for the other
+ * processors, and while it does so all code may be dropped. */
+static void track_page(CpuState *c, const uint8_t *host)
 {
     Engine *e = c->engine;
-    CodePage *p = find_page(e, host);
+    CodePage *p = xnew(CodePage);
     uint32_t *word;
 
-    if (p != NULL) {
-        return p;
-    }
-    p = xnew(CodePage);
     p->host = host;
     p->next = e->pages[page_hash(host)];
     e->pages[page_hash(host)] = p;
@@ -134,7 +131,6 @@ static CodePage *track_page(CpuState *c, const uint8_t *host)
         }
         engine_ops->exclusive_end(c);
     }
-    return p;
 }
 
 static void untrack_page(Engine *e, CodePage *p)
@@ -391,16 +387,26 @@ static void decode_at(CpuState *c, vaddr lin, uint64_t rip, const uint8_t *host,
     }
 }
 
-static Block *arena_block(CpuState *c)
+static const uint8_t *page_of(const uint8_t *host)
+{
+    return ram_host() + ((uint64_t)(host - ram_host()) & ~0xfffull);
+}
+
+/* Before a block is built at @host: there is room for it, and its page is tracked. No block is being
+ * executed now. */
+static void prepare(CpuState *c, const uint8_t *host)
 {
     Engine *e = c->engine;
-    size_t want = sizeof(Block) + BLOCK_INSNS * sizeof(Insn);
 
-    if (e->used + want > ARENA_BYTES) {
+    if (e->used + sizeof(Block) + BLOCK_INSNS * sizeof(Insn) > ARENA_BYTES) {
         block_drop_all(c);
-        reclaim(e); /* nothing is executed while a block is built */
     }
-    return (Block *)(e->arena + e->used);
+    while (in_ram(host) && find_page(e, page_of(host)) == NULL) {
+        track_page(c, page_of(host));
+    }
+    if (e->quick.full) {
+        reclaim(e);
+    }
 }
 
 static void enter_page(CpuState *c, Block *b, const uint8_t *host, unsigned bytes)
@@ -411,8 +417,8 @@ static void enter_page(CpuState *c, Block *b, const uint8_t *host, unsigned byte
     if (!in_ram(host)) {
         return;
     }
-    page = ram_host() + ((uint64_t)(host - ram_host()) & ~0xfffull);
-    p = track_page(c, page);
+    page = page_of(host);
+    p = find_page(c->engine, page);
     for (unsigned g = (unsigned)(host - page) / 64;
          g <= MIN((unsigned)(host - page + bytes - 1) / 64, 63u); g++) {
         p->granules |= 1ull << g;
@@ -441,7 +447,7 @@ static bool same_code(CpuState *c, const Block *b, vaddr lin)
 static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
 {
     Engine *e = c->engine;
-    Block *b = arena_block(c);
+    Block *b = (Block *)(e->arena + e->used);
     vaddr at = lin;
     uint64_t rip = c->regs[GPR_RIP];
 
@@ -494,9 +500,6 @@ const Block *block_lookup(CpuState *c, vaddr lin)
     const uint8_t *host;
     Block *b;
 
-    if (e->quick.full) {
-        reclaim(e);
-    }
     host = fetch_host(c, lin);
     if (host == NULL) {
         return NULL;
@@ -507,6 +510,7 @@ const Block *block_lookup(CpuState *c, vaddr lin)
         }
     }
     if (b == NULL) {
+        prepare(c, host);
         b = build(c, lin, host, c->mode_key & KEY_DECODE);
     }
     if (b->host2 == NULL) { /* crossing blocks are checked every time */

@@ -208,6 +208,20 @@ static void after_fault(CpuState *c)
     cpu_update_careful(c);
 }
 
+/* -d exec and -d cpu. */
+static void log_block(CpuState *c, vaddr lin, const Block *b)
+{
+    if (log_on(LOG_EXEC)) {
+        log_line("cpu %u: block %016lx, %u instructions, key %02x\n", c->index,
+                 (unsigned long)lin, b->count, c->mode_key);
+    }
+    if (log_on(LOG_CPU)) {
+        log_lock();
+        cpu_dump(c, log_file());
+        log_unlock();
+    }
+}
+
 static __attribute__((noinline)) void loop(CpuState *c)
 {
     for (;;) {
@@ -242,10 +256,8 @@ static __attribute__((noinline)) void loop(CpuState *c)
             careful_step(c);
             continue;
         }
-        if (log_on(LOG_CPU)) {
-            log_lock();
-            cpu_dump(c, log_file());
-            log_unlock();
+        if (log_on(LOG_EXEC | LOG_CPU)) {
+            log_block(c, lin, b);
         }
         run_block(c, b);
     }
