@@ -164,7 +164,6 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "PCI0");
     aml_name_eisaid(a, "_HID", "PNP0A03");
-    aml_name_int(a, "_ADR", 0);
     aml_name_int(a, "_UID", 0);
     aml_name_int(a, "_BBN", 0);
     aml_name_op(a, "_CRS");
@@ -247,7 +246,7 @@ static void gas(uint8_t *p, uint8_t width, uint8_t access, uint64_t addr)
 }
 
 /* "Fixed ACPI Description Table (FADT)"; offsets are those of the specification, from the header. */
-#define F(n) (body + (n) - SDT_SIZE)
+#define F(n) (body + ((n) - SDT_SIZE))
 static uint32_t add_fadt(Tables *t, const AcpiConfig *cfg, uint32_t facs, uint32_t dsdt)
 {
     uint8_t body[244 - SDT_SIZE] = { 0 };

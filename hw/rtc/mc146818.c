@@ -66,6 +66,7 @@ typedef struct RtcState {
 
 static uint8_t rtc_encode(const RtcState *s, int v)
 {
+    v = (v % 100 + 100) % 100; /* a guest may set years before 1900 */
     return (uint8_t)(s->cmos[RTC_REG_B] & REG_B_BINARY ? v : v / 10 << 4 | v % 10);
 }
 static int rtc_decode(const RtcState *s, uint8_t v)

@@ -1,0 +1,124 @@
+/*
+ * The ACPI tables: structure and checksums; and iasl's opinion of the DSDT, where it is installed.
+ */
+#include "tests/test.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+#include "hw/acpi/acpi.h"
+
+#define BASE 0x1fff0000u
+
+static const uint32_t ids[3] = { 0, 1, 300 };
+static const AcpiConfig config = {
+    .cpus = 3, .apic_ids = ids, .pci_first = 0xe0000000, .pci_last = 0xfebfffff,
+    .pci64_first = 0x100000000, .pci64_last = 0x1ffffffff, .pirq = { 10, 10, 11, 11 },
+    .hpet = true, .kbd = true, .serial = { { 0x3f8, 4 }, { 0x2f8, 3 } },
+    .pm_base = 0x600, .gpe_base = 0xafe0, .acpi_enable = 0xf1, .acpi_disable = 0xf0,
+};
+
+static uint8_t sum(const uint8_t *p, size_t n)
+{
+    uint8_t s = 0;
+
+    while (n-- > 0) {
+        s += *p++;
+    }
+    return s;
+}
+
+/* table - the one at guest address @at, checked. */
+static const uint8_t *table(const uint8_t *block, size_t len, uint32_t at, const char *signature)
+{
+    const uint8_t *t;
+
+    assert_in_range(at, BASE, BASE + len - 36);
+    t = block + (at - BASE);
+    assert_memory_equal(t, signature, 4);
+    assert_in_range(ld_le32(t + 4), 36, len - (at - BASE));
+    assert_int_equal(sum(t, ld_le32(t + 4)), 0);
+    return t;
+}
+
+static void test_structure(void **state)
+{
+    uint8_t rsdp[ACPI_RSDP_SIZE];
+    size_t len, len0;
+    uint8_t *block = acpi_build(&config, BASE, &len, rsdp);
+    const uint8_t *rsdt, *xsdt, *fadt, *madt, *p;
+    unsigned lapics = 0, x2apics = 0, overrides = 0;
+
+    free(acpi_build(&config, 0, &len0, rsdp));
+    assert_int_equal(len, len0); /* does not depend on the address */
+    free(acpi_build(&config, BASE, &len0, rsdp));
+    assert_memory_equal(rsdp, "RSD PTR ", 8);
+    assert_int_equal(sum(rsdp, 20), 0);
+    assert_int_equal(sum(rsdp, 36), 0);
+    rsdt = table(block, len, ld_le32(rsdp + 16), "RSDT");
+    xsdt = table(block, len, (uint32_t)ld_le64(rsdp + 24), "XSDT");
+    assert_int_equal(ld_le32(rsdt + 4), 36 + 3 * 4);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(ld_le32(rsdt + 36 + 4 * i), ld_le64(xsdt + 36 + 8 * i));
+    }
+    fadt = table(block, len, ld_le32(rsdt + 36), "FACP");
+    assert_int_equal(ld_le32(fadt + 4), 244);
+    table(block, len, ld_le32(fadt + 40), "DSDT");
+    assert_memory_equal(block + (ld_le32(fadt + 36) - BASE), "FACS", 4);
+    assert_int_equal(ld_le32(fadt + 36) % 64, 0);
+    assert_int_equal(ld_le32(fadt + 56), 0x600);
+    assert_int_equal(ld_le64(fadt + 120), 0xcf9);
+    madt = table(block, len, ld_le32(rsdt + 40), "APIC");
+    for (p = madt + 44; p < madt + ld_le32(madt + 4); p += p[1]) {
+        lapics += p[0] == 0;
+        overrides += p[0] == 2;
+        x2apics += p[0] == 9;
+    }
+    assert_ptr_equal(p, madt + ld_le32(madt + 4));
+    assert_int_equal(lapics, 2);
+    assert_int_equal(x2apics, 1);
+    assert_int_equal(overrides, 2);
+    table(block, len, ld_le32(rsdt + 44), "HPET");
+    free(block);
+}
+
+static void test_iasl(void **state)
+{
+    uint8_t rsdp[ACPI_RSDP_SIZE];
+    size_t len;
+    uint8_t *block;
+    const uint8_t *rsdt, *fadt, *dsdt;
+    char dir[] = "/tmp/doppel-acpi.XXXXXX", cmd[400];
+    FILE *f;
+    int rc;
+
+    if (system("command -v iasl >/dev/null 2>&1") != 0) {
+        SKIP_TEST("iasl (package acpica-tools) is not installed");
+    }
+    block = acpi_build(&config, BASE, &len, rsdp);
+    rsdt = table(block, len, ld_le32(rsdp + 16), "RSDT");
+    fadt = table(block, len, ld_le32(rsdt + 36), "FACP");
+    dsdt = table(block, len, ld_le32(fadt + 40), "DSDT");
+    assert_non_null(mkdtemp(dir));
+    snprintf(cmd, sizeof(cmd), "%s/dsdt.aml", dir);
+    f = fopen(cmd, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(dsdt, 1, ld_le32(dsdt + 4), f), ld_le32(dsdt + 4));
+    fclose(f);
+    /* disassemble, and compile what came out: without an error or a warning */
+    snprintf(cmd, sizeof(cmd),
+             "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -we -p again dsdt.dsl >>log 2>&1 && "
+             "! grep -q 'Could not parse\\|ACPI Error' log || { cat log; false; }", dir);
+    rc = system(cmd);
+    snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
+    assert_int_equal(system(cmd), 0);
+    assert_int_equal(rc, 0);
+    free(block);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_structure), cmocka_unit_test(test_iasl),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
