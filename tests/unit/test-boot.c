@@ -1,0 +1,269 @@
+/* The loaders of -kernel, fed with good and broken files. */
+#include "tests/test.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "machine/boot.h"
+#include "machine/elf.h"
+
+static const E820Entry map[2] = { { 0, 0x9fc00, E820_RAM }, { 0x100000, 0x7f00000, E820_RAM } };
+static char path[] = "/tmp/doppel-boot.XXXXXX";
+
+/* in_file - write @len bytes to the scratch file. */
+static BootInput in_file(const void *data, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, len, f), len);
+    fclose(f);
+    return (BootInput){ .kernel = path, .high_end = 0x8000000, .e820 = map, .e820_count = 2,
+                        .rsdp = 0xf0000 };
+}
+
+static void refuse(const void *data, size_t len, const char *why)
+{
+    BootInput in = in_file(data, len);
+    Boot b = { 0 };
+    Error *err = NULL;
+
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err, why);
+    boot_free(&b);
+}
+
+static const BootPiece *piece_at(const Boot *b, uint64_t addr)
+{
+    for (unsigned i = 0; i < b->count; i++) {
+        if (b->pieces[i].addr == addr) {
+            return &b->pieces[i];
+        }
+    }
+    fail_msg("nothing at 0x%llx", (unsigned long long)addr);
+    return NULL;
+}
+
+static void test_missing(void **state)
+{
+    BootInput in = { .kernel = "/nonexistent/vmlinuz", .high_end = 0x8000000 };
+    Boot b = { 0 };
+    Error *err = NULL;
+
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err,
+                 "could not open kernel file '/nonexistent/vmlinuz': No such file or directory");
+    in.kernel = "/tmp";
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err, "Is a directory");
+    refuse("", 0, "empty");
+}
+
+/* linux_image - a bzImage of protocol 2.10 with one page of code. */
+static uint8_t *linux_image(size_t *len)
+{
+    uint8_t *p = xnewn(uint8_t, 1024 + 4096);
+
+    p[0x1f1] = 1; /* one sector of setup behind the boot sector */
+    st_le16(p + 0x1fe, 0xaa55);
+    p[0x201] = 0x66;
+    memcpy(p + 0x202, "HdrS", 4);
+    st_le16(p + 0x206, 0x020a);
+    p[0x211] = 1;
+    st_le32(p + 0x22c, 0x37ffffff);
+    st_le32(p + 0x238, 100);
+    st_le64(p + 0x258, 0x1000000);
+    st_le32(p + 0x260, 0x100000);
+    memset(p + 1024, 0x90, 4096);
+    *len = 1024 + 4096;
+    return p;
+}
+
+static void test_linux(void **state)
+{
+    size_t len;
+    uint8_t *image = linux_image(&len);
+    BootInput in = in_file(image, len);
+    Boot b = { 0 };
+    Error *err = NULL;
+    const BootPiece *zp;
+
+    in.append = "console=ttyS0";
+    in.initrd = path;
+    assert_true(boot_load(&b, &in, &err));
+    assert_int_equal(b.entry, 0x100000);
+    assert_int_equal(b.esi, BOOT_PARAMS);
+    assert_int_equal(piece_at(&b, 0x100000)->len, 4096);
+    assert_string_equal((char *)piece_at(&b, BOOT_CMDLINE)->data, "console=ttyS0");
+    zp = piece_at(&b, BOOT_PARAMS);
+    assert_int_equal(zp->data[0x1e8], 2);
+    assert_int_equal(ld_le64(zp->data + 0x2d0 + 20), 0x100000);
+    assert_int_equal(ld_le32(zp->data + 0x228), BOOT_CMDLINE);
+    assert_int_equal(ld_le64(zp->data + 0x70), 0xf0000);
+    assert_int_equal(ld_le32(zp->data + 0x21c), len);
+    assert_int_equal(ld_le32(zp->data + 0x218), (0x8000000 - len) & ~0xfffu);
+    boot_free(&b);
+
+    in.append = "01234567890123456789012345678901234567890123456789"
+                "01234567890123456789012345678901234567890123456789!";
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err, "limit of 100");
+    boot_free(&b);
+    in.append = NULL;
+    in.high_end = 0x1080000;
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err, "MiB of memory");
+    boot_free(&b);
+    st_le16(image + 0x206, 0x0201);
+    refuse(image, len, "boot protocol 2.01");
+    st_le16(image + 0x206, 0x020a);
+    image[0x1f1] = 64;
+    refuse(image, len, "ends before");
+    image[0x1f1] = 1;
+    st_le64(image + 0x258, 0xfffffffff000ull);
+    st_le32(image + 0x260, 0xffffffff);
+    refuse(image, len, "MiB of memory");
+    free(image);
+}
+
+/* elf_image - ELF32 or ELF64 with one segment of 256 bytes at 2 MiB, a PVH note if @note. */
+static size_t elf_image(uint8_t *p, bool note)
+{
+    Elf32_Ehdr h = { .e_ident = ELFMAG, .e_machine = EM_386, .e_entry = 0x200010,
+                     .e_phoff = sizeof(h), .e_phnum = note ? 2 : 1,
+                     .e_phentsize = sizeof(Elf32_Phdr) };
+    Elf32_Phdr ph[2] = {
+        { .p_type = PT_LOAD, .p_offset = 512, .p_paddr = 0x200000, .p_filesz = 256,
+          .p_memsz = 4096 },
+        { .p_type = PT_NOTE, .p_offset = 256, .p_filesz = 20, .p_memsz = 20, .p_align = 4 },
+    };
+
+    h.e_ident[EI_CLASS] = ELFCLASS32;
+    h.e_ident[EI_DATA] = ELFDATA2LSB;
+    memset(p, 0, 1024);
+    memcpy(p, &h, sizeof(h));
+    memcpy(p + sizeof(h), ph, sizeof(ph));
+    st_le32(p + 256, 4);
+    st_le32(p + 260, 4);
+    st_le32(p + 264, 18);
+    memcpy(p + 268, "Xen", 4);
+    st_le32(p + 272, 0x200020);
+    return 1024;
+}
+
+static void test_pvh(void **state)
+{
+    uint8_t image[1024];
+    size_t len = elf_image(image, true);
+    BootInput in = in_file(image, len);
+    Boot b = { 0 };
+    Error *err = NULL;
+    Elf32_Phdr *ph = (Elf32_Phdr *)(image + sizeof(Elf32_Ehdr));
+
+    in.append = "quiet";
+    assert_true(boot_load(&b, &in, &err));
+    assert_int_equal(b.entry, 0x200020);
+    assert_int_equal(b.ebx, BOOT_PARAMS);
+    assert_int_equal(piece_at(&b, 0x200000)->zeros, 4096 - 256);
+    assert_int_equal(ld_le32(piece_at(&b, BOOT_PARAMS)->data), 0x336ec578);
+    boot_free(&b);
+    elf_image(image, false);
+    refuse(image, len, "PVH");
+    elf_image(image, true);
+    ph[0].p_offset = 1000;
+    refuse(image, len, "not in the file");
+    elf_image(image, true);
+    ph[0].p_memsz = 0xffffffff;
+    refuse(image, len, "does not fit");
+    elf_image(image, true);
+    ph[0].p_paddr = 0xfffffff0;
+    refuse(image, len, "does not fit");
+    elf_image(image, true);
+    ph[0].p_paddr = 0x9f000; /* runs into the EBDA */
+    refuse(image, len, "does not fit");
+    elf_image(image, true);
+    st_le32(image + 256, 0xfffffff0); /* note sizes that wrap */
+    refuse(image, len, "PVH");
+    elf_image(image, true);
+    ((Elf32_Ehdr *)image)->e_phoff = 0xfffffff0;
+    refuse(image, len, "PVH");
+}
+
+static void test_multiboot(void **state)
+{
+    uint8_t image[512] = { 0 };
+    BootInput in;
+    Boot b = { 0 };
+    Error *err = NULL;
+    const BootPiece *info, *text;
+    autofree char *modules = xasprintf("%s one two,%s", path, path);
+
+    st_le32(image + 64, 0x1badb002);
+    st_le32(image + 68, 0x00010003);
+    st_le32(image + 72, 0u - 0x1badb002u - 0x00010003u);
+    st_le32(image + 76, 0x100040); /* header */
+    st_le32(image + 80, 0x100000); /* load */
+    st_le32(image + 84, 0);        /* whole file */
+    st_le32(image + 88, 0x101000); /* bss end */
+    st_le32(image + 92, 0x100080); /* entry */
+    in = in_file(image, sizeof(image));
+    in.append = "x=1";
+    in.initrd = modules;
+    assert_true(boot_load(&b, &in, &err));
+    assert_int_equal(b.eax, 0x2badb002);
+    assert_int_equal(b.ebx, BOOT_PARAMS);
+    assert_int_equal(b.entry, 0x100080);
+    assert_int_equal(piece_at(&b, 0x100000)->zeros, 0xe00);
+    info = piece_at(&b, BOOT_PARAMS);
+    text = piece_at(&b, BOOT_CMDLINE);
+    assert_int_equal(ld_le32(info->data) & 0x4d, 0x4d);
+    assert_non_null(strstr((char *)text->data + ld_le32(info->data + 16) - BOOT_CMDLINE, "x=1"));
+    assert_int_equal(ld_le32(info->data + 20), 2);
+    assert_int_equal(ld_le32(text->data + ld_le32(info->data + 24) - BOOT_CMDLINE), 0x101000);
+    boot_free(&b);
+    in.initrd = "/nonexistent/module arg";
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err, "module file '/nonexistent/module'");
+    boot_free(&b);
+    st_le32(image + 80, 0x100044); /* load behind the header */
+    refuse(image, sizeof(image), "does not fit");
+    st_le32(image + 80, 0x100000);
+    st_le32(image + 84, 0x200000);
+    refuse(image, sizeof(image), "not in the file");
+    st_le32(image + 84, 0);
+    st_le32(image + 88, 0xffffffff);
+    refuse(image, sizeof(image), "does not fit");
+}
+
+static void test_flat(void **state)
+{
+    BootInput in = in_file("\xf4\xeb\xfd", 3);
+    Boot b = { 0 };
+    Error *err = NULL;
+
+    assert_true(boot_load(&b, &in, &err));
+    assert_int_equal(b.entry, 0x100000);
+    assert_int_equal(piece_at(&b, 0x100000)->len, 3);
+    boot_free(&b);
+}
+
+static int make_file(void **state)
+{
+    int fd = mkstemp(path);
+
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    return unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_linux), cmocka_unit_test(test_pvh),
+        cmocka_unit_test(test_multiboot), cmocka_unit_test(test_flat),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
