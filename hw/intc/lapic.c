@@ -13,138 +13,19 @@
  * sequentially consistent and no interrupt can be left lying. The timer's fields have a lock of
  * their own (timer_lock, below the machine lock, above the timer queue).
  */
-#include "hw/intc/lapic.h"
+#include "hw/intc/lapic-internal.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "bus/lock.h"
 #include "bus/state.h"
-#include "cpu/cpu.h"
-#include "cpu/cpuid.h"
-
-/* The processor that this thread runs; defined in accel/. */
-extern _Thread_local CpuState *cpu_current;
-
-enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
-#define LVT_VECTOR 0xffu
-#define LVT_MODE_SHIFT 8
-#define LVT_REMOTE_IRR BIT(14)
-#define LVT_LEVEL BIT(15)
-#define LVT_MASKED BIT(16)
-#define LVT_TIMER_SHIFT 17
-
-enum { TIMER_ONESHOT, TIMER_PERIODIC, TIMER_DEADLINE };
-
-#define SVR_ENABLE BIT(8)
-#define BASE_BSP BIT64(8)
-#define BASE_X2APIC BIT64(10)
-#define BASE_ENABLE BIT64(11)
-
-/* "Error Status Register (ESR)" */
-#define ESR_SEND_ILLEGAL BIT(5)
-#define ESR_RECV_ILLEGAL BIT(6)
-#define ESR_REGISTER BIT(7)
-
-/* A guest may ask for a tick every nanosecond; it gets at most one in this time. */
-#define LAPIC_MIN_PERIOD_NS 20000
 
 #define LAPIC_REG_EOI 0x0b0
 #define LAPIC_REG_ICR 0x300
 
-typedef struct LapicState {
-    Device dev;
-    CpuState *cpu;  /* wiring, constant after realize */
-    LapicBus *bus;
-    /* atomics, any thread */
-    uint64_t apic_base;
-    uint32_t irr[8], isr[8], tmr[8];
-    uint32_t tpr, svr, ldr, dfr;
-    uint32_t lvt[LVT_COUNT];
-    uint32_t esr_new; /* errors since ESR was written */
-    uint32_t lint0;   /* level of the PIC's INTR */
-    uint32_t extint;  /* an ExtINT message waits (I/O APIC in virtual wire mode) */
-    /* own thread */
-    uint32_t esr;
-    uint64_t icr;
-    /* under timer_lock */
-    pthread_mutex_t timer_lock;
-    Timer timer;
-    uint32_t divide;        /* divide configuration register */
-    uint32_t initial;       /* initial count */
-    int64_t timer_start;    /* virtual ns at which the count was `initial` */
-    uint64_t tsc_deadline;
-} LapicState;
-
-struct LapicBus {
-    IoRegion io;
-    unsigned count, max; /* constant after the board is built */
-    LapicState **lapics;
-    unsigned eoi_count;
-    struct {
-        void (*fn)(void *opaque, unsigned vector);
-        void *opaque;
-    } eoi[4];
-    unsigned (*pic_ack)(Device *pic);
-    Device *pic;
-};
-
-static uint32_t reg_get(const uint32_t *r)
-{
-    return __atomic_load_n(r, __ATOMIC_SEQ_CST);
-}
-static void reg_set(uint32_t *r, uint32_t val)
-{
-    __atomic_store_n(r, val, __ATOMIC_SEQ_CST);
-}
-static uint64_t lapic_base(const LapicState *s)
-{
-    return __atomic_load_n(&s->apic_base, __ATOMIC_SEQ_CST);
-}
-static bool lapic_enabled(const LapicState *s)
-{
-    return (lapic_base(s) & BASE_ENABLE) != 0;
-}
-static bool lapic_x2(const LapicState *s)
-{
-    return (lapic_base(s) & (BASE_ENABLE | BASE_X2APIC)) == (BASE_ENABLE | BASE_X2APIC);
-}
-static bool lapic_soft_enabled(const LapicState *s)
-{
-    return lapic_enabled(s) && (reg_get(&s->svr) & SVR_ENABLE);
-}
-
-static void bits_set(uint32_t *words, unsigned v)
-{
-    __atomic_fetch_or(&words[v >> 5], BIT(v & 31), __ATOMIC_SEQ_CST);
-}
-static void bits_clear(uint32_t *words, unsigned v)
-{
-    __atomic_fetch_and(&words[v >> 5], ~BIT(v & 31), __ATOMIC_SEQ_CST);
-}
-static bool bits_test(const uint32_t *words, unsigned v)
-{
-    return reg_get(&words[v >> 5]) >> (v & 31) & 1;
-}
-/* bits_highest - highest bit set, -1 for none. */
-static int bits_highest(const uint32_t *words)
-{
-    for (int i = 7; i >= 0; i--) {
-        uint32_t w = reg_get(&words[i]);
-
-        if (w != 0) {
-            return i * 32 + 31 - __builtin_clz(w);
-        }
-    }
-    return -1;
-}
-
 /* ---- priorities and the request to the processor ---- */
 
 /* "Task and Processor Priorities" */
-static uint32_t lapic_ppr(const LapicState *s)
+uint32_t lapic_ppr(const LapicState *s)
 {
     uint32_t tpr = reg_get(&s->tpr);
     int isr = bits_highest(s->isr);
@@ -189,7 +70,7 @@ static bool lapic_wants(const LapicState *s)
 }
 
 /* lapic_update - bring REQ_INTR in line with the registers. Any thread. */
-static void lapic_update(LapicState *s)
+void lapic_update(LapicState *s)
 {
     if (!lapic_wants(s)) {
         if (!(__atomic_load_n(&s->cpu->requests, __ATOMIC_SEQ_CST) & REQ_INTR)) {
@@ -206,10 +87,8 @@ static void lapic_update(LapicState *s)
     }
 }
 
-static void lapic_error(LapicState *s, uint32_t bit);
-
 /* lapic_accept - a fixed or lowest-priority interrupt arrives. "Interrupt Acceptance" */
-static bool lapic_accept(LapicState *s, unsigned vector, bool level)
+bool lapic_accept(LapicState *s, unsigned vector, bool level)
 {
     if (!lapic_soft_enabled(s)) {
         return false;
@@ -229,7 +108,7 @@ static bool lapic_accept(LapicState *s, unsigned vector, bool level)
 }
 
 /* lapic_local - a source of the local vector table fires. Any thread. */
-static void lapic_local(LapicState *s, unsigned n)
+void lapic_local(LapicState *s, unsigned n)
 {
     uint32_t lvt = reg_get(&s->lvt[n]);
     unsigned mode = n == LVT_TIMER || n == LVT_ERROR ? LAPIC_FIXED : lvt >> LVT_MODE_SHIFT & 7;
@@ -259,7 +138,7 @@ static void lapic_local(LapicState *s, unsigned n)
 }
 
 /* lapic_error - "Error Handling": note it, and tell through the error LVT. */
-static void lapic_error(LapicState *s, uint32_t bit)
+void lapic_error(LapicState *s, uint32_t bit)
 {
     uint32_t was = __atomic_fetch_or(&s->esr_new, bit, __ATOMIC_SEQ_CST);
     uint32_t lvt = reg_get(&s->lvt[LVT_ERROR]);
@@ -269,360 +148,19 @@ static void lapic_error(LapicState *s, uint32_t bit)
     }
 }
 
-/* ---- messages ---- */
-
-/* lapic_matches - "Determining IPI Destination" */
-static bool lapic_matches(const LapicState *s, const LapicMsg *m)
-{
-    uint32_t ldr;
-
-    if (!lapic_enabled(s)) {
-        return false;
-    }
-    if (m->dest == LAPIC_BROADCAST) {
-        return true;
-    }
-    if (!m->logical) {
-        return m->dest == (lapic_x2(s) ? s->cpu->apic_id : s->cpu->apic_id & 0xff);
-    }
-    if (lapic_x2(s)) {
-        ldr = (s->cpu->apic_id >> 4) << 16 | BIT(s->cpu->apic_id & 15);
-        return m->dest >> 16 == ldr >> 16 && (m->dest & ldr & 0xffff);
-    }
-    ldr = reg_get(&s->ldr) >> 24;
-    if (m->dest > 0xff) {
-        return false;
-    }
-    switch (reg_get(&s->dfr) >> 28) {
-    case 0xf: /* flat */
-        return (ldr & m->dest) != 0;
-    case 0x0: /* cluster */
-        return ((m->dest >> 4) == 0xf || m->dest >> 4 == ldr >> 4) && (ldr & m->dest & 0xf);
-    default:
-        return false;
-    }
-}
-
-static bool lapic_take(LapicState *s, const LapicMsg *m)
-{
-    switch (m->mode) {
-    case LAPIC_FIXED:
-    case LAPIC_LOWEST:
-        return lapic_accept(s, m->vector, m->level);
-    case LAPIC_SMI:
-        cpu_request(s->cpu, REQ_SMI);
-        return true;
-    case LAPIC_NMI:
-        cpu_request(s->cpu, REQ_NMI);
-        return true;
-    case LAPIC_INIT:
-        cpu_request(s->cpu, REQ_INIT);
-        return true;
-    case LAPIC_STARTUP:
-        __atomic_store_n(&s->cpu->sipi_vector, m->vector, __ATOMIC_SEQ_CST);
-        cpu_request(s->cpu, REQ_SIPI);
-        return true;
-    case LAPIC_EXTINT:
-        reg_set(&s->extint, 1);
-        lapic_update(s);
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* lapic_deliver_lowest - "Lowest Priority Delivery Mode": to the least busy of those named. */
-static bool lapic_deliver_lowest(LapicBus *bus, const LapicMsg *m)
-{
-    LapicState *best = NULL;
-    uint32_t best_ppr = 0;
-
-    for (unsigned i = 0; i < bus->count; i++) {
-        LapicState *s = bus->lapics[i];
-
-        if (lapic_soft_enabled(s) && lapic_matches(s, m)) {
-            uint32_t ppr = lapic_ppr(s);
-
-            if (best == NULL || ppr < best_ppr) {
-                best = s;
-                best_ppr = ppr;
-            }
-        }
-    }
-    return best != NULL && lapic_take(best, m);
-}
-
-bool lapic_deliver(LapicBus *bus, const LapicMsg *m)
-{
-    bool taken = false;
-
-    if (m->mode == LAPIC_LOWEST) {
-        return lapic_deliver_lowest(bus, m);
-    }
-    for (unsigned i = 0; i < bus->count; i++) {
-        if (lapic_matches(bus->lapics[i], m)) {
-            taken |= lapic_take(bus->lapics[i], m);
-        }
-    }
-    return taken;
-}
-
-void lapic_msi(LapicBus *bus, uint64_t addr, uint32_t data)
-{
-    LapicMsg m = {
-        .dest = addr >> 12 & 0xff,
-        .logical = (addr & 4) != 0,
-        .mode = data >> 8 & 7,
-        .vector = data & 0xff,
-        .level = (data & BIT(15)) != 0,
-    };
-
-    if (m.dest == 0xff) {
-        m.dest = LAPIC_BROADCAST;
-    }
-    lapic_deliver(bus, &m);
-}
-
-/* lapic_send_ipi - "Interrupt Command Register (ICR)", after its low half was written. */
-static void lapic_send_ipi(LapicState *s, uint64_t icr)
-{
-    unsigned shorthand = icr >> 18 & 3;
-    LapicMsg m = {
-        .dest = (uint32_t)(lapic_x2(s) ? icr >> 32 : icr >> 56),
-        .logical = (icr & BIT(11)) != 0,
-        .mode = icr >> 8 & 7,
-        .vector = icr & 0xff,
-        .level = false, /* "Trigger mode": for INIT de-assert only; fixed IPIs are edge */
-    };
-
-    if (!lapic_x2(s) && m.dest == 0xff) {
-        m.dest = LAPIC_BROADCAST;
-    }
-    if (m.mode == LAPIC_INIT && (icr & BIT(15)) && !(icr & BIT(14))) {
-        return; /* INIT level de-assert: of no effect since the Pentium 4 */
-    }
-    if (m.mode <= LAPIC_LOWEST && m.vector < 16) {
-        lapic_error(s, ESR_SEND_ILLEGAL);
-        return;
-    }
-    if (m.mode == LAPIC_EXTINT) {
-        return; /* reserved in the ICR */
-    }
-    switch (shorthand) {
-    case 0:
-        lapic_deliver(s->bus, &m);
-        return;
-    case 1: /* self: fixed only */
-        if (m.mode == LAPIC_FIXED) {
-            lapic_take(s, &m);
-        }
-        return;
-    default:
-        break;
-    }
-    m.dest = LAPIC_BROADCAST;
-    for (unsigned i = 0; i < s->bus->count; i++) {
-        LapicState *t = s->bus->lapics[i];
-
-        if (lapic_enabled(t) && (t != s || shorthand == 2)) {
-            lapic_take(t, &m);
-        }
-    }
-}
-
 /* lapic_eoi - "Signaling Interrupt Servicing Completion" */
 static void lapic_eoi(LapicState *s)
 {
     int v = bits_highest(s->isr);
-    bool lock;
 
     if (v < 0) {
         return;
     }
     bits_clear(s->isr, (unsigned)v);
     if (bits_test(s->tmr, (unsigned)v)) {
-        lock = !machine_lock_held();
-        if (lock) {
-            machine_lock();
-        }
-        for (unsigned i = 0; i < s->bus->eoi_count; i++) {
-            s->bus->eoi[i].fn(s->bus->eoi[i].opaque, (unsigned)v);
-        }
-        if (lock) {
-            machine_unlock();
-        }
+        lapic_bus_eoi(s->bus, (unsigned)v);
     }
     lapic_update(s);
-}
-
-/* ---- timer ---- */
-
-/* "Divide Configuration Register": as a shift. */
-static unsigned timer_shift(const LapicState *s)
-{
-    unsigned v = (s->divide & 3) | (s->divide >> 1 & 4);
-
-    return (v + 1) & 7;
-}
-static unsigned timer_mode(const LapicState *s)
-{
-    return reg_get(&s->lvt[LVT_TIMER]) >> LVT_TIMER_SHIFT & 3;
-}
-static int64_t timer_period(const LapicState *s)
-{
-    return (int64_t)s->initial << timer_shift(s); /* 1 tick is 1 ns: LAPIC_TIMER_HZ */
-}
-
-/* timer_count - the current count register. */
-static uint32_t timer_count(const LapicState *s)
-{
-    uint64_t ticks;
-
-    if (s->initial == 0 || timer_mode(s) == TIMER_DEADLINE) {
-        return 0;
-    }
-    ticks = (uint64_t)(clock_now(CLK_VIRTUAL) - s->timer_start) >> timer_shift(s);
-    if (timer_mode(s) == TIMER_PERIODIC) {
-        ticks %= s->initial;
-    }
-    return ticks >= s->initial ? 0 : (uint32_t)(s->initial - ticks);
-}
-
-/* timer_schedule - arm for the next time the count reaches zero. */
-static void timer_schedule(LapicState *s)
-{
-    int64_t now = clock_now(CLK_VIRTUAL), period = timer_period(s), next;
-
-    if (s->initial == 0) {
-        timer_cancel(&s->timer);
-        return;
-    }
-    next = s->timer_start + period;
-    if (timer_mode(s) == TIMER_PERIODIC) {
-        if (next <= now) {
-            next = s->timer_start + ((now - s->timer_start) / period + 1) * period;
-        }
-        next = MAX(next, now + MIN(period, (int64_t)LAPIC_MIN_PERIOD_NS));
-        if (period < LAPIC_MIN_PERIOD_NS) {
-            next = MAX(next, now + LAPIC_MIN_PERIOD_NS);
-        }
-    }
-    timer_arm(&s->timer, next);
-}
-
-static void lapic_timer_fired(void *opaque)
-{
-    LapicState *s = opaque;
-    bool fire = true;
-
-    pthread_mutex_lock(&s->timer_lock);
-    switch (timer_mode(s)) {
-    case TIMER_PERIODIC:
-        fire = s->initial != 0;
-        if (fire) {
-            timer_schedule(s);
-        }
-        break;
-    case TIMER_DEADLINE:
-        fire = s->tsc_deadline != 0;
-        s->tsc_deadline = 0;
-        break;
-    default:
-        /* Re-armed meanwhile by the processor? Then this is the old deadline's late call. */
-        fire = s->initial != 0 && clock_now(CLK_VIRTUAL) >= s->timer_start + timer_period(s);
-        break;
-    }
-    pthread_mutex_unlock(&s->timer_lock);
-    if (fire) {
-        lapic_local(s, LVT_TIMER);
-    }
-}
-
-static void timer_set_initial(LapicState *s, uint32_t val)
-{
-    pthread_mutex_lock(&s->timer_lock);
-    if (timer_mode(s) != TIMER_DEADLINE) { /* "writes to the initial-count register are ignored" */
-        s->initial = val;
-        s->timer_start = clock_now(CLK_VIRTUAL);
-        timer_schedule(s);
-    }
-    pthread_mutex_unlock(&s->timer_lock);
-}
-
-static void timer_set_divide(LapicState *s, uint32_t val)
-{
-    uint32_t left;
-
-    pthread_mutex_lock(&s->timer_lock);
-    left = timer_count(s);
-    s->divide = val & 0xb;
-    if (left != 0) { /* go on from the same count at the new rate */
-        s->timer_start = clock_now(CLK_VIRTUAL) -
-                         ((int64_t)(s->initial - left) << timer_shift(s));
-        timer_schedule(s);
-    }
-    pthread_mutex_unlock(&s->timer_lock);
-}
-
-/* timer_set_lvt - a change into or out of TSC-deadline mode disarms the timer. */
-static void timer_set_lvt(LapicState *s, uint32_t val)
-{
-    unsigned was;
-
-    pthread_mutex_lock(&s->timer_lock);
-    was = timer_mode(s);
-    reg_set(&s->lvt[LVT_TIMER], val);
-    if (was != timer_mode(s)) {
-        if (was == TIMER_DEADLINE || timer_mode(s) == TIMER_DEADLINE) {
-            s->initial = 0;
-            s->tsc_deadline = 0;
-            timer_cancel(&s->timer);
-        } else if (s->initial != 0) {
-            /* one-shot that has expired stays so; a running count goes on in the new mode */
-            if (timer_mode(s) == TIMER_PERIODIC && !timer_pending(&s->timer)) {
-                s->initial = 0;
-            } else {
-                timer_schedule(s);
-            }
-        }
-    }
-    pthread_mutex_unlock(&s->timer_lock);
-}
-
-/* "TSC-Deadline Mode" */
-static void timer_set_deadline(LapicState *s, uint64_t tsc)
-{
-    uint64_t now, ns;
-
-    pthread_mutex_lock(&s->timer_lock);
-    if (timer_mode(s) == TIMER_DEADLINE) {
-        s->tsc_deadline = tsc;
-        if (tsc == 0) {
-            timer_cancel(&s->timer);
-        } else {
-            now = cpu_tsc(s->cpu);
-            ns = 0;
-            if (tsc > now) {
-                unsigned __int128 t = (unsigned __int128)(tsc - now) * NS_PER_SEC;
-                uint64_t hz = MAX(cpu_tsc_hz(), 1ull);
-
-                t = (t + hz - 1) / hz;
-                ns = t > INT64_MAX / 2 ? INT64_MAX / 2 : (uint64_t)t;
-            }
-            timer_arm(&s->timer, clock_now(CLK_VIRTUAL) + (int64_t)ns);
-        }
-    }
-    pthread_mutex_unlock(&s->timer_lock);
-}
-
-static uint32_t timer_read(LapicState *s, bool current)
-{
-    uint32_t val;
-
-    pthread_mutex_lock(&s->timer_lock);
-    val = current ? timer_count(s) : s->initial;
-    pthread_mutex_unlock(&s->timer_lock);
-    return val;
 }
 
 /* ---- registers ---- */
@@ -643,7 +181,7 @@ static void lapic_write_lvt(LapicState *s, unsigned n, uint32_t val)
         if (!cpu_has(s->cpu, FEAT_TSC_DEADLINE)) {
             val &= ~(2u << LVT_TIMER_SHIFT);
         }
-        timer_set_lvt(s, val);
+        lapic_timer_set_lvt(s, val);
     } else {
         reg_set(&s->lvt[n], val);
     }
@@ -727,10 +265,10 @@ static bool lapic_reg_read(LapicState *s, unsigned reg, uint32_t *val)
         *val = reg_get(&s->lvt[(reg - 0x320) >> 4]);
         break;
     case 0x380:
-        *val = timer_read(s, false);
+        *val = lapic_timer_read(s, false);
         break;
     case 0x390:
-        *val = timer_read(s, true);
+        *val = lapic_timer_read(s, true);
         break;
     case 0x3e0:
         *val = s->divide;
@@ -762,10 +300,10 @@ static bool lapic_reg_write(LapicState *s, unsigned reg, uint32_t val)
         lapic_write_lvt(s, (reg - 0x320) >> 4, val);
         break;
     case 0x380:
-        timer_set_initial(s, val);
+        lapic_timer_set_initial(s, val);
         break;
     case 0x3e0:
-        timer_set_divide(s, val);
+        lapic_timer_set_divide(s, val);
         break;
     default:
         return false;
@@ -920,9 +458,7 @@ static bool lapic_rdmsr(CpuState *c, uint32_t msr, uint64_t *val)
         if (!cpu_has(c, FEAT_TSC_DEADLINE)) {
             return false;
         }
-        pthread_mutex_lock(&s->timer_lock);
-        *val = s->tsc_deadline;
-        pthread_mutex_unlock(&s->timer_lock);
+        *val = lapic_timer_deadline(s);
         return true;
     case 0x800 ... 0x8ff:
         return lapic_x2(s) && x2apic_read(s, msr, val);
@@ -942,7 +478,7 @@ static bool lapic_wrmsr(CpuState *c, uint32_t msr, uint64_t val)
         if (!cpu_has(c, FEAT_TSC_DEADLINE)) {
             return false;
         }
-        timer_set_deadline(s, val);
+        lapic_timer_set_deadline(s, val);
         return true;
     case 0x800 ... 0x8ff:
         return lapic_x2(s) && x2apic_write(s, msr, val);
@@ -1012,12 +548,7 @@ static void lapic_reset_regs(LapicState *s)
     reg_set(&s->extint, 0);
     s->esr = 0;
     s->icr = 0;
-    pthread_mutex_lock(&s->timer_lock);
-    s->divide = 0;
-    s->initial = 0;
-    s->tsc_deadline = 0;
-    timer_cancel(&s->timer);
-    pthread_mutex_unlock(&s->timer_lock);
+    lapic_timer_reset(s);
     lapic_update(s);
 }
 
@@ -1068,81 +599,16 @@ void lapic_virtual_wire(Device *dev)
     lapic_write_lvt(s, LVT_LINT1, LAPIC_NMI << LVT_MODE_SHIFT);
 }
 
-static uint64_t lapic_page_read(void *opaque, uint64_t offset, unsigned size)
-{
-    CpuState *c = cpu_current;
-
-    return c != NULL && c->hooks.opaque != NULL ? lapic_mmio_read(c, offset, size) : UINT64_MAX;
-}
-
-static void lapic_page_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
-{
-    CpuState *c = cpu_current;
-
-    if (c != NULL && c->hooks.opaque != NULL) {
-        lapic_mmio_write(c, offset, val, size);
-    }
-}
-
-static const IoOps lapic_page_ops = {
-    .read = lapic_page_read, .write = lapic_page_write, .max_size = 4, .lockless = true,
-};
-
-LapicBus *lapic_bus_new(unsigned cpus)
-{
-    LapicBus *bus = xnew(LapicBus);
-
-    bus->max = cpus;
-    bus->lapics = xnewn(LapicState *, cpus);
-    io_region_init(&bus->io, &lapic_page_ops, bus, "apic-msi", 0x1000);
-    return bus;
-}
-
-void lapic_bus_free(LapicBus *bus)
-{
-    if (bus != NULL) {
-        free(bus->lapics);
-        free(bus);
-    }
-}
-
-void lapic_bus_on_eoi(LapicBus *bus, void (*fn)(void *opaque, unsigned vector), void *opaque)
-{
-    if (bus->eoi_count < ARRAY_SIZE(bus->eoi)) {
-        bus->eoi[bus->eoi_count].fn = fn;
-        bus->eoi[bus->eoi_count++].opaque = opaque;
-    }
-}
-
-void lapic_bus_set_pic(LapicBus *bus, unsigned (*ack)(Device *pic), Device *pic)
-{
-    bus->pic_ack = ack;
-    bus->pic = pic;
-}
-
-bool lapic_bus_map(LapicBus *bus, struct Error **errp)
-{
-    return mem_map(&bus->io, LAPIC_BASE, 20, false, errp);
-}
-
-void lapic_bus_unmap(LapicBus *bus)
-{
-    mem_unmap(&bus->io);
-}
-
 void lapic_connect(Device *dev, LapicBus *bus, CpuState *c)
 {
     LapicState *s = container_of(dev, LapicState, dev);
 
     s->cpu = c;
     s->bus = bus;
-    pthread_mutex_init(&s->timer_lock, NULL);
-    timer_init(&s->timer, CLK_VIRTUAL, lapic_timer_fired, s, NULL);
+    lapic_timer_init(s);
     s->apic_base = LAPIC_BASE | BASE_ENABLE | (c->index == 0 ? BASE_BSP : 0);
     lapic_reset_regs(s);
-    if (bus->count < bus->max) {
-        bus->lapics[bus->count++] = s;
-    }
+    lapic_bus_join(bus, s);
     c->hooks.opaque = s;
     c->hooks.ack_interrupt = lapic_ack;
     c->hooks.get_cr8 = lapic_get_cr8;
@@ -1157,9 +623,8 @@ static void lapic_unrealize(Device *dev)
     LapicState *s = container_of(dev, LapicState, dev);
 
     if (s->cpu != NULL) {
-        timer_cancel(&s->timer);
         s->cpu->hooks = (CpuHooks){ 0 };
-        pthread_mutex_destroy(&s->timer_lock);
+        lapic_timer_fini(s);
     }
 }
 
