@@ -155,7 +155,7 @@ static void far_task(CpuState *c, uint16_t sel, Desc *d, TaskSwitch how)
 
 void far_jump(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
 {
-    bool gate;
+    bool gate = false;
     Desc d;
 
     off &= size_mask(opsize);
@@ -221,7 +221,7 @@ static void call_inner(CpuState *c, const Gate *g, Desc *code)
 void far_call(CpuState *c, uint16_t sel, uint64_t off, unsigned opsize)
 {
     Stack s = stack_current(c);
-    bool gate;
+    bool gate = false;
     Desc d;
 
     off &= size_mask(opsize);
