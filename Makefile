@@ -111,7 +111,8 @@ $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(TEST_LIB_OBJS) $(LIB)
 
 # The decoder's judges; the test skips itself where they are not installed.
 $(BUILD)/tests/cpu/test-decode: ALL_LDLIBS += $(shell \
-    echo '\#include <Zydis/Zydis.h>' | $(CC) -E - >/dev/null 2>&1 && echo -lZydis)
+    printf '\#include <%s>\n' Zydis/Zydis.h capstone/capstone.h | $(CC) -E - >/dev/null 2>&1 && \
+    echo -lZydis -lcapstone)
 
 $(BUILD)/gen/%/trace.h: %/trace-events scripts/mktrace
 	$(Q)mkdir -p $(@D)
