@@ -8,6 +8,7 @@
 #include "bus/memory.h"
 #include "hw/board.h"
 #include "hw/char/serial-16550.h"
+#include "hw/char/trace.h"
 
 typedef struct SerialIsa {
     Device dev;
@@ -22,11 +23,15 @@ typedef struct SerialIsa {
 
 static uint64_t serial_read(void *opaque, uint64_t offset, unsigned size)
 {
-    return uart_read(opaque, (unsigned)offset);
+    uint8_t val = uart_read(opaque, (unsigned)offset);
+
+    trace_uart_read((unsigned)offset, val);
+    return val;
 }
 
 static void serial_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
 {
+    trace_uart_write((unsigned)offset, (uint8_t)val);
     uart_write(opaque, (unsigned)offset, (uint8_t)val);
 }
 

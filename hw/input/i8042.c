@@ -11,6 +11,7 @@
 #include "bus/memory.h"
 #include "bus/state.h"
 #include "hw/board.h"
+#include "hw/input/trace.h"
 
 #define STATUS_OBF 0x01
 #define STATUS_SYS 0x04
@@ -68,6 +69,7 @@ static void kbc_command(I8042 *s, uint8_t val)
 {
     Board *board = s->dev.board;
 
+    trace_kbc_command(val);
     s->command = 0;
     switch (val) {
     case 0x20 ... 0x3f: /* read controller RAM */
@@ -129,6 +131,7 @@ static void kbc_data(I8042 *s, uint8_t val)
 {
     uint8_t command = s->command;
 
+    trace_kbc_data(val);
     s->command = 0;
     switch (command) {
     case 0x60 ... 0x7f:

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/intc/trace.h"
 
 typedef struct Pic {
     uint8_t irr, imr, isr;
@@ -105,6 +106,7 @@ static void pic_set_irq(void *opaque, unsigned n, int level)
     if (n >= 16 || n == 2) {
         return;
     }
+    trace_pic_irq(n, level);
     pic_set_bit(&s->pic[n >> 3], n & 7, level != 0);
     pic_update(s);
 }
@@ -148,6 +150,7 @@ unsigned pic_ack(Device *dev)
         vector = s->pic[1].base + (unsigned)ir2;
     }
     pic_update(s);
+    trace_pic_ack(vector);
     return vector;
 }
 
@@ -264,6 +267,7 @@ static void pic_write(PicState *s, unsigned n, uint64_t offset, uint8_t val)
 {
     Pic *p = &s->pic[n];
 
+    trace_pic_write(n, (unsigned)offset, val);
     if (offset == 1) {
         pic_write_data(p, val);
     } else if (val & ICW1_INIT) {

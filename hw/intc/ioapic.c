@@ -10,6 +10,7 @@
 #include "bus/memory.h"
 #include "bus/state.h"
 #include "hw/intc/lapic.h"
+#include "hw/intc/trace.h"
 
 /* "IOREDTBL[23:0] - I/O redirection table registers" */
 #define RTE_VECTOR 0xffull
@@ -47,6 +48,7 @@ static void ioapic_send(IoapicState *s, unsigned n)
         .level = (rte & RTE_LEVEL) != 0 && mode <= LAPIC_LOWEST,
     };
 
+    trace_ioapic_send(n, msg.vector, msg.dest, msg.mode);
     if (msg.dest == 0xff) {
         msg.dest = LAPIC_BROADCAST;
     }
@@ -88,6 +90,7 @@ static void ioapic_eoi(void *opaque, unsigned vector)
 {
     IoapicState *s = opaque;
 
+    trace_ioapic_eoi(vector);
     for (unsigned n = 0; n < IOAPIC_PINS; n++) {
         if ((s->rte[n] & RTE_REMOTE_IRR) && (s->rte[n] & RTE_VECTOR) == vector) {
             s->rte[n] &= ~RTE_REMOTE_IRR;
@@ -146,6 +149,7 @@ static void ioapic_write(void *opaque, uint64_t offset, uint64_t val, unsigned s
     if (offset == 0x00) {
         s->select = (uint8_t)val;
     } else if (offset == 0x10 && size == 4) {
+        trace_ioapic_write(s->select, (uint32_t)val);
         if (s->select == 0) {
             s->id = val >> 24 & 0xf;
         } else if (s->select >= 0x10 && s->select < 0x10 + 2 * IOAPIC_PINS) {

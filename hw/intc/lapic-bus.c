@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include "bus/lock.h"
+#include "hw/intc/trace.h"
 
 /* The processor that this thread runs; defined in accel/. */
 extern _Thread_local CpuState *cpu_current;
@@ -134,6 +135,7 @@ void lapic_send_ipi(LapicState *s, uint64_t icr)
         .level = false, /* "Trigger mode": for INIT de-assert only; fixed IPIs are edge */
     };
 
+    trace_lapic_ipi(s->cpu->index, icr);
     if (!lapic_x2(s) && m.dest == 0xff) {
         m.dest = LAPIC_BROADCAST;
     }

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "bus/lock.h"
 #include "bus/state.h"
+#include "hw/intc/trace.h"
 
 #define LAPIC_REG_EOI 0x0b0
 #define LAPIC_REG_ICR 0x300
@@ -93,6 +94,7 @@ bool lapic_accept(LapicState *s, unsigned vector, bool level)
     if (!lapic_soft_enabled(s)) {
         return false;
     }
+    trace_lapic_accept(s->cpu->index, vector, level);
     if (vector < 16) {
         lapic_error(s, ESR_RECV_ILLEGAL);
         return false;
@@ -338,6 +340,7 @@ void lapic_mmio_write(CpuState *c, uint64_t offset, uint64_t val, unsigned size)
     if (!lapic_enabled(s) || lapic_x2(s) || (offset & 0xf)) {
         return; /* "all 32-bit registers should be accessed using 128-bit aligned 32-bit stores" */
     }
+    trace_lapic_write(c->index, (unsigned)offset, v);
     switch (offset) {
     case 0x020: /* the ID is fixed, as the SDM lets it be */
         break;
@@ -383,6 +386,7 @@ static bool x2apic_read(LapicState *s, uint32_t msr, uint64_t *val)
 
 static bool x2apic_write(LapicState *s, uint32_t msr, uint64_t val)
 {
+    trace_lapic_write(s->cpu->index, (msr - 0x800) << 4, (uint32_t)val);
     switch (msr) {
     case 0x830:
         if (val & 0xfff33000ull) {
@@ -512,6 +516,7 @@ static int lapic_ack(CpuState *c)
         }
     }
     lapic_update(s);
+    trace_lapic_ack(c->index, v);
     return v;
 }
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/misc/trace.h"
 
 #define FW_CFG_FILES 64
 #define FW_CFG_GENERIC (FW_CFG_FILE_FIRST + FW_CFG_FILES)
@@ -55,6 +56,7 @@ static FwItem *fw_item(FwCfg *f, uint16_t key)
 
 static void fw_select(FwCfg *f, uint16_t key)
 {
+    trace_fw_select(key);
     f->key = key & 0xbfff; /* bit 14: write, of no meaning any more */
     f->offset = 0;
 }
@@ -103,6 +105,7 @@ static void fw_dma(FwCfg *f, uint64_t desc)
     control = __builtin_bswap32(ld_le32(d));
     len = __builtin_bswap32(ld_le32(d + 4));
     addr = __builtin_bswap64(ld_le64(d + 8));
+    trace_fw_dma(control, len, addr);
     if (control & DMA_SELECT) {
         fw_select(f, (uint16_t)(control >> 16));
     }

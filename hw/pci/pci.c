@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "hw/pci/trace.h"
 
 struct PciBus {
     PciDevice *devices[256];
@@ -85,6 +86,7 @@ static void bar_update(PciDevice *d, unsigned n)
         return;
     }
     bar->base = base;
+    trace_pci_bar_map(d->devfn, n, base);
     if (bar->type & PCI_BAR_IO) {
         bar->mapped = port_map(bar->region, (uint16_t)base, &err);
     } else {
@@ -143,6 +145,7 @@ static void pci_drive(PciDevice *d, bool level)
     d->counted = level;
     bus->pirq_count[n] = (uint8_t)(level ? was + 1 : was - 1);
     if ((was != 0) != (bus->pirq_count[n] != 0) && bus->set_pirq != NULL) {
+        trace_pci_pirq(n, level);
         bus->set_pirq(bus->opaque, n, level);
     }
 }
@@ -162,11 +165,13 @@ uint32_t pci_config_read(PciDevice *d, unsigned offset, unsigned size)
     for (unsigned i = 0; i < size; i++) {
         val |= (uint32_t)d->config[(offset + i) & 0xff] << 8 * i;
     }
+    trace_pci_config_read(d->devfn, offset, size, val);
     return val;
 }
 
 void pci_config_write(PciDevice *d, unsigned offset, uint32_t val, unsigned size)
 {
+    trace_pci_config_write(d->devfn, offset, size, val);
     for (unsigned i = 0; i < size; i++) {
         unsigned at = (offset + i) & 0xff;
         uint8_t byte = (uint8_t)(val >> 8 * i), mask = d->wmask[at];

@@ -13,6 +13,7 @@
 #include "bus/lock.h"
 #include "hw/board.h"
 #include "hw/pci/pci.h"
+#include "hw/pci/trace.h"
 
 #define PM_BASE 0x40
 #define PM_REGMISC 0x80
@@ -137,6 +138,7 @@ static void pm_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
     unsigned at = offset & 1;
     uint32_t v = (uint32_t)val;
 
+    trace_pm_write((unsigned)offset, v);
     pm_sync_timer(s);
     switch (offset & ~1ull) {
     case PM1_STS:

@@ -17,6 +17,7 @@
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/rtc/trace.h"
 
 enum { RTC_SECONDS = 0, RTC_SECONDS_ALARM, RTC_MINUTES, RTC_MINUTES_ALARM, RTC_HOURS,
        RTC_HOURS_ALARM, RTC_DAY_OF_WEEK, RTC_DAY_OF_MONTH, RTC_MONTH, RTC_YEAR,
@@ -361,9 +362,15 @@ static void rtc_write_reg(RtcState *s, uint8_t index, uint8_t val)
 static uint64_t rtc_read(void *opaque, uint64_t offset, unsigned size)
 {
     RtcState *s = opaque;
+    uint8_t val;
 
     /* the index latches are write-only; 72h/73h reach the same 128 bytes as in the PIIX */
-    return offset & 1 ? rtc_read_reg(s, s->index) : 0xff;
+    if (!(offset & 1)) {
+        return 0xff;
+    }
+    val = rtc_read_reg(s, s->index);
+    trace_rtc_read(s->index, val);
+    return val;
 }
 
 static void rtc_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
@@ -371,6 +378,7 @@ static void rtc_write(void *opaque, uint64_t offset, uint64_t val, unsigned size
     RtcState *s = opaque;
 
     if (offset & 1) {
+        trace_rtc_write(s->index, (uint8_t)val);
         rtc_write_reg(s, s->index, (uint8_t)val);
     } else {
         s->index = val & 0x7f;

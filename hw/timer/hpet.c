@@ -11,6 +11,7 @@
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/timer/trace.h"
 
 #define HPET_TIMERS 3
 #define HPET_TICK_NS 10
@@ -124,6 +125,7 @@ static void hpet_fire(HpetState *s, unsigned n)
     HpetTimer *t = &s->timers[n];
     const IrqLine *line = hpet_line(s, n);
 
+    trace_hpet_fire(n);
     if (t->config & TN_LEVEL) {
         s->status |= BIT(n);
         if ((t->config & TN_INT_ENABLE) && line != NULL) {
@@ -276,6 +278,7 @@ static void hpet_write64(HpetState *s, unsigned reg, uint64_t val)
 {
     unsigned n = (reg - 0x100) / 0x20;
 
+    trace_hpet_write(reg, val);
     switch (reg) {
     case 0x010:
         hpet_write_config(s, val);

@@ -16,6 +16,7 @@
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/timer/trace.h"
 
 enum { RW_LATCH = 0, RW_LOW = 1, RW_HIGH = 2, RW_WORD = 3 };
 
@@ -214,6 +215,7 @@ static void pit_load(PitChannel *c, uint32_t val)
     if (pit_periodic(c) && val == 1) {
         val = 2; /* "a count of 1 is illegal" in mode 2, and of no use in mode 3 */
     }
+    trace_pit_load(val, c->mode);
     pit_sync(c, now);
     switch (c->mode) {
     case 2:
@@ -315,6 +317,7 @@ static void pit_control(PitState *s, uint8_t val)
     PitChannel *c;
     bool gate;
 
+    trace_pit_control(val);
     if (n == 3) { /* "Read-back command" */
         for (n = 0; n < 3; n++) {
             if (val >> (n + 1) & 1) {
