@@ -29,7 +29,7 @@ _Noreturn void cpu_raise(CpuState *c, int vector)
     c->exc_vector = vector;
     c->exc_has_error = false;
     c->exc_error = 0;
-    __builtin_longjmp(c->fault_env, 1);
+    _longjmp(c->fault_env, 1);
 }
 
 _Noreturn void cpu_raise_err(CpuState *c, int vector, uint32_t error)
@@ -37,7 +37,7 @@ _Noreturn void cpu_raise_err(CpuState *c, int vector, uint32_t error)
     c->exc_vector = vector;
     c->exc_has_error = true;
     c->exc_error = error;
-    __builtin_longjmp(c->fault_env, 1);
+    _longjmp(c->fault_env, 1);
 }
 
 void cpu_request(CpuState *c, uint32_t bits)

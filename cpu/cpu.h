@@ -276,7 +276,7 @@ typedef struct CpuState {
     bool insn_faults_here; /* a task switch committed: RIP is already what a fault pushes */
     bool ext_event;   /* EXT bit of selector error codes */
     const struct Insn *insn; /* the instruction being executed */
-    void *fault_env[5]; /* __builtin_setjmp target of the loop that runs this processor */
+    jmp_buf fault_env; /* _setjmp() target of the loop that runs this processor */
 
     /* constant after creation */
     unsigned index;     /* 0.. */

@@ -266,7 +266,7 @@ static __attribute__((noinline)) void loop(CpuState *c)
 /* The frame of the setjmp must stay until the loop is left: the loop is a function of its own. */
 static void interp_run(CpuState *c)
 {
-    if (__builtin_setjmp(c->fault_env) == 0) {
+    if (_setjmp(c->fault_env) == 0) {
         loop(c);
     } else {
         after_fault(c);

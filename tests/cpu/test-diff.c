@@ -199,7 +199,7 @@ static __attribute__((noinline)) void run_doppel(const DiffCase *t, DiffState *s
     c->insn = &t->insn;
     c->insn_faults_here = false;
     c->exc_vector = -1;
-    if (__builtin_setjmp(c->fault_env) == 0) {
+    if (_setjmp(c->fault_env) == 0) {
         c->regs[GPR_RIP] += t->insn.len;
         t->insn.exec(c, &t->insn);
         s->vector = -1;

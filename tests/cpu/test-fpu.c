@@ -100,7 +100,7 @@ static __attribute__((noinline)) int run(const char *bytes, unsigned n)
     c = cpu;
     decode_insn(&m, (const uint8_t *)bytes, n, &i);
     c->insn = &i;
-    if (__builtin_setjmp(c->fault_env) == 0) {
+    if (_setjmp(c->fault_env) == 0) {
         c->regs[GPR_RIP] += i.len;
         i.exec(c, &i);
         return -1;
