@@ -27,6 +27,8 @@ typedef struct Hmp {
     char line[LINE_MAX_CHARS + 1];
     size_t len;
     bool busy, escape, last_cr;
+    bool hidden; /* another front end of the mux has the terminal */
+    bool greeted;
     unsigned cpu;
 } Hmp;
 
@@ -500,14 +502,28 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
     }
 }
 
+static void greet(Hmp *m)
+{
+    if (!m->greeted) {
+        put(m, "QEMU " QEMU_COMPAT_VERSION " monitor - type 'help' for more information\n");
+    }
+    m->greeted = true;
+    prompt(m);
+}
+
 static void event(void *opaque, CharEvent ev)
 {
     Hmp *m = opaque;
 
     if (ev == CHAR_OPENED) {
         m->len = 0;
-        put(m, "QEMU " QEMU_COMPAT_VERSION " monitor - type 'help' for more information\n");
-        prompt(m);
+        m->greeted = false;
+    }
+    if (ev == CHAR_FOCUS_IN || ev == CHAR_FOCUS_OUT) {
+        m->hidden = ev == CHAR_FOCUS_OUT;
+    }
+    if ((ev == CHAR_OPENED || ev == CHAR_FOCUS_IN) && !m->hidden) {
+        greet(m);
     }
 }
 
@@ -518,6 +534,7 @@ bool hmp_open(Chardev *c, Error **errp)
     Hmp *m = xnew(Hmp);
 
     m->chr = c;
+    m->hidden = chardev_is_mux(c) && chardev_has_front(c); /* the first one has the focus */
     if (!chardev_attach(c, &front, m, errp)) {
         free(m);
         return false;
