@@ -70,7 +70,7 @@ help:
 	@echo 'make demo                show it working'
 	@echo 'make check-quick         unit, device and processor tests'
 	@echo 'make check [T=name]      those and the system tests, or just the ones named'
-	@echo 'make check-full          check, check-sanitize and check-headers'
+	@echo 'make check-full          check with all guests, check-sanitize and check-headers'
 	@echo 'make check-sanitize      the tests of check-quick under ASan and UBSan'
 	@echo 'make check-thread        those with threads under TSan'
 	@echo 'make fuzz [FUZZ_TIME=s]  every fuzzer for some seconds (needs clang)'
@@ -146,8 +146,9 @@ check-quick: need-deps
 
 check: need-deps
 	@$(MAKE) --no-print-directory all tests
-	@tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu system
+	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu system
 
+check-full: FULL = --full
 check-full: check check-headers
 	@$(MAKE) --no-print-directory check-sanitize
 

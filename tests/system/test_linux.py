@@ -1,0 +1,122 @@
+"""Debian's kernels, from -kernel to a shell, and out again."""
+import re
+
+import pytest
+
+from vm import BOOT, PROMPT, linux
+
+pytestmark = pytest.mark.usefixtures("guests")
+MACHINE = {"amd64": "x86_64", "i386": "i686"}
+
+
+def up(m, arch, cpus=1, limit=BOOT):
+    """The guest's own first line: what it is, processors, memory in KiB."""
+    got = m.expect(r"^DOPPEL-GUEST (\S+) cpus (\d+) mem (\d+) kB$", limit)
+    assert got.group(1) == MACHINE[arch]
+    assert int(got.group(2)) == cpus
+    return int(got.group(3))
+
+
+def quiet_end(m):
+    assert m.wait() == 0
+    assert m.stderr() == ""
+
+
+def test_shell():
+    """amd64: a command typed on the serial line is answered; poweroff ends the process with 0."""
+    with linux("amd64") as m:
+        up(m, "amd64")
+        m.expect(PROMPT)
+        m.send("uname -m; echo $((6 * 7))\n")
+        m.expect(r"^x86_64\n42\n")
+        m.send("poweroff -f\n")
+        m.expect("reboot: Power down")
+        quiet_end(m)
+
+
+def test_two_processors_no_reboot():
+    """Both come up and work; -no-reboot makes of the guest's reboot an end with 0."""
+    with linux("amd64", "-smp", "2", "-no-reboot", append="do=reboot "
+               "run=cat,/sys/devices/system/cpu/online;taskset,2,true") as m:
+        up(m, "amd64", cpus=2)
+        m.expect(r"^0-1\nDOPPEL-RC 0\n")
+        m.expect("^DOPPEL-REBOOT")
+        quiet_end(m)
+
+
+def test_i386():
+    with linux("i386", append="do=poweroff") as m:
+        up(m, "i386")
+        m.expect("^DOPPEL-POWEROFF")
+        quiet_end(m)
+
+
+def boots_twice(arch, how, *args):
+    with linux(arch, *args, append=f"reboot={how} do=reboot") as m:
+        up(m, arch)
+        m.expect("^DOPPEL-REBOOT")
+        up(m, arch)
+
+
+def test_reset():
+    boots_twice("amd64", "t")
+
+
+# ---- the full matrix: make check-full ----
+
+@pytest.mark.full
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("arch", MACHINE)
+def test_matrix(arch, cpus):
+    with linux(arch, "-smp", cpus, append="do=shell") as m:
+        up(m, arch, cpus)
+        m.expect(PROMPT)
+        m.send("uname -m\n")
+        m.expect(f"^{MACHINE[arch]}\n")
+        m.send("poweroff -f\n")
+        quiet_end(m)
+
+
+def usable(text):
+    """Bytes that the kernel's e820 table calls usable."""
+    rows = re.findall(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] usable", text)
+    assert rows, text[-2000:]
+    return sum(int(hi, 16) + 1 - int(lo, 16) for lo, hi in rows)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mem", ["512", "6G"])
+@pytest.mark.parametrize("arch", MACHINE)
+def test_memory(arch, mem):
+    """Nearly all that -m gives is usable, above 4 GiB too (i386: by PAE)."""
+    mib = {"512": 512, "6G": 6144}[mem]
+    with linux(arch, "-m", mem, append="run=dmesg,|,grep,BIOS-e820 do=poweroff") as m:
+        total = up(m, arch)
+        m.expect("^DOPPEL-POWEROFF")
+        quiet_end(m)
+        assert usable(m.serial.text) >= (mib - 2) << 20
+        assert total >= (mib - 128) * 1024 * (0.9 if arch == "i386" else 0.95)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("word", ["acpi=off", "noapic", "nolapic", "nosmp", "pnpacpi=off"])
+@pytest.mark.parametrize("arch", MACHINE)
+def test_kernel_line(arch, word):
+    """The kernel without one of the board's parts; its clock must still run."""
+    with linux(arch, append=f"{word} do=shell") as m:
+        up(m, arch)
+        m.expect(PROMPT)
+        m.send("sleep 1; echo slept $?\n")
+        m.expect("^slept 0\n")
+        m.send("poweroff -f\n")
+        if word == "acpi=off":  # it cannot switch itself off then
+            m.expect("reboot: (System halted|Power down)")
+        else:
+            quiet_end(m)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("how", "ktbap")
+@pytest.mark.parametrize("arch", MACHINE)
+def test_reboot(arch, how):
+    boots_twice(arch, how)
