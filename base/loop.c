@@ -34,6 +34,7 @@ typedef struct Watch {
 typedef struct Call {
     LoopFn *fn;
     void *opaque;
+    bool always; /* loop_fini() calls it too */
 } Call;
 
 static int epoll_fd = -1, timer_fd = -1, wake_fd = -1, signal_fd = -1;
@@ -193,20 +194,30 @@ static void serve_always(void)
 
 /* ---- posted calls and signals ---- */
 
-void loop_post(LoopFn *fn, void *opaque)
+static void post(LoopFn *fn, void *opaque, bool always)
 {
     pthread_mutex_lock(&post_mutex);
     if (posted_count == posted_cap) {
         posted_cap = MAX(16, posted_cap * 2);
         posted = xrealloc(posted, posted_cap, sizeof(*posted));
     }
-    posted[posted_count++] = (Call){ fn, opaque };
+    posted[posted_count++] = (Call){ fn, opaque, always };
     pthread_mutex_unlock(&post_mutex);
     kick();
 }
 
+void loop_post(LoopFn *fn, void *opaque)
+{
+    post(fn, opaque, false);
+}
+
+void loop_post_always(LoopFn *fn, void *opaque)
+{
+    post(fn, opaque, true);
+}
+
 /* Calls posted by these calls wait for the next turn. */
-static void serve_posted(void)
+static void serve_posted(bool ending)
 {
     Call *calls;
     size_t n;
@@ -218,7 +229,9 @@ static void serve_posted(void)
     posted_count = posted_cap = 0;
     pthread_mutex_unlock(&post_mutex);
     for (size_t i = 0; i < n; i++) {
-        calls[i].fn(calls[i].opaque);
+        if (calls[i].always || !ending) {
+            calls[i].fn(calls[i].opaque);
+        }
     }
     free(calls);
 }
@@ -313,7 +326,7 @@ void loop_fini(void)
     watches = NULL;
     watch_count = 0;
     always_count = 0;
-    serve_posted(); /* what was promised is still done */
+    serve_posted(true);
     memset(signal_calls, 0, sizeof(signal_calls));
 }
 
@@ -351,7 +364,7 @@ void loop_turn(int64_t timeout_ns)
         serve_event(&evs[i]);
     }
     serve_always();
-    serve_posted();
+    serve_posted(false);
     timers_run();
 }
 

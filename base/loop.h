@@ -28,8 +28,11 @@ int loop_fd_set(int fd, unsigned events, LoopFdFn *fn, void *opaque);
 /* loop_fd_remove - forget @fd; its callback is not called again, also not in this turn. */
 void loop_fd_remove(int fd);
 
-/* loop_post - have @fn called on the loop thread soon. Any thread; calls keep their order. */
+/* loop_post - have @fn called on the loop thread soon. Any thread; calls keep their order. Calls that
+ * the loop has not come to when it ends are dropped, since what they are about is gone by then;
+ * loop_post_always() is for the one that frees something: loop_fini() calls it. */
 void loop_post(LoopFn *fn, void *opaque);
+void loop_post_always(LoopFn *fn, void *opaque);
 
 /* loop_signal - call @fn(opaque) on the loop thread when @signo arrives. Blocks the signal for the
  * calling thread and those it creates, so call it before any thread is made. 0 or -errno. */

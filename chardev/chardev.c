@@ -236,7 +236,7 @@ static void kick_locked(Chardev *c)
 {
     if (!c->kicked) {
         c->kicked = true;
-        loop_post(kicked, c);
+        loop_post_always(kicked, c);
     }
 }
 
