@@ -179,8 +179,8 @@ static char *word(char **rest)
 
 static void print_help(FILE *out, const char *prefix, const Command *c)
 {
-    fprintf(out, "%s%s%s%s %s -- %s\n", prefix, c->name, c->alias ? "|" : "", c->alias ? c->alias : "",
-            c->args, c->help);
+    fprintf(out, "%s%s%s%s%s%s -- %s\n", prefix, c->name, c->alias ? "|" : "",
+            c->alias ? c->alias : "", *c->args ? " " : "", c->args, c->help);
 }
 
 static void cmd_help(Hmp *m, FILE *out, char *arg)
@@ -293,6 +293,9 @@ static bool parse_format(const char *s, Format *f)
             return false;
         }
     }
+    if (f->how == 'c') {
+        f->size = 1;
+    }
     return f->count <= 4096;
 }
 
@@ -333,28 +336,49 @@ static void dump_code(CpuState *c, FILE *out, vaddr addr, bool physical, unsigne
     }
 }
 
+static void print_char(FILE *out, uint8_t ch)
+{
+    if (ch == '\n' || ch == '\r') {
+        fprintf(out, " '\\%c'", ch == '\n' ? 'n' : 'r');
+    } else if (ch == '\'' || ch == '\\') {
+        fprintf(out, " '\\%c'", ch);
+    } else if (ch >= 32 && ch < 127) {
+        fprintf(out, " '%c'", ch);
+    } else {
+        fprintf(out, " '\\x%02x'", ch);
+    }
+}
+
+static void print_value(FILE *out, uint64_t v, const Format *f)
+{
+    static const uint8_t octal[] = { 0, 3, 6, 0, 11, 0, 0, 0, 22 };
+    static const uint8_t decimal[] = { 0, 3, 5, 0, 10, 0, 0, 0, 20 };
+    int pad = 64 - 8 * (int)f->size;
+
+    switch (f->how) {
+    case 'x': fprintf(out, " 0x%0*" PRIx64, (int)f->size * 2, v); break;
+    case 'o': fprintf(out, " 0%0*" PRIo64, octal[f->size], v); break;
+    case 'c': print_char(out, (uint8_t)v); break;
+    case 'd': fprintf(out, " %*" PRId64, decimal[f->size], (int64_t)(v << pad) >> pad); break;
+    default: fprintf(out, " %*" PRIu64, decimal[f->size], v);
+    }
+}
+
 static void dump_data(CpuState *c, FILE *out, vaddr addr, bool physical, const Format *f)
 {
-    unsigned line = f->how == 'c' ? 8 : 16 / f->size;
+    unsigned line = f->size == 1 ? 8 : 16 / f->size;
 
     for (unsigned n = 0; n < f->count; n++, addr += f->size) {
         uint64_t v = 0;
 
         if (n % line == 0) {
-            fprintf(out, "%s%0*" PRIx64 ":", n ? "\n" : "", physical || c->mode_bits == 64 ? 16 : 8,
-                    addr);
+            fprintf(out, "%s%016" PRIx64 ":", n ? "\n" : "", addr);
         }
         if (!read_guest(c, addr, physical, (uint8_t *)&v, f->size)) {
             fprintf(out, " Cannot access memory\n");
             return;
         }
-        switch (f->how) {
-        case 'x': fprintf(out, " 0x%0*" PRIx64, (int)f->size * 2, v); break;
-        case 'o': fprintf(out, " 0%" PRIo64, v); break;
-        case 'c': fprintf(out, " '%c'", v >= 32 && v < 127 ? (char)v : '.'); break;
-        case 'd': fprintf(out, " %" PRId64, (int64_t)(v << (64 - 8 * f->size)) >> (64 - 8 * f->size)); break;
-        default: fprintf(out, " %" PRIu64, v);
-        }
+        print_value(out, v, f);
     }
     fprintf(out, "\n");
 }
@@ -429,7 +453,9 @@ static void prompt(Hmp *m)
 
 static void execute(Hmp *m)
 {
-    char *text = NULL, *rest = m->line, *name = word(&rest);
+    char *text = NULL, *line = m->line + strspn(m->line, " \t");
+    char *rest = line + strcspn(line, " \t/"); /* x/4i: a format needs no space before it */
+    autofree char *name = xasprintf("%.*s", (int)(rest - line), line);
     const Command *c = find(commands, name);
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
