@@ -310,6 +310,7 @@ static void v_packet(const char *s)
 {
     const char *step;
     const char *colon;
+    CpuState *c;
 
     if (strcmp(s, "Cont?") == 0) {
         send_packet("vCont;c;C;s;S");
@@ -326,7 +327,12 @@ static void v_packet(const char *s)
         return;
     }
     colon = strchr(step, ':');
-    resume(colon != NULL ? thread_of(colon + 1) : gdb.cpu_c);
+    c = colon != NULL ? thread_of(colon + 1) : gdb.cpu_c;
+    if (c == NULL) {
+        send_packet("E22");
+        return;
+    }
+    resume(c);
 }
 
 static void features(const char *s)
