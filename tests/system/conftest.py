@@ -1,5 +1,7 @@
 """What all system tests share: the guests, the `full` mark, a folder that goes away."""
+import atexit
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -15,13 +17,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: only in make check-full")
     # Sockets and machines of the tests live in one folder, so that none is left behind.
-    config.doppel_tmp = tempfile.TemporaryDirectory(prefix="doppel-check-")
-    os.environ["TMPDIR"] = tempfile.tempdir = config.doppel_tmp.name
-
-
-def pytest_unconfigure(config):
-    if hasattr(config, "doppel_tmp"):
-        config.doppel_tmp.cleanup()
+    # (Removed at the very end: pytest has an atexit function of its own that looks into it.)
+    tmp = tempfile.mkdtemp(prefix="doppel-check-")
+    atexit.register(shutil.rmtree, tmp, ignore_errors=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = tmp
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,0 +1,192 @@
+"""The human monitor on a socket, with a guest of a few instructions."""
+import re
+import time
+
+import pytest
+
+from image import EXIT_DEVICE, build
+from vm import LIMIT, VM, wait_for
+
+# Says B at each start, counts; P when the power button was pressed, and ends then.
+GUEST = """
+    PUT 'B'
+    PUT '\\n'
+    mov $0x600, %edx
+    movw $0x100, %ax
+    out %ax, %dx            # forget an old press
+count:
+    incl counter
+    mov $0x600, %edx        # PM1a status: bit 8 is the power button
+    in %dx, %ax
+    test $0x100, %ax
+    jz count
+    PUT 'P'
+    PUT '\\n'
+    EXIT 5
+    hlt
+.balign 16
+counter: .long 0
+text: .ascii "doppel\\n'"
+    .long -2
+"""
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("monitor"), "count", GUEST)
+
+
+@pytest.fixture
+def m(guest):
+    with VM("-kernel", guest[0], *EXIT_DEVICE, "-smp", "2", monitor=True) as vm:
+        vm.expect("^B\n", LIMIT)
+        vm.label = guest[1]
+        yield vm
+
+
+def number(m, where, cmd="xp/1dw"):
+    got = re.fullmatch(r"([0-9a-f]{16}): +(-?\d+)\n", m.mon.cmd(f"{cmd} {where:#x}"))
+    assert got and int(got.group(1), 16) == where
+    return int(got.group(2))
+
+
+def test_help(m):
+    text = m.mon.cmd("help")
+    for name in ("cont|c", "info [topic]", "quit|q", "stop|s", "system_powerdown", "system_reset",
+                 "x /fmt addr", "xp /fmt addr", "help|? [command]"):
+        assert re.search(f"^{re.escape(name)} -- ", text, re.M), name
+    assert m.mon.cmd("help stop") == "stop|s -- stop the machine\n"
+    assert m.mon.cmd("help nonesuch") == "unknown command: 'nonesuch'\n"
+    assert m.mon.cmd("nonesuch 1") == "unknown command: 'nonesuch'\n"
+    assert m.mon.cmd("info nonesuch") == "unknown command: 'info nonesuch'\n"
+    assert m.mon.cmd("") == ""
+    assert m.mon.cmd("   info    status  ") == "VM status: running\n"
+    assert m.mon.cmd("info") == m.mon.cmd("help info")
+
+
+def test_every_info_topic(m):
+    want = {
+        "chardev": r"^serial0: filename=stdio$", "cpus": r"^\* CPU #0:.*\n  CPU #1:.*$",
+        "jit": r"^engine: \w+$", "mtree": r"\(i/o\): ioapic @", "qtree": r'^dev: PIIX4_PM, id "',
+        "registers": r"^R?[AE]+X=", "status": "^VM status: running$", "version": r"^9\.2\.0 \(doppel",
+    }
+    topics = re.findall(r"^info (\S+)", m.mon.cmd("help info"), re.M)
+    assert set(want) <= set(topics)
+    for topic in topics:
+        text = m.mon.cmd(f"info {topic}")
+        assert text.strip() and "unknown" not in text
+        assert re.search(want.get(topic, "."), text, re.M), (topic, text)
+
+
+def test_registers(m):
+    m.mon.cmd("stop")
+    one, both = m.mon.cmd("info registers"), m.mon.cmd("info registers -a")
+    assert "CPU#0" in one and "CPU#1" not in one and "CPU#1" in both
+    ip = int(re.search(r"[RE]IP=([0-9a-f]+)", one).group(1), 16)
+    assert m.label["start"] <= ip < m.label["counter"]
+    m.mon.cmd("cpu 1")
+    assert "CPU#1" in m.mon.cmd("info registers")
+    assert re.search(r"^\* CPU #1", m.mon.cmd("info cpus"), re.M)
+    assert "2" in m.mon.cmd("cpu 2")
+    assert re.search(r"^\* CPU #1", m.mon.cmd("info cpus"), re.M)
+
+
+def test_stop_and_cont(m):
+    at = m.label["counter"]
+    assert number(m, at) != wait_for(lambda: number(m, at))
+    m.mon.cmd("stop")
+    assert m.mon.cmd("info status") == "VM status: paused\n"
+    stopped = number(m, at)
+    time.sleep(0.05)  # not hoped for: whatever the time, it must not count
+    assert number(m, at) == stopped
+    m.mon.cmd("stop")
+    m.mon.cmd("c")
+    assert m.mon.cmd("info status") == "VM status: running\n"
+    wait_for(lambda: number(m, at) != stopped)
+    m.mon.cmd("cont")
+
+
+def test_memory(m):
+    m.mon.cmd("stop")
+    at = m.label["text"]
+    assert m.mon.cmd(f"xp/8c {at:#x}") == f"{at:016x}: 'd' 'o' 'p' 'p' 'e' 'l' '\\n' '\\''\n"
+    assert m.mon.cmd(f"x/2xw {at:#x}") == f"{at:016x}: 0x70706f64 0x270a6c65\n"
+    assert m.mon.cmd(f"x /1xg {at:#x}") == f"{at:016x}: 0x270a6c6570706f64\n"
+    assert m.mon.cmd(f"x/2uh {at:#x}") == f"{at:016x}: 28516 28784\n"
+    assert m.mon.cmd(f"x/1ob {at:#x}") == f"{at:016x}: 0144\n"
+    assert number(m, at + 8, "x/dw") == -2
+    assert len(m.mon.cmd(f"x/20xb {at:#x}").splitlines()) == 3
+    code = m.mon.cmd(f"x/3i {m.label['start']:#x}").splitlines()
+    assert len(code) == 3 and "0x3f8" in code[0] and "out" in code[2]
+    assert m.mon.cmd("x/i $pc").count("\n") == 1
+    assert "Cannot access memory" in m.mon.cmd("xp/1xw 0xe0000000")
+    for bad in ("x", "x/3z 0", "x/2x", "x 12monkeys", "x/99999x 0"):
+        assert len(m.mon.cmd(bad).splitlines()) == 1, bad
+    assert m.mon.cmd("info status") == "VM status: paused\n"
+
+
+def test_reset(m):
+    m.mon.cmd("system_reset")
+    m.expect("^B\n", LIMIT)
+    m.mon.cmd("stop")
+    m.mon.cmd("system_reset")
+    assert m.mon.cmd("info status") == "VM status: paused\n"
+    assert number(m, m.label["counter"]) == 0  # loaded anew, and still stopped
+    m.mon.cmd("cont")
+    m.expect("^B\n", LIMIT)
+
+
+def test_powerdown(m):
+    m.mon.cmd("system_powerdown")
+    m.expect("^P\n", LIMIT)
+    assert m.wait() == 5 * 2 + 1
+
+
+def test_quit(m):
+    m.mon.send("quit\n")
+    assert m.wait() == 0
+    assert m.stderr() == ""
+
+
+def test_reconnect(m):
+    """Another client after the first; a line cut off by its going is not executed."""
+    from vm import Monitor
+    m.mon.send("qui")
+    m.mon.close()
+    m.mon = Monitor(f"{m.dir.name}/monitor")
+    assert m.mon.cmd("info status") == "VM status: running\n"
+
+
+def test_on_a_mux(guest):
+    """-nographic: serial and monitor share a line; the monitor is silent until Ctrl-A c."""
+    import subprocess
+    from vm import DOPPEL, Stream
+    p = subprocess.Popen([DOPPEL, "-nographic", "-kernel", guest[0]], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE)
+    try:
+        s = Stream(p.stdout.fileno(), p.stdin.fileno())
+        s.expect("^B\n", LIMIT)
+        assert s.text == "B\n"
+        s.send("\x01c")
+        s.expect(r"^QEMU .* monitor - .*\n\(qemu\) $", LIMIT)
+        s.send("info status\n")
+        s.expect(r"\nVM status: running\n\(qemu\) $", LIMIT)
+        s.send("system_reset\n")
+        s.expect("B\n", LIMIT)  # the guest's output comes all the same
+        s.send("\x01c\x01x")
+        s.expect("Terminated\n", LIMIT)
+        assert p.wait(LIMIT) == 0
+    finally:
+        p.kill()
+        p.wait()
+        p.stdin.close()
+        p.stdout.close()
+
+
+def test_quit_while_it_resets(tmp_path):
+    """A guest that resets all the time: what it asked for last does not outlive the board."""
+    image, _ = build(tmp_path, "fault", "lidt none\n ud2\nnone: .word 0\n .long 0\n")
+    for _ in range(5):
+        with VM("-kernel", image, monitor=True) as vm:
+            vm.mon.send("quit\n")
+            assert vm.wait() == 0
