@@ -109,6 +109,16 @@ static void pc_shutdown(CpuState *c)
     machine_reset_request();
 }
 
+/* pc_smi - SMI# reaches the boot processor, which is where firmware installs its handler. */
+static void pc_smi(void *opaque, unsigned n, int level)
+{
+    Pc *p = opaque;
+
+    if (level && p->cfg.cpus > 0) {
+        cpu_request(p->cfg.cpu[0], REQ_SMI);
+    }
+}
+
 /* pc_ferr - FERR# of the processor, on IRQ 13. */
 static void pc_ferr(CpuState *c, bool on)
 {
@@ -259,7 +269,7 @@ static bool pc_make_bridges(Pc *p, Error **errp)
     }
     piix3_connect(p->piix3, p->pci, irq);
     p->pm = pc_device(p, &piix4_pm_class, NULL);
-    piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->piix3));
+    piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->piix3), (IrqLine){ pc_smi, p, 0 });
     return device_realize(p->pic, errp) && device_realize(p->ioapic, errp) &&
            device_realize(host, errp) && device_realize(p->piix3, errp) &&
            device_realize(p->pm, errp);

@@ -4,7 +4,8 @@
  *
  * Sources: Intel 82371AB data sheet (headings quoted); ACPI specification 6.4, "ACPI Hardware
  * Specification". The GPE block stands at AFE0h, as guests of QEMU's i440FX board know it. A write
- * of B2h stands for the SMI handler that ACPI describes: it switches SCI_EN itself.
+ * of B2h switches SCI_EN itself, as the SMI handler that ACPI describes would; firmware that wants
+ * the SMI as well (SeaBIOS does, to move SMBASE) enables it.
  */
 #include "hw/pci/piix4-pm.h"
 
@@ -16,6 +17,8 @@
 #include "hw/pci/trace.h"
 
 #define PM_BASE 0x40
+#define PM_DEVACTB 0x58
+#define DEVACTB_APMC_EN 0x02000000u
 #define PM_REGMISC 0x80
 #define PM1_STS 0x00
 #define PM1_EN 0x02
@@ -47,7 +50,7 @@ typedef struct Piix4Pm {
     bool io_mapped;
     uint16_t io_base;
     struct PciBus *bus; /* wiring */
-    IrqLine sci;
+    IrqLine sci, smi;
     IoRegion io, io_gpe, io_apm;
 } Piix4Pm;
 
@@ -206,6 +209,10 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t val, unsigned size
         s->cnt &= (uint16_t)~CNT_SCI_EN;
     }
     pm_update(s);
+    /* "DEVACTB", APMC_EN: a write of APMC generates an SMI */
+    if (ld_le32(s->pci.config + PM_DEVACTB) & DEVACTB_APMC_EN) {
+        irq_pulse(&s->smi);
+    }
 }
 
 static const IoOps pm_ops = { .read = pm_read, .write = pm_write, .max_size = 4 };
@@ -241,8 +248,9 @@ static Piix4Pm *pm_of(Device *dev)
     return container_of(dev, Piix4Pm, pci.dev);
 }
 
-void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci)
+void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci, IrqLine smi)
 {
+    pm_of(dev)->smi = smi;
     pm_of(dev)->bus = bus;
     pm_of(dev)->sci = sci;
 }

@@ -15,8 +15,8 @@ extern const DeviceClass piix4_pm_class;
 #define PIIX4_ACPI_DISABLE 0xf0
 #define PM_TIMER_HZ 3579545
 
-/* piix4_pm_connect - before realize: the bus and the SCI. */
-void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci);
+/* piix4_pm_connect - before realize: the bus, the SCI, and SMI# (pulsed). */
+void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci, IrqLine smi);
 /* piix4_pm_power_button - it was pressed. Machine lock held. */
 void piix4_pm_power_button(Device *dev);
 /* piix4_pm_gpe - raise general-purpose event @n (0..15). Machine lock held. */

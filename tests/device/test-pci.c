@@ -81,7 +81,7 @@ static int setup(void **state)
     piix3_connect(piix3, bus, irq);
     fake_realize(piix3);
     pm = fake_device(&piix4_pm_class);
-    piix4_pm_connect(pm, bus, piix3_sci_input(piix3));
+    piix4_pm_connect(pm, bus, piix3_sci_input(piix3), fake_line(33));
     fake_realize(pm);
     return 0;
 }
@@ -260,7 +260,11 @@ static void test_pm(void **state)
     assert_int_equal(fake_shutdowns, 0);
     port_write(0x604, 0x2001, 2);
     assert_int_equal(fake_shutdowns, 1);
+    assert_int_equal(fake_lines[33].rises, 0);
+    cfg_write(11, 0x58, 0x02000000, 4); /* APMC_EN */
     out8(0xb2, PIIX4_ACPI_DISABLE);
+    assert_int_equal(fake_lines[33].rises, 1);
+    assert_int_equal(fake_lines[33].level, 0);
     assert_int_equal(port_read(0x604, 2) & 1, 0);
 }
 
