@@ -205,6 +205,11 @@ static void gen_bytes(const OpRow *row, unsigned bits, uint8_t *p)
     for (unsigned k = 0; k < 16; k++) {
         p[k] = (uint8_t)diff_rnd();
     }
+    if (one_in(12)) { /* ES CS SS DS GS; FS is the host's thread pointer */
+        static const uint8_t segs[] = { 0x26, 0x2e, 0x36, 0x3e, 0x65, 0x65 };
+
+        p[n++] = segs[diff_rnd() % (bits == 64 ? 6 : 4)];
+    }
     if (one_in(16)) {
         p[n++] = 0x67;
         a16 = bits == 32 ? true : false;
@@ -397,6 +402,7 @@ uint64_t diff_operand_at(const DiffCase *t, unsigned bits, const DiffState *s)
     ea += i->base == GPR_RIP ? s->rip + t->len : i->base < 16 ? s->gpr[i->base] : 0;
     ea += i->index < 16 ? s->gpr[i->index] << i->scale : 0;
     ea = i->asize == 8 ? ea : i->asize == 4 ? (uint32_t)ea : (uint16_t)ea;
+    ea += bits == 64 && i->seg == SEG_GS ? DIFF_GS_BASE : 0;
     return ea + (bits == 16 ? DIFF_BASE : 0) - DIFF_DATA;
 }
 

@@ -9,6 +9,7 @@
 #if defined(__x86_64__) && defined(__linux__)
 
 #include <asm/ldt.h>
+#include <asm/prctl.h>
 #include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -202,6 +203,7 @@ bool diff_host_init(const char **why)
     data_page = (uint8_t *)DIFF_DATA;
     memset(code_alias, 0xcc, 4096);
     sigaltstack(&st, NULL);
+    syscall(SYS_arch_prctl, ARCH_SET_GS, DIFF_GS_BASE);
     has_ldt = ldt_entry(0, true) && ldt_entry(1, false);
     return true;
 }

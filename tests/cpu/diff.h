@@ -17,6 +17,7 @@
 #define DIFF_CODE (DIFF_BASE + 0x800)
 #define DIFF_DATA (DIFF_BASE + 0x4000)
 #define DIFF_DATA_SIZE 0x2000u
+#define DIFF_GS_BASE 0x140ull /* in 64-bit code */
 
 typedef struct DiffState {
     uint64_t gpr[16]; /* by register number */

@@ -139,7 +139,7 @@ static void set_mode(unsigned bits)
     set_seg(SEG_DS, diff_host_ds(bits), bits, false);
     set_seg(SEG_ES, diff_host_ds(bits), bits, false);
     for (unsigned n = SEG_FS; n <= SEG_GS; n++) {
-        cpu->segs[n] = (Segment){ 0 };
+        cpu->segs[n] = (Segment){ .base = n == SEG_GS && bits == 64 ? DIFF_GS_BASE : 0 };
         seg_update(&cpu->segs[n]);
     }
     cpu->cpl = 3;
