@@ -86,6 +86,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .hpet = cfg->hpet,
         .acpi = cfg->acpi,
         .no_i8042 = !cfg->i8042,
+        .uuid = cfg->uuid,
         .rtc_base = rtc,
     };
 
@@ -146,6 +147,7 @@ static bool load_state(const char *from, Error **errp)
 bool board_build(const MachineConfig *cfg, Error **errp)
 {
     RunConfig run = {
+        .name = cfg->name,
         .no_reboot = cfg->no_reboot,
         .no_shutdown = cfg->no_shutdown,
         .board_reset = board_reset,
@@ -154,6 +156,7 @@ bool board_build(const MachineConfig *cfg, Error **errp)
     };
     bool ok;
 
+    memcpy(run.uuid, cfg->uuid, sizeof(run.uuid));
     run_setup(&run);
     if (!make_cpus(cfg, errp)) {
         return false;

@@ -369,6 +369,9 @@ static bool pc_fw_cfg(Pc *p, Error **errp)
     fw_cfg_add_u64(f, FW_CFG_RAM_SIZE, p->cfg.ram_size);
     fw_cfg_add_u16(f, FW_CFG_NB_CPUS, (uint16_t)p->cfg.cpus);
     fw_cfg_add_u16(f, FW_CFG_MAX_CPUS, (uint16_t)p->cfg.cpus);
+    if (p->cfg.uuid != NULL) {
+        fw_cfg_add_bytes(f, FW_CFG_UUID, p->cfg.uuid, 16);
+    }
     return fw_cfg_add_file(f, "etc/e820", map, 20 * p->e820_count, errp);
 }
 

@@ -24,6 +24,7 @@ typedef struct PcConfig {
     const char *kernel, *initrd, *append, *bios;
     bool hpet, acpi;
     bool no_i8042;
+    const uint8_t *uuid;       /* 16 bytes for fw_cfg, or NULL */
     const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
     struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4 */
     bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */

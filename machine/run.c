@@ -18,6 +18,16 @@ void run_setup(const RunConfig *cfg)
     run = *cfg;
 }
 
+const char *vm_name(void)
+{
+    return run.name;
+}
+
+const uint8_t *vm_uuid(void)
+{
+    return run.uuid;
+}
+
 RunState vm_state(void)
 {
     return state;
@@ -81,6 +91,9 @@ static void reset_now(void *opaque)
     machine_unlock();
     accel_release();
     accel_resume();
+    if (state != RUN_RUNNING) {
+        state = RUN_PRELAUNCH; /* as if just made with -S */
+    }
 }
 
 void machine_reset_request(void)

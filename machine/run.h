@@ -6,6 +6,7 @@
 #define MACHINE_RUN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* machine_exit_request - end the process with @code (isa-debug-exit). */
 void machine_exit_request(int code);
@@ -19,7 +20,7 @@ void machine_powerdown_request(void);
 /* What follows runs on the loop thread without the machine lock. */
 
 typedef enum RunState {
-    RUN_PRELAUNCH, /* -S, before the first start */
+    RUN_PRELAUNCH, /* -S before the first start, or reset while it was stopped */
     RUN_RUNNING,
     RUN_PAUSED,    /* stop */
     RUN_SHUTDOWN,  /* powered off under -no-shutdown */
@@ -35,11 +36,17 @@ const char *vm_state_name(RunState s); /* as `info status` writes it */
 
 /* What main() tells about the command line, and how the board resets. */
 typedef struct RunConfig {
+    const char *name;              /* of the guest, or NULL; lives as long as the machine */
+    uint8_t uuid[16];              /* zeros when none was given */
     bool no_reboot, no_shutdown;
     void (*board_reset)(void);     /* all processors parked, machine lock held */
     void (*board_powerdown)(void); /* the power button, machine lock held */
     void (*exit)(int code);
 } RunConfig;
 void run_setup(const RunConfig *cfg);
+
+/* vm_name - of -name, or NULL. vm_uuid - 16 bytes. Constant after run_setup(). */
+const char *vm_name(void);
+const uint8_t *vm_uuid(void);
 
 #endif

@@ -57,6 +57,23 @@ static void info_status(Hmp *m, FILE *out, char *arg)
     fprintf(out, "VM status: %s\n", vm_state_name(vm_state()));
 }
 
+static void info_name(Hmp *m, FILE *out, char *arg)
+{
+    if (vm_name() != NULL) {
+        fprintf(out, "%s\n", vm_name());
+    }
+}
+
+static void info_uuid(Hmp *m, FILE *out, char *arg)
+{
+    const uint8_t *u = vm_uuid();
+
+    for (unsigned n = 0; n < 16; n++) {
+        fprintf(out, "%s%02x", n == 4 || n == 6 || n == 8 || n == 10 ? "-" : "", u[n]);
+    }
+    fprintf(out, "\n");
+}
+
 static void info_registers(Hmp *m, FILE *out, char *arg)
 {
     bool all = strcmp(arg, "-a") == 0;
@@ -148,10 +165,12 @@ static const Command infos[] = {
     { "cpus", NULL, "", "processors", info_cpus },
     { "jit", NULL, "", "what the engine did", info_jit },
     { "mtree", NULL, "", "memory map and ports", info_mtree },
+    { "name", NULL, "", "name of the guest (-name)", info_name },
     { "qtree", NULL, "", "devices", info_qtree },
     { "registers", NULL, "[-a]", "registers of the current processor (-a: all)", info_registers },
     { "statehash", NULL, "", "hash of the saved state, to compare runs", info_statehash },
     { "status", NULL, "", "does the machine run", info_status },
+    { "uuid", NULL, "", "identity of the guest (-uuid)", info_uuid },
     { "version", NULL, "", "version", info_version },
     { NULL, NULL, NULL, NULL, NULL },
 };
@@ -226,6 +245,10 @@ static void cmd_stop(Hmp *m, FILE *out, char *arg)
 
 static void cmd_cont(Hmp *m, FILE *out, char *arg)
 {
+    if (vm_state() == RUN_SHUTDOWN) {
+        fprintf(out, "Error: the guest is powered off: system_reset first\n");
+        return;
+    }
     vm_start();
 }
 

@@ -38,7 +38,7 @@ def guest(tmp_path_factory):
 
 @pytest.fixture
 def m(guest):
-    with VM("-kernel", guest[0], *EXIT_DEVICE, "-smp", "2", monitor=True) as vm:
+    with VM("-kernel", guest[0], *EXIT_DEVICE, "-smp", "2", "-name", "me", monitor=True) as vm:
         vm.expect("^B\n", LIMIT)
         vm.label = guest[1]
         yield vm
@@ -93,7 +93,8 @@ def test_registers(m):
 
 def test_stop_and_cont(m):
     at = m.label["counter"]
-    assert number(m, at) != wait_for(lambda: number(m, at))
+    first = number(m, at)
+    wait_for(lambda: number(m, at) != first)
     m.mon.cmd("stop")
     assert m.mon.cmd("info status") == "VM status: paused\n"
     stopped = number(m, at)
@@ -130,7 +131,7 @@ def test_reset(m):
     m.expect("^B\n", LIMIT)
     m.mon.cmd("stop")
     m.mon.cmd("system_reset")
-    assert m.mon.cmd("info status") == "VM status: paused\n"
+    wait_for(lambda: m.mon.cmd("info status") == "VM status: paused (prelaunch)\n")
     assert number(m, m.label["counter"]) == 0  # loaded anew, and still stopped
     m.mon.cmd("cont")
     m.expect("^B\n", LIMIT)

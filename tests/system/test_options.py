@@ -1,0 +1,684 @@
+"""Every option that -help prints, by its effect or its refusal. An option without a row fails.
+
+A row is a function named after the option; it gets a folder of its own. The guests are a few
+instructions each, so that all of it takes seconds.
+"""
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from image import EXIT_DEVICE, build
+from vm import DOPPEL, LIMIT, VM, Monitor, Stream, run, wait_for
+
+ROWS = {}
+
+
+def row(f):
+    ROWS[f.__name__.removeprefix("opt_").replace("__", "-")] = f
+    return f
+
+
+def help_options():
+    return re.findall(r"^-(\S+)", run("-help").stdout, re.M)
+
+
+def test_every_option_has_a_row():
+    missing = sorted(set(help_options()) - set(ROWS))
+    assert not missing, f"no row in {__file__} for {missing}"
+
+
+def refused(*args, names):
+    """One line on stderr that names what is wrong, exit code 1, nothing on stdout."""
+    p = run(*args)
+    assert (p.returncode, p.stdout) == (1, ""), args
+    assert len(p.stderr.splitlines()) == 1, p.stderr
+    for name in [names] if isinstance(names, str) else names:
+        assert name in p.stderr, p.stderr
+
+
+def listed(*args, has):
+    p = run(*args)
+    assert (p.returncode, p.stderr) == (0, ""), args
+    assert has in p.stdout
+
+
+def monitor(*args, **kw):
+    """A machine that stands still, for looking at."""
+    return VM("-S", *args, monitor=True, **kw)
+
+
+def exit_code(folder, text, *args):
+    """Of a guest that runs the text."""
+    image, _ = build(folder, "image", text)
+    with VM("-kernel", image, *EXIT_DEVICE, *args) as vm:
+        code = vm.wait()
+        vm.last = vm.stderr()
+        return code
+
+
+# ---- standard options ----
+
+@row
+def opt_help(tmp):
+    for word in ("-help", "--help", "-h"):
+        listed(word, has="-kernel file")
+
+
+@row
+def opt_version(tmp):
+    listed("-version", has="9.2.0")
+    listed("--version", has="9.2.0")
+
+
+@row
+def opt_machine(tmp):
+    with monitor("-machine", "pc,hpet=off", "-M", "i8042=off") as vm:
+        tree = vm.mon.cmd("info mtree")
+        assert "hpet" not in tree and "i8042" not in tree and "pit" in tree
+    with monitor("-M", "pc-i440fx-7.2") as vm:
+        assert "hpet" in vm.mon.cmd("info mtree")
+    listed("-M", "help", has="pc ")
+    refused("-M", "nonesuch", names="nonesuch")
+    refused("-M", "q35", names="q35")
+    refused("-M", "pc,nonesuch=1", names="nonesuch")
+    refused("-M", "pc,hpet=maybe", names=["hpet", "maybe"])
+
+
+@row
+def opt_accel(tmp):
+    with monitor("-accel", "interp") as vm:
+        assert "engine: interp" in vm.mon.cmd("info jit")
+    for name in ("tcg", "doppel", "tcg,thread=multi,tb-size=64"):
+        monitor("-accel", name).close()
+    listed("-accel", "help", has="tcg")
+    refused("-accel", "nonesuch", names="nonesuch")
+    refused("-accel", "tcg,nonesuch=1", names="nonesuch")
+
+
+@row
+def opt_enable__kvm(tmp):
+    p = run("-enable-kvm", "-M", "none", "-nonesuch")  # refused here, or (with a KVM engine) later
+    assert p.returncode == 1 and len(p.stderr.splitlines()) == 1
+
+
+CPUID = "mov $1, %eax\n cpuid\n mov %eax, 0x8000\n mov %ecx, 0x8004\n mov %edx, 0x8008\n EXIT 0\n hlt"
+
+
+@row
+def opt_cpu(tmp):
+    image, _ = build(tmp, "cpuid", CPUID.replace("EXIT 0", "PUT '.'"))
+
+    def words(*args):
+        with VM("-kernel", image, *args, monitor=True) as vm:
+            vm.expect(r"\.", LIMIT)
+            return [int(w, 16) for w in vm.mon.cmd("xp/3xw 0x8000").split()[1:]]
+
+    def family(eax):
+        return eax >> 8 & 15
+
+    assert family(words("-cpu", "pentium")[0]) == 5
+    assert family(words("-cpu", "486")[0]) == 4
+    assert family(words("-cpu", "pentium3,family=5,model=2")[0]) == 5
+    assert words("-cpu", "qemu64,+popcnt")[1] >> 23 & 1
+    assert not words("-cpu", "Nehalem,-popcnt")[1] >> 23 & 1
+    assert not words("-cpu", "max,aes=off")[1] >> 25 & 1
+    listed("-cpu", "help", has="max")
+    refused("-cpu", "nonesuch", names="nonesuch")
+    refused("-cpu", "max,+nonesuch", names="nonesuch")
+    refused("-cpu", "max,nonesuch=1", names="nonesuch")
+
+
+@row
+def opt_smp(tmp):
+    for text in ("3", "cpus=3", "3,sockets=1,cores=3", "sockets=3"):
+        with monitor("-smp", text) as vm:
+            assert vm.mon.cmd("info cpus").count("CPU #") == 3
+    refused("-smp", "0", names="0")
+    refused("-smp", "256", names="256")
+    refused("-smp", "4,sockets=3", names="4")
+    refused("-smp", "2,nonesuch=1", names="nonesuch")
+
+
+@row
+def opt_m(tmp):
+    for text, last in (("64", 0x3ffffff), ("64M", 0x3ffffff), ("size=1G", 0x3fffffff),
+                       ("65536K", 0x3ffffff), ("5G", 0x15fffffff)):
+        with monitor("-m", text) as vm:
+            assert f"{last:016x} (ram)" in vm.mon.cmd("info mtree"), text
+    refused("-m", "0", names="-m 0")
+    refused("-m", "99999999G", names="99999999G")
+    refused("-m", "-5", names="-5")
+    refused("-m", "12Q", names="12Q")
+    refused("-m", "64,slots=2,maxmem=1G", names="slots")
+
+
+@row
+def opt_name(tmp):
+    with monitor("-name", "guest=a guest,process=doppel-x") as vm:
+        assert vm.mon.cmd("info name") == "a guest\n"
+        with open(f"/proc/{vm.p.pid}/comm") as f:
+            assert f.read() == "doppel-x\n"
+    refused("-name", "x,nonesuch=1", names="nonesuch")
+
+
+@row
+def opt_uuid(tmp):
+    uuid = "00112233-4455-6677-8899-aabbccddeeff"
+    read = """
+        mov $0x510, %edx
+        mov $2, %eax
+        out %ax, %dx
+        inc %edx
+        mov $16, %ecx
+        mov $0x8000, %edi
+        rep insb
+        PUT '.'
+        hlt
+    """
+    image, _ = build(tmp, "uuid", read)
+    with VM("-uuid", uuid, "-kernel", image, monitor=True) as vm:
+        assert vm.mon.cmd("info uuid") == uuid + "\n"
+        vm.expect(r"\.", LIMIT)
+        got = [int(w, 16) for w in re.findall(r" 0x(\w\w)\b", vm.mon.cmd("xp/16xb 0x8000"))]
+        assert bytes(got).hex() == uuid.replace("-", "")
+    refused("-uuid", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_device(tmp):
+    image, _ = build(tmp, "exit", "mov $0x501, %dx\n mov $9, %al\n out %al, %dx\n hlt")
+    with VM("-kernel", image, "-device", "isa-debug-exit") as vm:  # 0x501 unless told otherwise
+        assert vm.wait() == 9 * 2 + 1
+    with monitor("-device", "isa-debug-exit,id=me") as vm:
+        assert 'dev: isa-debug-exit, id "me"' in vm.mon.cmd("info qtree")
+    listed("-device", "help", has="isa-debug-exit")
+    listed("-device", "isa-debug-exit,help", has="iobase")
+    refused("-device", "nonesuch", names="nonesuch")
+    refused("-device", "isa-debug-exit,nonesuch=1", names="nonesuch")
+    refused("-device", "isa-debug-exit,iobase=x", names="iobase")
+    refused("-device", "isa-debug-exit,id=a", "-device", "isa-debug-exit,iobase=1,id=a", names="'a'")
+
+
+@row
+def opt_global(tmp):
+    image, _ = build(tmp, "exit", "EXIT 7\n hlt")
+    with VM("-kernel", image, "-global", "isa-debug-exit.iobase=0xf4", "-device", "isa-debug-exit") as vm:
+        assert vm.wait() == 7 * 2 + 1
+    refused("-global", "isa-debug-exit.nonesuch=1", "-device", "isa-debug-exit", names="nonesuch")
+    refused("-global", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_overcommit(tmp):
+    monitor("-overcommit", "mem-lock=off,cpu-pm=off").close()
+    refused("-overcommit", "mem-lock=on", names="mem-lock")
+    refused("-overcommit", "nonesuch=on", names="nonesuch")
+
+
+# ---- starting ----
+
+@row
+def opt_kernel(tmp):
+    assert exit_code(tmp, "EXIT 4\n hlt") == 4 * 2 + 1
+    refused("-kernel", tmp, names=[str(tmp), "directory"])
+    refused("-kernel", f"{tmp}/nonesuch", names="nonesuch")
+    (tmp / "empty").write_bytes(b"")
+    refused("-kernel", tmp / "empty", names="empty")
+
+
+MULTIBOOT = """
+.balign 4
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+    .long header, start, 0, 0, entry
+.set header, . - 32
+entry: jmp entry
+"""
+
+
+def multiboot(tmp, *args):
+    """Command line and modules, read from the information block that EBX points to."""
+    image, _ = build(tmp, "multiboot", MULTIBOOT)
+    vm = monitor("-kernel", image, *args)
+    ebx = int(re.search(r"[RE]BX=([0-9a-f]+)", vm.mon.cmd("info registers")).group(1), 16)
+    words = [int(w, 16) for w in re.findall(r" 0x(\w{8})", vm.mon.cmd(f"xp/7xw {ebx:#x}"))]
+    return vm, words
+
+
+@row
+def opt_append(tmp):
+    vm, words = multiboot(tmp, "-append", "one,two  three")
+    with vm:
+        text = vm.mon.cmd(f"xp/200c {words[4]:#x}")
+        chars = "".join(re.findall(r" '(.|\\x00)'", text))
+        assert "one,two  three\\x00" in chars
+    refused("-append", "x", names="-append")
+
+
+@row
+def opt_initrd(tmp):
+    (tmp / "module").write_bytes(b"doppel")
+    vm, words = multiboot(tmp, "-initrd", tmp / "module")
+    with vm:
+        assert words[5] == 1
+        at = int(vm.mon.cmd(f"xp/1xw {words[6]:#x}").split()[1], 16)
+        assert "'d' 'o' 'p' 'p' 'e' 'l'" in vm.mon.cmd(f"xp/6c {at:#x}")
+    refused("-initrd", "x", names="-initrd")
+    image, _ = build(tmp, "exit", "hlt")
+    refused("-kernel", image, "-initrd", f"{tmp}/nonesuch", names="nonesuch")
+    refused("-kernel", image, "-initrd", tmp, names="directory")
+
+
+def bios(folder, name):
+    """64 KiB that say F from the reset vector on."""
+    code = bytes.fromhex("baf803 b046 ee f4 ebfd".replace(" ", ""))
+    rom = bytearray(65536)
+    rom[0xe000:0xe000 + len(code)] = code
+    rom[0xfff0:0xfff3] = b"\xe9" + (0xe000 - 0xfff3 & 0xffff).to_bytes(2, "little")
+    (folder / name).write_bytes(rom)
+    return folder / name
+
+
+@row
+def opt_bios(tmp):
+    with VM("-bios", bios(tmp, "my.bin")) as vm:
+        vm.expect("F", LIMIT)
+    refused("-bios", f"{tmp}/nonesuch", names="nonesuch")
+    refused("-bios", tmp, names="directory")
+    (tmp / "empty").write_bytes(b"")
+    refused("-bios", tmp / "empty", names="empty")
+
+
+@row
+def opt_L(tmp):
+    bios(tmp, "bios-256k.bin")
+    with VM("-L", tmp) as vm:
+        vm.expect("F", LIMIT)
+    listed("-L", "help", has="seabios")
+
+
+# ---- display, network, character devices ----
+
+@row
+def opt_display(tmp):
+    listed("-display", "help", has="none")
+    refused("-display", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_nographic(tmp):
+    image, _ = build(tmp, "hello", "PUT 'H'\n EXIT 0\n hlt")
+    p = run("-nographic", "-kernel", image, *EXIT_DEVICE)
+    assert (p.stdout, p.returncode) == ("H", 1)
+
+
+@row
+def opt_nic(tmp):
+    monitor("-nic", "none").close()
+    refused("-nic", "nonesuch", names="nonesuch")
+
+
+HELLO = "PUT 'H'\n PUT 'i'\n EXIT 0\n hlt"
+
+
+def hello(tmp, *args):
+    """What a guest that says Hi does with a line; the program has ended."""
+    image, _ = build(tmp, "hello", HELLO)
+    p = run("-display", "none", "-kernel", image, *EXIT_DEVICE, *args)
+    assert (p.returncode, p.stderr) == (1, ""), p.stderr
+    return p.stdout
+
+
+@row
+def opt_chardev(tmp):
+    assert hello(tmp, "-chardev", f"file,id=c,path={tmp}/a,logfile={tmp}/b", "-serial", "chardev:c") == ""
+    assert (tmp / "a").read_text() == (tmp / "b").read_text() == "Hi"
+    assert hello(tmp, "-chardev", "stdio,id=c,mux=on", "-serial", "chardev:c", "-mon", "c") == "Hi"
+    hello(tmp, "-chardev", f"file,id=c,path={tmp}/a,append=on", "-serial", "chardev:c")
+    assert (tmp / "a").read_text() == "HiHi"
+    listed("-chardev", "help", has="socket")
+    refused("-chardev", "nonesuch,id=a", names="nonesuch")
+    refused("-chardev", "null", names="id")
+    refused("-chardev", "null,id=a,nonesuch=1", names="nonesuch")
+    refused("-chardev", "null,id=a", "-chardev", "null,id=a", names="a")
+
+
+@row
+def opt_serial(tmp):
+    assert hello(tmp, "-serial", "stdio") == "Hi"
+    assert hello(tmp, "-serial", f"file:{tmp}/f") == "" and (tmp / "f").read_text() == "Hi"
+    assert hello(tmp, "-serial", "null") == hello(tmp, "-serial", "none") == ""
+    os.mkfifo(tmp / "pipe.in")
+    os.mkfifo(tmp / "pipe.out")
+    fd = os.open(tmp / "pipe.out", os.O_RDONLY | os.O_NONBLOCK)
+    hello(tmp, "-serial", f"pipe:{tmp}/pipe")
+    assert os.read(fd, 9) == b"Hi"
+    os.close(fd)
+    echo = "1: mov $0x3fd, %dx\n in %dx, %al\n test $1, %al\n jz 1b\n mov $0x3f8, %dx\n" \
+           " in %dx, %al\n inc %al\n out %al, %dx\n jmp 1b"
+    image, _ = build(tmp, "echo", echo)
+    with VM("-kernel", image, serial=f"unix:{tmp}/s.sock,server,nowait") as vm:
+        s = socket.socket(socket.AF_UNIX)
+        wait_for(lambda: s.connect_ex(f"{tmp}/s.sock") == 0)
+        talk(s, b"a", b"b")
+        s.close()
+        vm.p.terminate()
+        assert vm.wait() == 0
+    for kind in ("tcp", "telnet"):
+        with VM("-kernel", image, serial=f"{kind}:127.0.0.1:0,server,nowait", monitor=True) as vm:
+            port = int(re.search(r"serial0: .*127\.0\.0\.1:(\d+)", vm.mon.cmd("info chardev")).group(1))
+            s = socket.create_connection(("127.0.0.1", port), LIMIT)
+            talk(s, b"x\xff\xffy" if kind == "telnet" else b"xy", b"z" if kind == "telnet" else b"yz")
+            s.close()
+    with VM("-kernel", image, serial="pty") as vm:
+        path = vm.expect(r"redirected to (/dev/pts/\d+) \(label serial0\)$", LIMIT).group(1)
+        fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        line = Stream(fd, fd)
+        line.send("k")
+        line.expect("l", LIMIT)
+        os.close(fd)
+    refused("-serial", "nonesuch", names="nonesuch")
+    refused("-serial", f"file:{tmp}/no/such", names="no/such")
+    refused(*["-serial", "null"] * 5, names="serial")
+
+
+def talk(sock, data, want):
+    """Send, and wait for the answer (in which a telnet server's negotiation may stand too)."""
+    sock.settimeout(LIMIT)
+    sock.sendall(data)
+    got = b""
+    while want not in got:
+        part = sock.recv(100)
+        assert part, got
+        got += part
+
+
+@row
+def opt_parallel(tmp):
+    monitor("-parallel", "none").close()
+    refused("-parallel", "nonesuch", names="-parallel")
+
+
+@row
+def opt_monitor(tmp):
+    with VM("-S", "-monitor", f"unix:{tmp}/m.sock,server=on,wait=off") as vm:
+        mon = Monitor(tmp / "m.sock")
+        assert "prelaunch" in mon.cmd("info status")
+        mon.send("quit\n")
+        assert vm.wait() == 0
+    refused("-monitor", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_mon(tmp):
+    with VM("-S", "-chardev", f"socket,id=m,path={tmp}/m.sock,server=on,wait=off",
+            "-mon", "chardev=m,mode=readline") as vm:
+        mon = Monitor(tmp / "m.sock")
+        assert "prelaunch" in mon.cmd("info status")
+        mon.send("quit\n")
+        assert vm.wait() == 0
+    refused("-mon", "nonesuch", names="nonesuch")
+    refused("-mon", "mode=readline", names="chardev")
+
+
+@row
+def opt_echr(tmp):
+    for text in ("20", "0x14"):
+        p = subprocess.run([DOPPEL, "-nographic", "-S", "-echr", text], input=b"\x01x\x14x",
+                           capture_output=True, timeout=LIMIT)
+        assert p.returncode == 0 and b"Terminated" in p.stdout
+    refused("-echr", "nonesuch", names="nonesuch")
+
+
+# ---- running ----
+
+@row
+def opt_S(tmp):
+    image, _ = build(tmp, "hello", HELLO)
+    with VM("-S", "-kernel", image, *EXIT_DEVICE, monitor=True) as vm:
+        assert vm.mon.cmd("info status") == "VM status: paused (prelaunch)\n"
+        assert vm.serial.text == ""
+        vm.mon.send("cont\n")
+        vm.expect("Hi", LIMIT)
+        assert vm.wait() == 1
+
+
+@row
+def opt_no__reboot(tmp):
+    assert exit_code(tmp, "lidt 0x9000\n ud2", "-no-reboot") == 0  # a triple fault
+
+
+POWEROFF = "mov $0x604, %edx\n mov $0x2000, %eax\n out %ax, %dx\n hlt"
+
+
+@row
+def opt_no__shutdown(tmp):
+    assert exit_code(tmp, POWEROFF) == 0
+    image, _ = build(tmp, "off", "PUT '.'\n" + POWEROFF)
+    with VM("-kernel", image, "-no-shutdown", monitor=True) as vm:
+        for _ in range(2):
+            vm.expect(r"\.", LIMIT)
+            wait_for(lambda: vm.mon.cmd("info status") == "VM status: paused (shutdown)\n")
+            assert "system_reset" in vm.mon.cmd("cont")
+            vm.mon.cmd("system_reset")
+            wait_for(lambda: "prelaunch" in vm.mon.cmd("info status"))
+            vm.mon.cmd("cont")
+
+
+# Year, month, day, hour from the CMOS, in BCD, at 8000h.
+CMOS = "".join(f"mov ${i}, %al\n out %al, $0x70\n in $0x71, %al\n mov %al, {0x8000 + n}\n"
+               for n, i in enumerate((9, 8, 7, 4))) + "PUT '.'\n hlt"
+
+
+@row
+def opt_rtc(tmp):
+    image, _ = build(tmp, "cmos", CMOS)
+
+    def clock(base, **env):
+        with VM("-kernel", image, "-rtc", base, monitor=True, env=dict(os.environ, **env)) as vm:
+            vm.expect(r"\.", LIMIT)
+            return [int(w, 16) for w in vm.mon.cmd("xp/4xb 0x8000").split()[1:]]
+
+    assert clock("base=2006-06-17T16:01:21") == [0x06, 0x06, 0x17, 0x16]
+    assert clock("base=2031-01-02") == [0x31, 0x01, 0x02, 0x00]
+    utc = clock("base=utc,clock=host,driftfix=slew")
+    local = clock("base=localtime", TZ="UTC-12")
+    assert local != utc and local == clock("base=localtime", TZ="UTC-12")
+    refused("-rtc", "base=nonesuch", names="nonesuch")
+    refused("-rtc", "clock=nonesuch", names="nonesuch")
+    refused("-rtc", "nonesuch=1", names="nonesuch")
+
+
+@row
+def opt_icount(tmp):
+    image, _ = build(tmp, "tsc", "rdtsc\n mov %eax, 0x8000\n mov $100000, %ecx\n1: loop 1b\n rdtsc\n"
+                                 "sub 0x8000, %eax\n mov %eax, 0x8000\n PUT '.'\n hlt")
+
+    def took(shift):
+        with VM("-kernel", image, "-icount", shift, monitor=True) as vm:
+            vm.expect(r"\.", LIMIT)
+            return int(vm.mon.cmd("xp/1xw 0x8000").split()[1], 16)
+
+    assert took("shift=0") == took("0")  # the same every time, and exactly so much more:
+    assert took("shift=3") == 8 * took("shift=0")
+    refused("-icount", "shift=99", names="99")
+    refused("-icount", "shift=1", "-smp", "2", names="-icount")
+    refused("-icount", "shift=1,rr=record", names="rr=record")
+
+
+@row
+def opt_incoming(tmp):
+    refused("-incoming", f"file:{tmp}/nonesuch", names="nonesuch")
+    refused("-incoming", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_no__hpet(tmp):
+    with monitor("-no-hpet") as vm:
+        assert "hpet" not in vm.mon.cmd("info mtree")
+
+
+def has_rsdp(*args):
+    with monitor("-kernel", args[0], *args[1:]) as vm:
+        text = vm.mon.cmd("xp/4096xg 0xf0000") + vm.mon.cmd("xp/4096xg 0xf8000") \
+            + vm.mon.cmd("xp/4096xg 0xe0000") + vm.mon.cmd("xp/4096xg 0xe8000")
+        return "0x2052545020445352" in text  # "RSD PTR "
+
+
+@row
+def opt_no__acpi(tmp):
+    image, _ = build(tmp, "hello", HELLO)
+    assert has_rsdp(image) and not has_rsdp(image, "-no-acpi") and not has_rsdp(image, "-M", "acpi=off")
+
+
+@row
+def opt_nodefaults(tmp):
+    p = subprocess.Popen([DOPPEL, "-S", "-nodefaults", "-display", "none", "-monitor",
+                          f"unix:{tmp}/m.sock,server,nowait"], stdin=subprocess.DEVNULL)
+    try:
+        mon = Monitor(tmp / "m.sock")
+        assert "serial" not in mon.cmd("info chardev") + mon.cmd("info qtree")
+        mon.send("quit\n")
+        assert p.wait(LIMIT) == 0
+    finally:
+        p.kill()
+        p.wait()
+
+
+@row
+def opt_no__user__config(tmp):
+    monitor("-no-user-config").close()
+
+
+@row
+def opt_readconfig(tmp):
+    (tmp / "c").write_text('# comment\n[machine]\n  type = "pc"\n  hpet = "off"\n[memory]\n  size = "64"\n')
+    with monitor("-readconfig", tmp / "c") as vm:
+        tree = vm.mon.cmd("info mtree")
+        assert "hpet" not in tree and f"{0x3ffffff:016x} (ram)" in tree
+    refused("-readconfig", f"{tmp}/nonesuch", names="nonesuch")
+    (tmp / "bad").write_text("[nonesuch]\n  a = \"b\"\n")
+    refused("-readconfig", tmp / "bad", names=["nonesuch", "bad"])
+
+
+@row
+def opt_daemonize(tmp):
+    p = run("-daemonize", "-display", "none", "-S", "-pidfile", tmp / "d.pid", "-monitor",
+            f"unix:{tmp}/m.sock,server,nowait")
+    assert (p.returncode, p.stdout, p.stderr) == (0, "", "")
+    pid = int((tmp / "d.pid").read_text())
+    mon = Monitor(tmp / "m.sock")
+    assert os.getsid(pid) != os.getsid(0)
+    mon.send("quit\n")
+    wait_for(lambda: not (tmp / "d.pid").exists() and not (tmp / "m.sock").exists())
+    refused("-daemonize", "-nographic", names="-daemonize")
+    refused("-daemonize", "-kernel", f"{tmp}/nonesuch", names="nonesuch")
+
+
+@row
+def opt_pidfile(tmp):
+    with monitor("-pidfile", tmp / "d.pid") as vm:
+        assert int((tmp / "d.pid").read_text()) == vm.p.pid
+        refused("-pidfile", tmp / "d.pid", "-S", names="d.pid")
+        assert int((tmp / "d.pid").read_text()) == vm.p.pid
+        vm.mon.send("quit\n")
+        assert vm.wait() == 0
+    refused("-pidfile", f"{tmp}/no/such", names="no/such")
+    refused("-pidfile", tmp / "d.pid", "-device", "isa-debug-exit,iobase=x", names="iobase")
+    assert not (tmp / "d.pid").exists()
+
+
+# ---- debugging ----
+
+@row
+def opt_s(tmp):
+    with VM("-S", "-s") as vm:  # another machine may have the port: then it must say so
+        s = socket.socket()
+        wait_for(lambda: vm.p.poll() is not None or s.connect_ex(("127.0.0.1", 1234)) == 0)
+        if vm.p.poll() is None:
+            talk(s, b"+$qC#b4", b"$QC1#")
+        else:
+            assert "1234" in vm.stderr()
+        s.close()
+
+
+@row
+def opt_gdb(tmp):
+    with VM("-S", "-gdb", f"unix:{tmp}/g.sock,server,nowait") as vm:
+        s = socket.socket(socket.AF_UNIX)
+        wait_for(lambda: s.connect_ex(f"{tmp}/g.sock") == 0)
+        talk(s, b"+$qC#b4", b"$QC1#")
+        s.close()
+        vm.p.terminate()
+        assert vm.wait() == 0
+    monitor("-gdb", "none").close()
+    refused("-gdb", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_d(tmp):
+    exit_code(tmp, "int3", "-no-reboot", "-d", "int,in_asm,cpu_reset", "-D", tmp / "log")
+    text = (tmp / "log").read_text()
+    assert re.search("interrupt 03", text) and "int3" in text
+    listed("-d", "help", has="guest_errors")
+    refused("-d", "nonesuch", names="nonesuch")
+
+
+@row
+def opt_D(tmp):
+    exit_code(tmp, "int3", "-no-reboot", "-d", "int", "-D", tmp / "log")
+    assert (tmp / "log").stat().st_size > 0
+    refused("-D", f"{tmp}/no/such", names="no/such")
+
+
+@row
+def opt_trace(tmp):
+    exit_code(tmp, HELLO, "-trace", f"enable=chardev_*,file={tmp}/log")
+    assert "chardev_out" in (tmp / "log").read_text()
+    listed("-trace", "help", has="chardev_open")
+    refused("-trace", "nonesuch", names="nonesuch")
+    refused("-trace", f"events={tmp}/nonesuch", names="nonesuch")
+
+
+@row
+def opt_msg(tmp):
+    refused("-msg", "timestamp=on", "-m", "0", names="-m 0")
+    p = run("-msg", "timestamp=on", "-m", "0")
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ", p.stderr), p.stderr
+    refused("-msg", "nonesuch=1", names="nonesuch")
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_option(name, tmp_path):
+    if name not in help_options():
+        pytest.skip(f"-{name} is not in this -help")
+    ROWS[name](tmp_path)
+    assert not re.search(r"\.(pid|sock)$", " ".join(os.listdir(tmp_path))), "something was left"
+
+
+# ---- the rest of the promise ----
+
+NOT_YET = ["hda", "cdrom", "drive", "netdev", "vga", "vnc", "object", "smbios", "qmp", "sandbox", "boot"]
+
+
+@pytest.mark.parametrize("name", NOT_YET)
+def test_not_yet(name):
+    if name in help_options():
+        pytest.skip(f"-{name} is in -help now")
+    refused(f"-{name}", "x", names=[f"-{name}", "not supported"])
+
+
+@pytest.mark.parametrize("args, names", [
+    (["-kernal", "x"], "did you mean -kernel?"), (["--nonesuch"], "nonesuch"), (["-"], "-"),
+    (["-kernel"], "-kernel"), (["disk.img"], "disk.img"), (["-L", "/nonesuch", "-bios", "x.bin"], "x.bin"),
+    (["-device", "isa-debug-exi"], "isa-debug-exit"), (["-m"], "-m"),
+])
+def test_bad_words(args, names):
+    refused(*args, names=names)
+
+
+def test_both_dashes_and_one():
+    for word in ("-M", "--M", "-machine", "--machine"):
+        listed(word, "help", has="pc ")
