@@ -339,8 +339,7 @@ bool cpu_model_parse(const char *text, bool long_mode, CpuModel *m, struct Error
         return false;
     }
     if (r == NULL) {
-        error_set(errp, "cpu model '%.*s' is not known", (int)n, text);
-        error_hint(errp, "-cpu help lists the models");
+        error_set(errp, "unable to find CPU model '%.*s' (-cpu help lists them)", (int)n, text);
         return false;
     }
     fill_model(m, r);
