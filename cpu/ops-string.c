@@ -205,6 +205,9 @@ static void count_down(CpuState *c, const Insn *i, uint64_t by)
     reg_advance(c, i, GPR_RCX, -(int64_t)by);
 }
 
+/* Turns in one go: then the engine has a look around, also where time is counted in instructions. */
+#define REPEAT_BUDGET 16384u
+
 /* @until: REPE/REPNE ends on ZF. @fast: bulk() applies, 1 MOVS, 2 STOS. */
 static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigned fast)
 {
@@ -214,7 +217,7 @@ static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigne
         step(c, i, size);
         return;
     }
-    for (;;) {
+    for (unsigned budget = REPEAT_BUDGET;; budget--) {
         uint64_t left = c->regs[GPR_RCX] & amask(i), n = 0;
 
         if (left == 0) {
@@ -231,7 +234,7 @@ static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigne
                 return;
             }
         }
-        if (interrupted(c) && (c->regs[GPR_RCX] & amask(i)) != 0) {
+        if ((interrupted(c) || budget == 0) && (c->regs[GPR_RCX] & amask(i)) != 0) {
             c->regs[GPR_RIP] -= i->len;
             return;
         }
