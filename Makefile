@@ -7,7 +7,10 @@
 -include config.mak
 
 ifeq ($(wildcard config.mak),)
-ifeq ($(filter clean help deps,$(MAKECMDGOALS)),)
+ifeq ($(filter clean distclean help deps,$(MAKECMDGOALS)),)
+ifneq ($(filter demo check%,$(MAKECMDGOALS)),) # these install what is missing, a compiler too
+$(shell (scripts/deps check || scripts/deps install) >&2)
+endif
 $(shell ./configure >&2)
 include config.mak
 endif
