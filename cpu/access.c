@@ -24,12 +24,41 @@ void tlb_flush(CpuState *c, bool global)
             }
         }
     }
+    if (global) {
+        c->tlb_large[0] = c->tlb_large[1] = 0;
+    }
+    engine_ops->flush(c);
+}
+
+static void note_large(CpuState *c, vaddr lin, const Translation *t)
+{
+    uint8_t *large = &c->tlb_large[lin >> 63];
+
+    if (t->shift > PAGE_SHIFT && t->shift > *large) {
+        *large = t->shift;
+    }
+}
+
+/* Every 4 KiB part of the large page at @lin that is cached. SDM vol. 2, INVLPG. */
+static void flush_large(CpuState *c, vaddr lin, unsigned shift)
+{
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        for (unsigned n = 0; n < TLB_SIZE; n++) {
+            TlbEntry *e = &c->tlb[m][n];
+            unsigned size = e->info >> 1 & 63;
+
+            if (size > PAGE_SHIFT && size <= shift && (e->rtag ^ lin) >> size == 0) {
+                e->rtag = e->wtag = TAG_NONE(n);
+                e->info = 0;
+            }
+        }
+    }
     engine_ops->flush(c);
 }
 
 void tlb_flush_page(CpuState *c, vaddr lin)
 {
-    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1), large = c->tlb_large[lin >> 63];
 
     for (unsigned m = 0; m < MMU_MODES; m++) {
         TlbEntry *e = &c->tlb[m][n];
@@ -37,7 +66,11 @@ void tlb_flush_page(CpuState *c, vaddr lin)
         e->rtag = e->wtag = TAG_NONE(n);
         e->info = 0;
     }
-    engine_ops->flush_page(c, lin & ~0xfffull);
+    if (large != 0) {
+        flush_large(c, lin, large);
+    } else {
+        engine_ops->flush_page(c, lin & ~0xfffull);
+    }
 }
 
 void tlb_protect(CpuState *c, uint64_t host)
@@ -79,7 +112,8 @@ static void tlb_fill(CpuState *c, vaddr lin, MmuMode mode, const Translation *t)
     e->host = (uint64_t)(uintptr_t)(r->host + (page - r->first));
     e->rtag = lin & ~0xfffull;
     e->wtag = TAG_NONE(n);
-    e->info = page | t->global;
+    e->info = page | (uint64_t)t->shift << 1 | t->global;
+    note_large(c, lin, t);
     if (t->writable && r->writable &&
         __atomic_load_n(ram_tracker(range_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {
         e->wtag = e->rtag;
@@ -264,6 +298,7 @@ const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa)
         c->cr2 = lin;
         cpu_raise_err(c, EXC_PF, err);
     }
+    note_large(c, lin, &t);
     *pa = t.pa;
     r = flat_find(cpu_view(c), t.pa);
     if (r == NULL || r->host == NULL) {

@@ -186,7 +186,7 @@ typedef struct TlbEntry {
     uint64_t rtag;
     uint64_t wtag; /* valid only where the page's tracker word is 0 and its dirty bit is set */
     uint64_t host; /* host address of the page - nothing else; add (a ^ tag) */
-    uint64_t info; /* bit 0: global; bits 63:12 guest-physical page */
+    uint64_t info; /* bit 0: global; bits 6:1 log2 of the page's size; bits 63:12 guest-physical page */
 } TlbEntry;
 
 struct CpuState;
@@ -286,6 +286,9 @@ typedef struct CpuState {
     uint8_t phys_bits;
     CpuHooks hooks;
     struct Engine *engine; /* the engine's own data of this processor */
+
+    /* Large pages were cached, by half of the address space: INVLPG looks for all of their parts. */
+    uint8_t tlb_large[2]; /* log2 of the largest one since the last whole flush, 0 for none */
 
     FlatView *view, *view_smm; /* references of this thread */
 

@@ -218,6 +218,7 @@ bool mmu_walk(CpuState *c, vaddr lin, Access access, MmuMode mode, Translation *
         t->pa = lin & c->a20_mask;
         t->writable = true;
         t->global = false;
+        t->shift = PAGE_SHIFT;
         return true;
     }
     bad = c->cr4 & CR4_PAE ? walk64(c, lin, &w) : walk32(c, lin, &w);
@@ -241,6 +242,7 @@ bool mmu_walk(CpuState *c, vaddr lin, Access access, MmuMode mode, Translation *
     t->writable = (access == ACC_WRITE || (w.entry[leaf] & PTE_D)) &&
                   (w.w || (!user && !(c->cr0 & CR0_WP)));
     t->global = (w.entry[leaf] & PTE_G) && (c->cr4 & CR4_PGE);
+    t->shift = (uint8_t)w.shift;
     return true;
 }
 

@@ -19,7 +19,7 @@ typedef struct Translation {
     hwaddr pa;       /* of the byte asked for */
     bool writable;   /* a store in this mode is permitted and the dirty bit is set */
     bool global;
-    bool host_dirty; /* spare */
+    uint8_t shift;   /* of the page: 12, 21, 22 or 30 */
 } Translation;
 
 /* mmu_walk - translate @lin for @access in @mode, setting accessed and dirty bits. False: *err is

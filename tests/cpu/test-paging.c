@@ -214,6 +214,32 @@ static void large_pages(void **state)
     assert_int_equal(t.pa, 0x100000000ull + ((LIN + 7) & 0x3fffff));
 }
 
+/* SDM vol. 2, INVLPG: "all TLB entries for the page", also of a large one cached in parts. */
+static void invlpg_of_a_large_page(void **state)
+{
+    /* mov (%rbx), %eax; mov 0x5000(%rbx), %ecx; movl $0x87, (%rdi); invlpg 0x9000(%rbx);
+     * mov (%rbx), %edx; mov 0x5000(%rbx), %esi; hlt: the PDE moves from frame 2 MiB to frame 0 */
+    static const uint8_t code[] = {
+        0x8b, 0x03, 0x8b, 0x8b, 0x00, 0x50, 0x00, 0x00, 0xc7, 0x07, 0x87, 0x00, 0x00, 0x00,
+        0x0f, 0x01, 0xbb, 0x00, 0x90, 0x00, 0x00, 0x8b, 0x13, 0x8b, 0xb3, 0x00, 0x50, 0x00, 0x00, 0xf4,
+    };
+    uint32_t a = 0x11111111, b = 0x22222222, d = 0x33333333, e = 0x44444444;
+
+    guest_put(0x1000, code, sizeof(code));
+    guest_put(0x200000 + 0x20000, &a, 4);
+    guest_put(0x200000 + 0x25000, &b, 4);
+    guest_put(0x20000, &d, 4);
+    guest_put(0x25000, &e, 4);
+    guest_flat(c, 64, 0x1000);
+    c->regs[GPR_RBX] = 0x220000;
+    c->regs[GPR_RDI] = 0x3f2008; /* the second PDE */
+    assert_true(guest_run(c, 100));
+    assert_int_equal(c->regs[GPR_RAX], a);
+    assert_int_equal(c->regs[GPR_RCX], b);
+    assert_int_equal(c->regs[GPR_RDX], d);
+    assert_int_equal(c->regs[GPR_RSI], e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_present_and_reserved, begin, end),
         cmocka_unit_test_setup_teardown(dirty_only_after_a_write, begin, end),
         cmocka_unit_test_setup_teardown(large_pages, begin, end),
+        cmocka_unit_test_setup_teardown(invlpg_of_a_large_page, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
