@@ -48,6 +48,7 @@ TEST_LIB_SRCS := $(filter-out $(TEST_SRCS),$(sort $(wildcard tests/lib/*.c tests
 TEST_LIB_OBJS := $(TEST_LIB_SRCS:%.c=$(BUILD)/%.o)
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz-*.c))
 FUZZERS := $(FUZZ_SRCS:%.c=$(BUILD)/%)
+REPLAYS := $(FUZZ_SRCS:tests/fuzz/fuzz-%.c=$(BUILD)/tests/fuzz/replay-%)
 HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 
 .DELETE_ON_ERROR:
@@ -140,16 +141,16 @@ demo: need-deps all
 
 # ---- tests ----
 
-tests: $(TESTS)
+tests: $(TESTS) $(REPLAYS)
 	@:
 
 check-quick: need-deps
 	@$(MAKE) --no-print-directory all tests
-	@tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu
+	@tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu fuzz
 
 check: need-deps
 	@$(MAKE) --no-print-directory all tests
-	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu system
+	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu fuzz system
 
 check-full: FULL = --full
 check-full: check check-headers
@@ -161,7 +162,7 @@ check-sanitize: need-deps
 	@$(SAN_MAKE) tests
 	@UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
-	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu
+	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu fuzz
 
 # Races: the programs of tests/unit that have threads.
 TSAN_TESTS := clock memory chardev device
@@ -184,6 +185,10 @@ $(BUILD)/tests/fuzz/fuzz-%: $(BUILD)/tests/fuzz/fuzz-%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(LIB) $(ALL_LDLIBS)
 
+$(REPLAYS): $(BUILD)/tests/fuzz/replay-%: $(BUILD)/tests/fuzz/fuzz-%.o $(BUILD)/tests/fuzz/replay.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
 fuzzers: $(FUZZERS)
 
 # T=name runs one of them.
@@ -192,10 +197,11 @@ fuzz:
 	    SAN_FLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer' fuzzers
 	@for src in $(if $(T),tests/fuzz/fuzz-$(T).c,$(FUZZ_SRCS)); do \
 	    name=$$(basename $$src .c); mkdir -p build-fuzz/corpus/$$name; \
+	    [ ! -e tests/fuzz/corpus/$$name.pack ] || \
+	        scripts/corpus unpack tests/fuzz/corpus/$$name.pack build-fuzz/corpus/$$name; \
 	    echo "fuzz: $$name for $(FUZZ_TIME) s"; \
 	    build-fuzz/tests/fuzz/$$name -max_total_time=$(FUZZ_TIME) -verbosity=0 -close_fd_mask=1 \
-	        -artifact_prefix=build-fuzz/ build-fuzz/corpus/$$name \
-	        $$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
+	        -artifact_prefix=build-fuzz/ build-fuzz/corpus/$$name || exit 1; \
 	done
 
 soak: all

@@ -281,21 +281,3 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     }
     return 0;
 }
-
-#ifdef FUZZ_PLAIN
-int main(int argc, char **argv)
-{
-    static uint8_t buf[1 << 20];
-
-    LLVMFuzzerInitialize(&argc, &argv);
-    for (int i = 1; i < argc; i++) {
-        FILE *f = argv[i][0] == '-' ? NULL : fopen(argv[i], "rb");
-
-        if (f != NULL) {
-            LLVMFuzzerTestOneInput(buf, fread(buf, 1, sizeof(buf), f));
-            fclose(f);
-        }
-    }
-    return 0;
-}
-#endif
