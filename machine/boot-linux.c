@@ -1,25 +1,38 @@
 /*
  * Linux bzImages.
  *
- * Source: Linux, Documentation/arch/x86/boot.rst (headings quoted) and zero-page.rst. The 32-bit
- * entry serves i386 and amd64 kernels alike. The real-mode setup code is not run, so images that
- * need it (zImage, protocol before 2.02) are refused.
+ * Source: Linux, Documentation/arch/x86/boot.rst (headings quoted) and zero-page.rst. A kernel
+ * that offers the 64-bit entry is entered there where the processor has long mode, others at the
+ * 32-bit entry, which serves i386 and amd64 kernels alike. Only images that need their real-mode
+ * setup code (zImage, protocol before 2.02) get it: the distribution's BIOS runs first, as the setup
+ * code calls it, and starts them through an option ROM of ours. Not supported: kernels without a
+ * header (before 1.3.73); they look like any flat image.
  */
 #include "machine/boot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/error.h"
 #include "base/mem.h"
 
 /* "The Real-Mode Kernel Header" */
-enum { HDR_START = 0x1f1, HDR_SETUP_SECTS = 0x1f1, HDR_BOOT_FLAG = 0x1fe, HDR_JUMP = 0x201,
+enum { HDR_START = 0x1f1, HDR_CMDLINE_MAGIC = 0x020, HDR_CMDLINE_OFFSET = 0x022,
+       HDR_SETUP_SECTS = 0x1f1, HDR_BOOT_FLAG = 0x1fe, HDR_JUMP = 0x201,
        HDR_MAGIC = 0x202, HDR_VERSION = 0x206, HDR_LOADER = 0x210, HDR_LOADFLAGS = 0x211,
-       HDR_CODE32 = 0x214, HDR_INITRD = 0x218, HDR_INITRD_SIZE = 0x21c, HDR_HEAP_END = 0x224,
+       HDR_MOVE_SIZE = 0x212,HDR_CODE32 = 0x214, HDR_INITRD = 0x218, HDR_INITRD_SIZE = 0x21c, HDR_HEAP_END = 0x224,
        HDR_CMDLINE = 0x228, HDR_INITRD_MAX = 0x22c, HDR_RELOCATABLE = 0x234,
-       HDR_CMDLINE_SIZE = 0x238, HDR_PREF_ADDRESS = 0x258, HDR_INIT_SIZE = 0x260,
+       HDR_XLOADFLAGS = 0x236, HDR_CMDLINE_SIZE = 0x238, HDR_PREF_ADDRESS = 0x258, HDR_INIT_SIZE = 0x260,
        HDR_END = 0x268 };
 #define LOADED_HIGH 0x01
 #define CAN_USE_HEAP 0x80
+#define XLF_KERNEL_64 0x01
+#define ENTRY_64 0x200 /* behind the 32-bit one */
+
+/* "Loading The Rest of The Kernel", "Sample Boot Configuration": the real-mode part, its stack and
+ * heap up to REAL_HEAP_END, the command line behind them. */
+#define REAL_BASE BOOT_PARAMS
+#define REAL_HEAP_END 0x9800u
+#define REAL_LOW 0x10000u /* a zImage's protected-mode code */
 
 /* zero-page.rst */
 enum { ZP_EXT_MEM_K = 0x002, ZP_RSDP = 0x070, ZP_ALT_MEM_K = 0x1e0, ZP_E820_COUNT = 0x1e8,
@@ -35,16 +48,21 @@ typedef struct LinuxImage {
     uint32_t cmdline_max;
 } LinuxImage;
 
+static bool linux_is(const uint8_t *head)
+{
+    return ld_le16(head + HDR_BOOT_FLAG) == 0xaa55 && memcmp(head + HDR_MAGIC, "HdrS", 4) == 0;
+}
+
+static bool linux_real_mode(const uint8_t *head)
+{
+    return ld_le16(head + HDR_VERSION) < 0x0202 || !(head[HDR_LOADFLAGS] & LOADED_HIGH);
+}
+
 static bool linux_header(LinuxImage *l, const BootInput *in, Error **errp)
 {
     unsigned sects = l->file[HDR_SETUP_SECTS];
 
     l->version = ld_le16(l->file + HDR_VERSION);
-    if (l->version < 0x0202 || !(l->file[HDR_LOADFLAGS] & LOADED_HIGH)) {
-        error_set(errp, "%s: boot protocol %u.%02u needs the real-mode entry, which needs firmware",
-                  in->kernel, l->version >> 8, l->version & 0xff);
-        return false;
-    }
     l->setup = ((sects != 0 ? sects : 4u) + 1) * 512; /* "for backwards compatibility ... 4" */
     if (l->setup >= l->len || l->setup < HDR_END) {
         error_set(errp, "%s: the file ends before the protected-mode kernel", in->kernel);
@@ -133,14 +151,138 @@ static void linux_zero_page(const BootInput *in, const LinuxImage *l, uint8_t *z
     }
 }
 
+/* linux_pages - "64-bit Boot Protocol": paging on, kernel, zero page and command line mapped to
+ * their own addresses. Ours maps all of the first 4 GiB, in pages of 2 MiB. */
+static bool linux_pages(Boot *b, const BootInput *in, Error **errp)
+{
+    enum { PRESENT_WRITE = 3, LARGE = 0x80, GIB = 4 };
+    uint8_t *p = xnewn(uint8_t, (2 + GIB) * 4096);
+
+    st_le64(p, (BOOT_PAGES + 4096) | PRESENT_WRITE);
+    for (unsigned n = 0; n < GIB; n++) {
+        st_le64(p + 4096 + 8 * n, (BOOT_PAGES + 4096 * (2 + n)) | PRESENT_WRITE);
+    }
+    for (uint64_t n = 0; n < GIB * 512; n++) {
+        st_le64(p + 2 * 4096 + 8 * n, n << 21 | LARGE | PRESENT_WRITE);
+    }
+    b->cr3 = BOOT_PAGES;
+    return boot_add(b, in, BOOT_PAGES, p, (2 + GIB) * 4096, 0, "page tables", errp);
+}
+
+/* linux_entry - "xloadflags": bit 0, "this kernel has the legacy 64-bit entry point at 0x200". */
+static bool linux_entry(Boot *b, const BootInput *in, const LinuxImage *l, Error **errp)
+{
+    b->entry = BOOT_HIGH;
+    b->esi = BOOT_PARAMS;
+    if (!in->long_mode || l->version < 0x020c ||
+        !(ld_le16(l->file + HDR_XLOADFLAGS) & XLF_KERNEL_64)) {
+        return true;
+    }
+    b->entry += ENTRY_64;
+    return linux_pages(b, in, errp);
+}
+
+/* linux_real - "THE KERNEL COMMAND LINE", "Sample Boot Configuration", "RUNNING THE KERNEL" */
+static bool linux_real(Boot *b, const BootInput *in, const LinuxImage *l, Error **errp)
+{
+    bool high = (l->file[HDR_LOADFLAGS] & LOADED_HIGH) != 0;
+    size_t code_len = l->len - l->setup, text_len;
+    const char *text = in->append != NULL ? in->append : "";
+    uint8_t *real, *code;
+
+    text_len = strlen(text) + 1;
+    if (text_len > l->cmdline_max + 1) {
+        error_set(errp, "-append: %zu characters are more than the kernel's limit of %u",
+                  text_len - 1, l->cmdline_max);
+        return false;
+    }
+    if (l->setup > REAL_HEAP_END - 0x400 || (!high && code_len > REAL_BASE - REAL_LOW)) {
+        error_set(errp, "%s: the kernel does not fit below 640 KiB", in->kernel);
+        return false;
+    }
+    b->bios = true;
+    real = xnewn(uint8_t, REAL_HEAP_END + text_len);
+    memcpy(real, l->file, l->setup);
+    memcpy(real + REAL_HEAP_END, text, text_len);
+    real[HDR_LOADER] = 0xff; /* "undefined" */
+    if (l->version >= 0x0201) {
+        real[HDR_LOADFLAGS] |= CAN_USE_HEAP;
+        st_le16(real + HDR_HEAP_END, REAL_HEAP_END - 0x200);
+    }
+    if (l->version >= 0x0202) {
+        st_le32(real + HDR_CMDLINE, REAL_BASE + REAL_HEAP_END);
+    } else {
+        st_le16(real + HDR_CMDLINE_MAGIC, 0xa33f);
+        st_le16(real + HDR_CMDLINE_OFFSET, REAL_HEAP_END);
+        st_le16(real + HDR_MOVE_SIZE, (uint16_t)(REAL_HEAP_END + text_len));
+    }
+    code = xnewn(uint8_t, code_len);
+    memcpy(code, l->file + l->setup, code_len);
+    if (!boot_add(b, in, high ? BOOT_HIGH : REAL_LOW, code, code_len, 0, "kernel", errp) ||
+        !linux_initrd(b, in, l, real, errp)) {
+        free(real);
+        return false;
+    }
+    return boot_add(b, in, REAL_BASE, real, REAL_HEAP_END + text_len, 0, "setup code", errp);
+}
+
+bool boot_needs_bios(const char *path)
+{
+    uint8_t head[HDR_END];
+    FILE *f = fopen(path, "rb");
+    bool needs = false;
+
+    if (f != NULL) {
+        needs = fread(head, 1, sizeof(head), f) == sizeof(head) && linux_is(head) &&
+                linux_real_mode(head);
+        fclose(f);
+    }
+    return needs;
+}
+
+void boot_rom(uint8_t rom[BOOT_ROM_SIZE])
+{
+    static const uint8_t code[] = {
+        0x55, 0xaa, BOOT_ROM_SIZE / 512, /* signature, length */
+        0x1e,                                /* push ds */
+        0x50,                                /* push ax */
+        0x31, 0xc0,                          /* xor ax, ax */
+        0x8e, 0xd8,                          /* mov ds, ax */
+        0xc7, 0x06, 0x64, 0x00, 0x16, 0x00,  /* mov word [19h * 4], 16h */
+        0x8c, 0x0e, 0x66, 0x00,              /* mov [19h * 4 + 2], cs */
+        0x58,                                /* pop ax */
+        0x1f,                                /* pop ds */
+        0xcb,                                /* retf */
+        0xfa,                                /* 16h: cli */
+        0xfc,                                /* cld */
+        0xba, BOOT_ROM_PORT & 0xff, BOOT_ROM_PORT >> 8, /* mov dx, BOOT_ROM_PORT */
+        0xee,                                /* out dx, al */
+        0xb8, 0x00, REAL_BASE >> 12,         /* mov ax, 9000h */
+        0x8e, 0xd8,                          /* mov ds, ax */
+        0x8e, 0xc0,                          /* mov es, ax */
+        0x8e, 0xe0,                          /* mov fs, ax */
+        0x8e, 0xe8,                          /* mov gs, ax */
+        0x8e, 0xd0,                          /* mov ss, ax */
+        0xbc, 0x00, REAL_HEAP_END >> 8,      /* mov sp, 9800h */
+        0xea, 0x00, 0x00, 0x20, REAL_BASE >> 12, /* jmp 9020h:0000h */
+    };
+    uint8_t sum = 0;
+
+    memset(rom, 0, BOOT_ROM_SIZE);
+    memcpy(rom, code, sizeof(code));
+    for (unsigned n = 0; n < BOOT_ROM_SIZE; n++) {
+        sum = (uint8_t)(sum + rom[n]);
+    }
+    rom[BOOT_ROM_SIZE - 1] = (uint8_t)-sum;
+}
+
 BootMatch boot_linux(Boot *b, const BootInput *in, const uint8_t *file, size_t len, Error **errp)
 {
     LinuxImage l = { .file = file, .len = len };
     uint8_t *zp, *code;
     size_t code_len;
 
-    if (len < HDR_END || ld_le16(file + HDR_BOOT_FLAG) != 0xaa55 ||
-        memcmp(file + HDR_MAGIC, "HdrS", 4) != 0) {
+    if (len < HDR_END || !linux_is(file)) {
         return BOOT_NO;
     }
     if (!linux_header(&l, in, errp)) {
@@ -151,18 +293,20 @@ BootMatch boot_linux(Boot *b, const BootInput *in, const uint8_t *file, size_t l
                   (unsigned long long)(l.run_end >> 20) + 1);
         return BOOT_FAILED;
     }
+    if (linux_real_mode(file)) {
+        return linux_real(b, in, &l, errp) ? BOOT_YES : BOOT_FAILED;
+    }
     code_len = len - l.setup;
     code = xnewn(uint8_t, code_len);
     memcpy(code, file + l.setup, code_len);
     zp = xnewn(uint8_t, ZP_SIZE);
     linux_zero_page(in, &l, zp);
     if (!boot_add(b, in, BOOT_HIGH, code, code_len, 0, "kernel", errp) ||
-        !linux_initrd(b, in, &l, zp, errp) || !linux_cmdline(b, in, &l, zp, errp)) {
+        !linux_initrd(b, in, &l, zp, errp) || !linux_cmdline(b, in, &l, zp, errp) ||
+        !linux_entry(b, in, &l, errp)) {
         free(zp);
         return BOOT_FAILED;
     }
-    b->entry = BOOT_HIGH;
-    b->esi = BOOT_PARAMS;
     return boot_add(b, in, BOOT_PARAMS, zp, ZP_SIZE, 0, "boot parameters", errp) ? BOOT_YES
                                                                                  : BOOT_FAILED;
 }

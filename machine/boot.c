@@ -168,11 +168,8 @@ static void flat_segment(Segment *s, uint16_t selector, uint16_t attr)
     seg_update(s);
 }
 
-void boot_reset(const Boot *b, CpuState *c)
+void boot_place(const Boot *b)
 {
-    /* null, unused, code and data of 4 GiB: SDM vol. 3, "Segment Descriptors" */
-    static const uint64_t gdt[4] = { 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
-
     for (unsigned i = 0; i < b->count; i++) {
         const BootPiece *p = &b->pieces[i];
 
@@ -181,8 +178,20 @@ void boot_reset(const Boot *b, CpuState *c)
         }
         write_zeros(p->addr + p->len, p->zeros);
     }
+}
+
+void boot_reset(const Boot *b, CpuState *c)
+{
+    /* null, unused, code and data of 4 GiB: SDM vol. 3, "Segment Descriptors" */
+    uint64_t gdt[4] = { 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
+    bool long_mode = b->cr3 != 0;
+
+    boot_place(b);
+    if (long_mode) {
+        gdt[2] = 0x00af9b000000ffff; /* L instead of D */
+    }
     dma_write(BOOT_GDT, gdt, sizeof(gdt));
-    flat_segment(&c->segs[SEG_CS], BOOT_CS, 0xc09b);
+    flat_segment(&c->segs[SEG_CS], BOOT_CS, long_mode ? 0xa09b : 0xc09b);
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         if (n != SEG_CS) {
             flat_segment(&c->segs[n], BOOT_DS, 0xc093);
@@ -191,6 +200,12 @@ void boot_reset(const Boot *b, CpuState *c)
     c->gdtr = (DescTable){ .base = BOOT_GDT, .limit = sizeof(gdt) - 1 };
     c->idtr = (DescTable){ .base = 0, .limit = 0 };
     c->cr0 = CR0_PE | CR0_ET;
+    if (long_mode) { /* SDM vol. 3, "Initializing IA-32e Mode" */
+        c->cr3 = b->cr3;
+        c->cr4 = CR4_PAE;
+        c->efer = EFER_LME | EFER_LMA;
+        c->cr0 |= CR0_PG;
+    }
     memset(c->regs, 0, sizeof(c->regs));
     c->regs[GPR_RAX] = b->eax;
     c->regs[GPR_RBX] = b->ebx;

@@ -15,6 +15,7 @@ struct CpuState;
 struct Error;
 
 /* Low memory, as the loaders share it out. */
+#define BOOT_PAGES 0x80000u  /* page tables of the 64-bit entry */
 #define BOOT_PARAMS 0x90000u /* zero page, multiboot or PVH information */
 #define BOOT_GDT 0x91000u
 #define BOOT_CMDLINE 0x92000u
@@ -38,6 +39,7 @@ typedef struct BootInput {
     const E820Entry *e820;
     unsigned e820_count;
     uint64_t rsdp; /* guest-physical address, 0 without ACPI */
+    bool long_mode; /* the processor has it */
 } BootInput;
 
 /* One piece of guest memory: @len bytes of @data, then @zeros zero bytes. */
@@ -49,14 +51,27 @@ typedef struct BootPiece {
 typedef struct Boot {
     BootPiece *pieces;
     unsigned count;
-    uint32_t entry; /* flat 32-bit protected mode, paging off */
+    uint32_t entry; /* flat 32-bit protected mode, paging off; with cr3 64-bit mode */
+    uint32_t cr3;   /* page tables (4 levels) for an entry in 64-bit mode, else 0 */
     uint32_t eax, ebx, esi;
+    bool bios; /* a real-mode kernel: firmware runs first, then BOOT_ROM loads and enters it */
 } Boot;
+
+/* The option ROM through which firmware starts a real-mode kernel: it hooks INT 19h, where it writes
+ * BOOT_ROM_PORT, upon which the board calls boot_place(), and jumps to the kernel's setup code. */
+#define BOOT_ROM_SIZE 512
+#define BOOT_ROM_PORT 0x5f0u
+void boot_rom(uint8_t rom[BOOT_ROM_SIZE]);
+
+/* boot_needs_bios - a Linux kernel that can only be started by its real-mode setup code. */
+bool boot_needs_bios(const char *path);
 
 /* boot_load - look at the kernel file and load it as what it is: bzImage, multiboot, PVH ELF, or
  * (anything else) a flat image at 1 MiB. @b is empty before; boot_free() after a failure too. */
 bool boot_load(Boot *b, const BootInput *in, struct Error **errp);
 void boot_free(Boot *b);
+/* boot_place - write the pieces to guest memory. Machine lock held. */
+void boot_place(const Boot *b);
 /* boot_reset - write the pieces and set @c, which has just been reset. Machine lock held, @c
  * stopped. */
 void boot_reset(const Boot *b, struct CpuState *c);

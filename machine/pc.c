@@ -41,6 +41,7 @@
 #define PC_RSDP 0xf0000u
 #define PC_PCI_LAST 0xfebfffffu   /* last address for BARs: the I/O APIC follows */
 #define PC_GIB4 0x100000000ull
+#define PC_BIOS_TOP (1u << 20)    /* where SeaBIOS keeps its tables, at the end of low RAM */
 #define PC_PIRQ_AB 10
 #define PC_PIRQ_CD 11
 
@@ -62,6 +63,7 @@ typedef struct Pc {
     size_t acpi_len;
     Boot boot;
     bool direct; /* -kernel without firmware */
+    IoRegion boot_io; /* with firmware and a real-mode kernel: BOOT_ROM_PORT */
 } Pc;
 
 static Pc *pc; /* the board of this process; under the machine lock */
@@ -412,8 +414,16 @@ static void pc_make_acpi(Pc *p)
     free(ids);
 }
 
+static void pc_boot_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+    boot_place(&((Pc *)opaque)->boot);
+}
+
+static const IoOps pc_boot_ops = { .write = pc_boot_write, .max_size = 1 };
+
 static bool pc_load_kernel(Pc *p, Error **errp)
 {
+    uint8_t rom[BOOT_ROM_SIZE];
     BootInput in = {
         .kernel = p->cfg.kernel,
         .initrd = p->cfg.initrd,
@@ -422,9 +432,22 @@ static bool pc_load_kernel(Pc *p, Error **errp)
         .e820 = p->e820,
         .e820_count = p->e820_count,
         .rsdp = p->acpi != NULL ? PC_RSDP : 0,
+        .long_mode = p->cfg.cpus > 0 && cpu_has(p->cfg.cpu[0], FEAT_LM),
     };
 
-    return boot_load(&p->boot, &in, errp);
+    if (!p->direct) {
+        in.high_end -= MIN(PC_BIOS_TOP, in.high_end - BOOT_HIGH); /* tables of the firmware */
+    }
+    if (!boot_load(&p->boot, &in, errp)) {
+        return false;
+    }
+    if (p->direct) {
+        return true;
+    }
+    boot_rom(rom);
+    io_region_init(&p->boot_io, &pc_boot_ops, p, "linuxboot", 1);
+    return fw_cfg_add_file(p->board.fw_cfg, "genroms/linuxboot.bin", rom, sizeof(rom), errp) &&
+           port_map(&p->boot_io, BOOT_ROM_PORT, errp);
 }
 
 bool pc_build(const PcConfig *cfg, Error **errp)
@@ -433,9 +456,12 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
     pc = p;
     p->cfg = *cfg;
-    p->direct = cfg->kernel != NULL;
+    p->direct = cfg->kernel != NULL && !boot_needs_bios(cfg->kernel);
     if (p->direct) {
         p->cfg.bios = NULL;
+    } else if (cfg->bios == NULL && cfg->kernel != NULL) {
+        error_set(errp, "%s: a kernel this old needs a BIOS", cfg->kernel);
+        return false;
     }
     for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
         p->cfg.serial_port[i] |= cfg->serial[i] != NULL;
@@ -455,7 +481,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
     if (!pc_fw_cfg(p, errp)) {
         return false;
     }
-    return !p->direct || pc_load_kernel(p, errp);
+    return cfg->kernel == NULL || pc_load_kernel(p, errp);
 }
 
 /* ---- reset ---- */
@@ -545,6 +571,7 @@ void pc_free(void)
     pc_unmap(&p->ram_4g);
     pc_unmap(&p->ram_high);
     pc_unmap(&p->ram_low);
+    port_unmap(&p->boot_io);
     lapic_bus_free(p->lapics);
     pci_bus_free(p->pci);
     boot_free(&p->boot);

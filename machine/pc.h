@@ -20,7 +20,8 @@ typedef struct PcConfig {
     uint64_t max_ram_below_4g; /* 0: PC_RAM_BELOW_4G */
     unsigned cpus;
     struct CpuState **cpu;     /* made by the caller, index and apic_id set */
-    /* NULL for none; borrowed for pc_build(). With a kernel, bios is not used. */
+    /* NULL for none; borrowed for pc_build(). With a kernel, bios is used only where the
+     * kernel is so old that it needs one. */
     const char *kernel, *initrd, *append, *bios;
     bool hpet, acpi;
     bool no_i8042;

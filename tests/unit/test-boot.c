@@ -4,6 +4,11 @@
 #include <elf.h>
 #include <stdlib.h>
 #include <unistd.h>
+#undef PF_W /* of elf.h; cpu/mmu.h has its own */
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "cpu/cpuid.h"
+#include "cpu/mmu.h"
 #include "machine/boot.h"
 #include "machine/elf.h"
 
@@ -114,9 +119,6 @@ static void test_linux(void **state)
     assert_false(boot_load(&b, &in, &err));
     expect_error(&err, "MiB of memory");
     boot_free(&b);
-    st_le16(image + 0x206, 0x0201);
-    refuse(image, len, "boot protocol 2.01");
-    st_le16(image + 0x206, 0x020a);
     image[0x1f1] = 64;
     refuse(image, len, "ends before");
     image[0x1f1] = 1;
@@ -124,6 +126,139 @@ static void test_linux(void **state)
     st_le32(image + 0x260, 0xffffffff);
     refuse(image, len, "MiB of memory");
     free(image);
+}
+
+/* entered - the state of a processor that boot_reset() set up. */
+static CpuState *entered(const Boot *b)
+{
+    static CpuModel model;
+    static bool mapped;
+    static IoRegion low, high;
+    CpuState *c;
+
+    assert_true(cpu_model_parse("qemu64", true, &model, NULL));
+    c = cpu_new(0, &model);
+    machine_lock();
+    if (!mapped) {
+        assert_true(ram_create(32 << 20, NULL));
+        ram_region_init(&low, "low", 0, 0xa0000);
+        ram_region_init(&high, "high", BOOT_HIGH, ram_size() - BOOT_HIGH);
+        mapped = mem_map(&low, 0, 0, false, NULL) && mem_map(&high, BOOT_HIGH, 0, false, NULL);
+        assert_true(mapped);
+    }
+    boot_reset(b, c);
+    machine_unlock();
+    return c;
+}
+
+/* boot.rst, "32-bit Boot Protocol" and "64-bit Boot Protocol" */
+static void test_linux_entries(void **state)
+{
+    size_t len;
+    uint8_t *image = linux_image(&len);
+    BootInput in;
+    Boot b = { 0 };
+    CpuState *c;
+    hwaddr pa;
+
+    st_le16(image + 0x206, 0x020c);
+    st_le16(image + 0x236, 1);
+    in = in_file(image, len);
+    assert_true(boot_load(&b, &in, NULL)); /* no long mode */
+    assert_int_equal(b.cr3, 0);
+    c = entered(&b);
+    assert_int_equal(c->regs[GPR_RIP], 0x100000);
+    assert_int_equal(c->regs[GPR_RSI], BOOT_PARAMS);
+    assert_int_equal(c->mode_bits, 32);
+    assert_int_equal(c->segs[SEG_CS].selector, 0x10);
+    assert_int_equal(c->segs[SEG_SS].selector, 0x18);
+    assert_int_equal(c->cr0 & (CR0_PE | CR0_PG), CR0_PE);
+    assert_int_equal(c->rflags & FLAG_IF, 0);
+    cpu_free(c);
+    boot_free(&b);
+
+    in.long_mode = true;
+    assert_true(boot_load(&b, &in, NULL));
+    c = entered(&b);
+    assert_int_equal(c->regs[GPR_RIP], 0x100200);
+    assert_int_equal(c->regs[GPR_RSI], BOOT_PARAMS);
+    assert_true(c->code64);
+    assert_int_equal(c->mode_bits, 64);
+    assert_int_equal(c->efer, EFER_LME | EFER_LMA);
+    assert_int_equal(c->cr0 & (CR0_PE | CR0_PG), CR0_PE | CR0_PG);
+    assert_int_equal(c->segs[SEG_CS].selector, 0x10);
+    assert_int_equal(c->segs[SEG_DS].selector, 0x18);
+    c->view = flat_view(false);
+    for (uint64_t at = 0x234; at < 1ull << 32; at += 0x1ffff000) {
+        assert_true(mmu_peek(c, at, &pa));
+        assert_int_equal(pa, at);
+    }
+    assert_false(mmu_peek(c, 1ull << 32, &pa));
+    cpu_free(c);
+    boot_free(&b);
+
+    st_le16(image + 0x236, 0); /* not offered */
+    in_file(image, len);
+    assert_true(boot_load(&b, &in, NULL));
+    assert_int_equal(b.cr3, 0);
+    assert_int_equal(b.entry, 0x100000);
+    boot_free(&b);
+    free(image);
+}
+
+/* boot.rst, "Sample Boot Configuration" */
+static void test_linux_real(void **state)
+{
+    size_t len;
+    uint8_t *image = linux_image(&len), rom[BOOT_ROM_SIZE], sum = 0;
+    BootInput in;
+    Boot b = { 0 };
+    Error *err = NULL;
+    const BootPiece *real;
+
+    assert_false(boot_needs_bios("/nonexistent"));
+    in_file(image, len);
+    assert_false(boot_needs_bios(path));
+    st_le16(image + 0x206, 0x0201);
+    in = in_file(image, len);
+    in.append = "root=/dev/fd0";
+    in.initrd = path;
+    assert_true(boot_needs_bios(path));
+    assert_true(boot_load(&b, &in, NULL));
+    assert_true(b.bios);
+    real = piece_at(&b, 0x90000);
+    assert_int_equal(ld_le16(real->data + 0x20), 0xa33f);
+    assert_string_equal((char *)real->data + ld_le16(real->data + 0x22), in.append);
+    assert_int_equal(ld_le16(real->data + 0x212), real->len);
+    assert_int_equal(ld_le16(real->data + 0x224), 0x9600);
+    assert_int_equal(real->data[0x211], 0x81);
+    assert_int_equal(ld_le32(real->data + 0x21c), len);
+    assert_int_equal(piece_at(&b, 0x100000)->len, 4096);
+    boot_free(&b);
+
+    st_le16(image + 0x206, 0x0202); /* a zImage that knows where its command line is */
+    image[0x211] = 0;
+    in_file(image, len);
+    assert_true(boot_load(&b, &in, NULL));
+    real = piece_at(&b, 0x90000);
+    assert_int_equal(ld_le32(real->data + 0x228), 0x99800);
+    assert_int_equal(piece_at(&b, 0x10000)->len, 4096);
+    boot_free(&b);
+
+    image[0x1f1] = 0x4c;
+    image = xrealloc(image, 1, 1 << 20);
+    in_file(image, 1 << 20);
+    assert_false(boot_load(&b, &in, &err));
+    expect_error(&err, "below 640 KiB");
+    boot_free(&b);
+    free(image);
+
+    boot_rom(rom);
+    for (unsigned n = 0; n < sizeof(rom); n++) {
+        sum = (uint8_t)(sum + rom[n]);
+    }
+    assert_int_equal(ld_le16(rom), 0xaa55);
+    assert_int_equal(sum, 0);
 }
 
 /* elf_image - ELF32 or ELF64 with one segment of 256 bytes at 2 MiB, a PVH note if @note. */
@@ -262,7 +397,8 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_linux), cmocka_unit_test(test_pvh),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_linux),
+        cmocka_unit_test(test_linux_entries), cmocka_unit_test(test_linux_real), cmocka_unit_test(test_pvh),
         cmocka_unit_test(test_multiboot), cmocka_unit_test(test_flat),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
