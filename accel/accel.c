@@ -177,7 +177,7 @@ static bool has_work(const CpuState *c)
     case CPU_WAIT_SIPI:
         return (r & ~(uint32_t)(REQ_INTR | REQ_NMI | REQ_SMI)) != 0;
     default: /* shutdown: until reset, INIT or NMI */
-        return (r & (REQ_INIT | REQ_MAP_CHANGED | REQ_CODE_DROP)) != 0;
+        return (r & (REQ_INIT | REQ_A20 | REQ_MAP_CHANGED | REQ_CODE_DROP)) != 0;
     }
 }
 

@@ -4,6 +4,7 @@
  */
 #include "bus/internal.h"
 
+#include <assert.h>
 #include "base/mem.h"
 #include "bus/lock.h"
 
@@ -85,6 +86,13 @@ bool dma_read(hwaddr addr, void *buf, uint64_t len)
 bool dma_write(hwaddr addr, const void *buf, uint64_t len)
 {
     return copy_out(mem_view(false), addr, buf, len, false);
+}
+
+void ram_write(uint64_t ram_offset, const void *buf, uint64_t len)
+{
+    assert(machine_lock_held() && ram_offset <= ram_size() && len <= ram_size() - ram_offset);
+    memcpy(ram_host() + ram_offset, buf, len);
+    mem_written(ram_offset, len);
 }
 
 bool mem_peek(hwaddr addr, void *buf, uint64_t len, bool smm)

@@ -133,6 +133,10 @@ void mmio_write(IoRegion *r, uint64_t offset, uint64_t val, unsigned size);
 bool dma_read(hwaddr addr, void *buf, uint64_t len);
 bool dma_write(hwaddr addr, const void *buf, uint64_t len);
 
+/* ram_write - store to guest RAM that is not at its place in the map (a bridge shows something else
+ * there for reads), and tell the engines. In bounds. Machine lock held. */
+void ram_write(uint64_t ram_offset, const void *buf, uint64_t len);
+
 /* mem_peek/mem_poke - for debuggers and the monitor: like dma_*, any thread, ROM may be poked. */
 bool mem_peek(hwaddr addr, void *buf, uint64_t len, bool smm);
 bool mem_poke(hwaddr addr, const void *buf, uint64_t len, bool smm);

@@ -53,6 +53,26 @@ void cpu_unrequest(CpuState *c, uint32_t bits)
     __atomic_and_fetch(&c->requests, ~bits, __ATOMIC_SEQ_CST);
 }
 
+/* SDM vol. 3, "8086 Emulation": A20M# masks bit 20 of every physical address that leaves the
+ * processor; the TLB and decoded code are by address before the mask. */
+void cpu_set_a20(CpuState *c, bool on)
+{
+    __atomic_store_n(&c->a20_masked, !on, __ATOMIC_SEQ_CST);
+    cpu_request(c, REQ_A20);
+}
+
+void cpu_take_a20(CpuState *c)
+{
+    uint64_t mask;
+
+    cpu_unrequest(c, REQ_A20);
+    mask = __atomic_load_n(&c->a20_masked, __ATOMIC_SEQ_CST) ? ~BIT64(20) : ~0ull;
+    if (mask != c->a20_mask) {
+        c->a20_mask = mask;
+        tlb_flush(c, true);
+    }
+}
+
 CpuState *cpu_new(unsigned index, const CpuModel *model)
 {
     CpuState *c = xnew(CpuState);

@@ -157,6 +157,7 @@ enum {
     REQ_RESET = 1 << 8,
     REQ_CODE_DROP = 1 << 9, /* drop decoded code named in the engine's list */
     REQ_DEBUG = 1 << 10,    /* a debugger wants this processor */
+    REQ_A20 = 1 << 11,      /* the A20M# input changed: see cpu_set_a20() */
 };
 
 /* Why the processor does not execute. */
@@ -295,6 +296,7 @@ typedef struct CpuState {
     /* any thread, atomic */
     uint32_t requests; /* REQ_* */
     uint8_t sipi_vector;
+    bool a20_masked; /* level of A20M#; becomes a20_mask where REQ_A20 is taken */
 
     TlbEntry tlb[MMU_MODES][TLB_SIZE];
 } CpuState;
@@ -314,6 +316,12 @@ _Noreturn void cpu_raise_err(CpuState *c, int vector, uint32_t error);
 /* cpu_request - set REQ_* bits and wake the processor. Any thread. cpu_unrequest clears bits. */
 void cpu_request(CpuState *c, uint32_t bits);
 void cpu_unrequest(CpuState *c, uint32_t bits);
+
+/* cpu_set_a20 - drive A20M#: address line 20 follows the address (@on), or is 0. @c takes it before
+ * its next block, so that the OUT which did it is the last to see the old state. Any thread. */
+void cpu_set_a20(CpuState *c, bool on);
+/* cpu_take_a20 - for engines, when REQ_A20 is set. Own thread. */
+void cpu_take_a20(CpuState *c);
 
 /* cpu_new - processor @index of @model in its power-up state; the caller owns it. */
 struct Error;

@@ -121,6 +121,16 @@ static void pc_smi(void *opaque, unsigned n, int level)
     }
 }
 
+/* pc_a20 - the gate opens or closes for all processors. */
+static void pc_a20(void *opaque, bool on)
+{
+    Pc *p = opaque;
+
+    for (unsigned i = 0; i < p->cfg.cpus; i++) {
+        cpu_set_a20(p->cfg.cpu[i], on);
+    }
+}
+
 /* pc_ferr - FERR# of the processor, on IRQ 13. */
 static void pc_ferr(CpuState *c, bool on)
 {
@@ -318,6 +328,7 @@ static bool pc_make_isa(Pc *p, Error **errp)
         return false;
     }
     p->port92 = pc_device(p, &port92_class, NULL);
+    port92_connect(p->port92, pc_a20, p);
     if (!p->cfg.no_i8042) {
         p->kbd = pc_device(p, &i8042_class, NULL);
         i8042_connect(p->kbd, port92_set_a20, port92_a20, p->port92);

@@ -81,6 +81,9 @@ static bool take_requests(CpuState *c)
         cpu_unrequest(c, REQ_TLB_FLUSH);
         tlb_flush(c, true);
     }
+    if (r & REQ_A20) {
+        cpu_take_a20(c);
+    }
     if (r & REQ_INIT) {
         take_init(c);
     }

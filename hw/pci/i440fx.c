@@ -38,13 +38,13 @@ typedef struct I440fx {
     bool smram_mapped, smram_open;
 } I440fx;
 
-/* Write-only RAM: nobody can execute it before PAM changes, which the engines hear of. */
+/* Write-only RAM: it may hold code that was decoded before PAM changed. */
 static void pam_shadow_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
 {
     PamSegment *seg = opaque;
 
     if (size <= 8 && offset <= seg->size - size) {
-        memcpy(ram_host() + seg->base + offset, &val, size);
+        ram_write(seg->base + offset, &val, size);
     }
 }
 

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include "bus/lock.h"
+#include "bus/memory.h"
 #include "cpu/cpuid.h"
 #include "cpu/flags.h"
 #include "cpu/segment.h"
@@ -549,6 +551,44 @@ static void smi_and_rsm(void **state)
     expect_fault(EXC_UD, -1, CODE);
 }
 
+/* ---- A20M# ---- */
+
+/* gate - a port whose writes drive A20M#, as port 92h's bit 1. */
+static void gate_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+    cpu_set_a20(opaque, (val & 2) != 0);
+}
+
+static void a20_gate(void **state)
+{
+    static const IoOps ops = { .write = gate_write };
+    /* mov eax,[300000h]; out 92h,al (0); mov ebx,[300000h]; mov byte [100500h],77h;
+     * mov al,2; out 92h,al; mov ecx,[300000h]; mov dl,[100500h]; hlt */
+    static const char code[] = "\xa1\x00\x00\x30\x00\x30\xc0\xe6\x92\x8b\x1d\x00\x00\x30\x00"
+                               "\xc6\x05\x00\x05\x10\x00\x77\xb0\x02\xe6\x92\x8b\x0d\x00\x00"
+                               "\x30\x00\x8a\x15\x00\x05\x10\x00\xf4";
+    IoRegion gate;
+
+    machine(0);
+    io_region_init(&gate, &ops, c, "gate", 1);
+    machine_lock();
+    assert_true(port_map(&gate, 0x92, NULL));
+    machine_unlock();
+    guest_put(0x200000, "\x22\x22\x22\x22", 4);
+    guest_put(0x300000, "\x33\x33\x33\x33", 4);
+    guest_put(0x100500, "\x11", 1);
+    guest_put(0x500, "\x00", 1);
+    RUN(code);
+    assert_int_equal(c->regs[GPR_RBX], 0x22222222); /* 300000h is 200000h */
+    assert_int_equal(c->regs[GPR_RCX], 0x33333333);
+    assert_int_equal(c->regs[GPR_RDX] & 0xff, 0x11); /* the store went to 500h */
+    assert_int_equal(*guest_ram(0x500), 0x77);
+    assert_int_equal(c->a20_mask, ~0ull);
+    machine_lock();
+    port_unmap(&gate);
+    machine_unlock();
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -559,7 +599,7 @@ int main(void)
         T(double_and_triple_fault), T(task_by_jump), T(task_by_call_and_back),
         T(task_gate_in_the_idt), T(busy_task_is_refused), T(vm86_enter_and_fault),
         T(vm86_int_and_segments), T(code_breakpoint_is_a_fault), T(data_breakpoint_is_a_trap),
-        T(general_detect), T(mov_ss_shadow), T(smi_and_rsm),
+        T(general_detect), T(mov_ss_shadow), T(smi_and_rsm), T(a20_gate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,30 @@ static void test_intx_routing(void **state)
     assert_int_equal(fake_lines[11].level, 1);
 }
 
+static uint64_t written_at, written_len;
+
+static void written(void *opaque, uint64_t at, uint64_t len)
+{
+    written_at = at;
+    written_len = len;
+}
+
+/* A store to write-only RAM is told to the engines, who may hold code of it. */
+static void test_pam_write_only(void **state)
+{
+    const MemListener l = { .written = written };
+
+    mem_set_listener(&l);
+    cfg_write(0, 0x5a, 0x02, 1);
+    mem_out(0xc0ffc, 0x11223344, 4);
+    assert_int_equal(ld_le32(ram_host() + 0xc0ffc), 0x11223344);
+    assert_int_equal(written_at, 0xc0ffc);
+    assert_int_equal(written_len, 4);
+    cfg_write(0, 0x5a, 0x03, 1);
+    assert_int_equal(mem_in(0xc0ffc, 4), 0x11223344);
+    mem_set_listener(NULL);
+}
+
 static void test_pam_and_smram(void **state)
 {
     uint8_t b = 0;
@@ -274,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_ids), T(test_bars), T(test_intx_routing), T(test_pam_and_smram),
+        T(test_pam_write_only),
         T(test_reset_control), T(test_pm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
