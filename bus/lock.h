@@ -5,9 +5,10 @@
  * Order of all locks, outermost first:
  *   1. machine lock                      (bus/lock.c)
  *   2. locks of back ends (chardev)      (in each back end)
- *   3. timer queue, loop's posted calls  (base/clock.c, base/loop.c)
- *   4. log                               (base/log.c)
- * The local APIC's registers are atomics and need none. A processor drops the machine lock before
+ *   3. a local APIC's timer_lock         (hw/intc/lapic-timer.c)
+ *   4. timer queue, loop's posted calls  (base/clock.c, base/loop.c)
+ *   5. log                               (base/log.c)
+ * The other registers of a local APIC are atomics and need none. A processor drops the machine lock before
  * it asks for or joins a stop-the-world section (accel/accel.h).
  */
 #ifndef BUS_LOCK_H

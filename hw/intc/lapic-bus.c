@@ -6,6 +6,7 @@
 #include "hw/intc/lapic-internal.h"
 
 #include <stdlib.h>
+#include "base/log.h"
 #include "bus/lock.h"
 #include "hw/intc/trace.h"
 
@@ -196,18 +197,30 @@ void lapic_bus_join(LapicBus *bus, LapicState *s)
 
 /* ---- the page ---- */
 
-static uint64_t lapic_page_read(void *opaque, uint64_t offset, unsigned size)
+/* A page answers to the processors whose IA32_APIC_BASE says that it is theirs. */
+static CpuState *lapic_page_owner(const IoRegion *page)
 {
     CpuState *c = cpu_current;
 
-    return c != NULL && c->hooks.opaque != NULL ? lapic_mmio_read(c, offset, size) : UINT64_MAX;
+    if (c == NULL || c->hooks.opaque == NULL ||
+        (lapic_base(c->hooks.opaque) & ~0xfffull) != page->base) {
+        return NULL;
+    }
+    return c;
+}
+
+static uint64_t lapic_page_read(void *opaque, uint64_t offset, unsigned size)
+{
+    CpuState *c = lapic_page_owner(opaque);
+
+    return c != NULL ? lapic_mmio_read(c, offset, size) : UINT64_MAX;
 }
 
 static void lapic_page_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
 {
-    CpuState *c = cpu_current;
+    CpuState *c = lapic_page_owner(opaque);
 
-    if (c != NULL && c->hooks.opaque != NULL) {
+    if (c != NULL) {
         lapic_mmio_write(c, offset, val, size);
     }
 }
@@ -216,13 +229,49 @@ static const IoOps lapic_page_ops = {
     .read = lapic_page_read, .write = lapic_page_write, .max_size = 4, .lockless = true,
 };
 
+#define PAGE_PRIORITY 20 /* above RAM and what bridges map over it; then one each for moved pages */
+
+void lapic_page_init(LapicState *s)
+{
+    io_region_init(&s->page, &lapic_page_ops, &s->page, "apic-moved", 0x1000);
+}
+
+void lapic_page_remove(LapicState *s)
+{
+    mem_unmap(&s->page);
+}
+
+/* "Relocating the Local APIC Registers" */
+void lapic_page_place(LapicState *s)
+{
+    uint64_t base = lapic_base(s) & ~0xfffull;
+    bool want = lapic_enabled(s) && !lapic_x2(s) && base != LAPIC_BASE, lock;
+
+    if (s->page.mapped == want && (!want || s->page.base == base)) {
+        return;
+    }
+    lock = !machine_lock_held();
+    if (lock) {
+        machine_lock();
+    }
+    mem_begin();
+    mem_unmap(&s->page);
+    if (want && !mem_map(&s->page, base, PAGE_PRIORITY + 1 + (int)s->cpu->index, false, NULL)) {
+        log_guest("lapic: no room for the page at 0x%llx\n", (unsigned long long)base);
+    }
+    mem_commit();
+    if (lock) {
+        machine_unlock();
+    }
+}
+
 LapicBus *lapic_bus_new(unsigned cpus)
 {
     LapicBus *bus = xnew(LapicBus);
 
     bus->max = cpus;
     bus->lapics = xnewn(LapicState *, cpus);
-    io_region_init(&bus->io, &lapic_page_ops, bus, "apic-msi", 0x1000);
+    io_region_init(&bus->io, &lapic_page_ops, &bus->io, "apic-msi", 0x1000);
     return bus;
 }
 
@@ -250,7 +299,7 @@ void lapic_bus_set_pic(LapicBus *bus, unsigned (*ack)(Device *pic), Device *pic)
 
 bool lapic_bus_map(LapicBus *bus, struct Error **errp)
 {
-    return mem_map(&bus->io, LAPIC_BASE, 20, false, errp);
+    return mem_map(&bus->io, LAPIC_BASE, PAGE_PRIORITY, false, errp);
 }
 
 void lapic_bus_unmap(LapicBus *bus)

@@ -33,6 +33,7 @@ struct LapicState {
     Device dev;
     CpuState *cpu;  /* wiring, constant after realize */
     LapicBus *bus;
+    IoRegion page;  /* the registers, where IA32_APIC_BASE moved them; machine lock */
     /* atomics, any thread */
     uint64_t apic_base;
     uint32_t irr[8], isr[8], tmr[8];
@@ -135,6 +136,11 @@ void lapic_error(LapicState *s, uint32_t bit);
 void lapic_send_ipi(LapicState *s, uint64_t icr);
 /* lapic_bus_eoi - tell the I/O APICs; takes the machine lock if need be. */
 void lapic_bus_eoi(LapicBus *bus, unsigned vector);
+/* lapic_page_init - before the device is used. lapic_page_place - IA32_APIC_BASE may have changed: map
+ * or unmap the page; takes the machine lock if need be. lapic_page_remove - machine lock held. */
+void lapic_page_init(LapicState *s);
+void lapic_page_place(LapicState *s);
+void lapic_page_remove(LapicState *s);
 /* lapic_bus_join - one more local APIC. */
 void lapic_bus_join(LapicBus *bus, LapicState *s);
 

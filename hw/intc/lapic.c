@@ -2,8 +2,8 @@
  * Local APIC: xAPIC registers at FEE00000h, x2APIC registers as MSRs.
  *
  * Source: Intel SDM vol. 3, chapter "Advanced Programmable Interrupt Controller (APIC)" (headings
- * quoted). Timer: virtual clock, 1 GHz before the divider. The page does not move with
- * IA32_APIC_BASE. Not modelled: thermal and performance-counter sources (their LVT entries are
+ * quoted). Timer: virtual clock, 1 GHz before the divider. Where
+ * IA32_APIC_BASE moved the page, other processors see ones there, not what lies below. Not modelled: thermal and performance-counter sources (their LVT entries are
  * there), CMCI, the focus processor.
  *
  * Who may touch what: every register word is accessed by __atomic builtins and may be read by any
@@ -439,10 +439,8 @@ static bool lapic_write_base(LapicState *s, uint64_t val)
         (old == (BASE_ENABLE | BASE_X2APIC) && mode == BASE_ENABLE)) {
         return false;
     }
-    if ((val & ~0xfffull) != LAPIC_BASE) {
-        log_guest("lapic: base moved to 0x%llx; the page stays\n", (unsigned long long)val);
-    }
     __atomic_store_n(&s->apic_base, val, __ATOMIC_SEQ_CST);
+    lapic_page_place(s);
     if (mode == 0 && old != 0) {
         lapic_reset_regs(s);
     }
@@ -611,6 +609,7 @@ void lapic_connect(Device *dev, LapicBus *bus, CpuState *c)
     s->cpu = c;
     s->bus = bus;
     lapic_timer_init(s);
+    lapic_page_init(s);
     s->apic_base = LAPIC_BASE | BASE_ENABLE | (c->index == 0 ? BASE_BSP : 0);
     lapic_reset_regs(s);
     lapic_bus_join(bus, s);
@@ -630,6 +629,7 @@ static void lapic_unrealize(Device *dev)
     if (s->cpu != NULL) {
         s->cpu->hooks = (CpuHooks){ 0 };
         lapic_timer_fini(s);
+        lapic_page_remove(s);
     }
 }
 
@@ -644,6 +644,7 @@ static void lapic_reset(Device *dev)
     __atomic_store_n(&s->apic_base,
                      LAPIC_BASE | BASE_ENABLE | (s->cpu->index == 0 ? BASE_BSP : 0),
                      __ATOMIC_SEQ_CST);
+    lapic_page_place(s);
     lapic_reset_regs(s);
 }
 
@@ -662,6 +663,8 @@ static bool lapic_post_load(Device *dev, struct Error **errp)
     LapicState *s = container_of(dev, LapicState, dev);
 
     s->divide &= 0xb;
+    s->apic_base &= (BIT64(s->cpu->phys_bits) - 1) & ~0x2ffull;
+    lapic_page_place(s);
     lapic_update(s);
     return true;
 }

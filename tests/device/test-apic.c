@@ -2,6 +2,7 @@
 #include "tests/device/fake.h"
 
 #include <stdlib.h>
+#include "accel/accel.h"
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 #include "hw/intc/i8259.h"
@@ -274,6 +275,33 @@ static void test_x2apic(void **state)
     assert_int_equal(rd(0, 0xf0), 0xff);
 }
 
+/* "Relocating the Local APIC Registers": for the processor that did it alone. */
+static void test_moved_page(void **state)
+{
+    FlatView *v;
+
+    cpu_current = cpus[1];
+    assert_int_equal(mem_in(0xfee00020, 4), 1u << 24);
+    assert_true(cpus[1]->hooks.apic_wrmsr(cpus[1], 0x1b, 0xfed40800));
+    assert_int_equal(mem_in(0xfed40020, 4), 1u << 24);
+    assert_int_equal(mem_in(0xfee00020, 4), 0xffffffff);
+    mem_out(0xfed40080, 0x20, 4);
+    assert_int_equal(rd(1, 0x80), 0x20);
+    cpu_current = cpus[0];
+    assert_int_equal(mem_in(0xfee00020, 4), 0);
+    assert_int_equal(mem_in(0xfed40020, 4), 0xffffffff);
+    assert_true(cpus[0]->hooks.apic_wrmsr(cpus[0], 0x1b, 0xfed40900)); /* both */
+    assert_int_equal(mem_in(0xfed40020, 4), 0);
+    cpu_current = cpus[1];
+    assert_int_equal(mem_in(0xfed40020, 4), 1u << 24);
+    devices_reset();
+    assert_int_equal(mem_in(0xfee00020, 4), 1u << 24);
+    v = flat_view(false);
+    assert_null(flat_find(v, 0xfed40020));
+    flat_view_unref(v);
+    cpu_current = NULL;
+}
+
 static void test_virtual_wire(void **state)
 {
     Device *pic = fake_device(&i8259_class);
@@ -376,7 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_reset_state), T(test_priority_and_eoi), T(test_ipis), T(test_lowest_priority),
         T(test_errors), T(test_timer), T(test_tsc_deadline), T(test_x2apic),
-        T(test_virtual_wire), T(test_ioapic_edge), T(test_ioapic_level),
+        T(test_virtual_wire), T(test_moved_page), T(test_ioapic_edge), T(test_ioapic_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
