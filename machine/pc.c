@@ -258,6 +258,11 @@ static bool pc_make_lapics(Pc *p, Error **errp)
     return lapic_bus_map(p->lapics, errp);
 }
 
+static void pc_msi(void *opaque, uint64_t addr, uint32_t data)
+{
+    lapic_msi(opaque, addr, data);
+}
+
 /* pc_make_bridges - the interrupt controllers, and the bridges that lead to them. */
 static bool pc_make_bridges(Pc *p, Error **errp)
 {
@@ -272,6 +277,7 @@ static bool pc_make_bridges(Pc *p, Error **errp)
     p->ioapic = pc_device(p, &ioapic_class, "ioapic");
     ioapic_connect(p->ioapic, p->lapics);
     p->pci = pci_bus_new(NULL, NULL);
+    pci_bus_set_msi(p->pci, pc_msi, p->lapics);
     p->board.pci = p->pci;
     i440fx_connect(host, p->pci, p->rom);
     p->piix3 = pc_device(p, &piix3_class, NULL);

@@ -7,10 +7,12 @@
  */
 #include "hw/pci/pci.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "hw/pci/msi.h"
 #include "hw/pci/trace.h"
 
 struct PciBus {
@@ -19,6 +21,8 @@ struct PciBus {
     uint8_t pirq_count[4]; /* asserted INTx pins */
     void (*set_pirq)(void *opaque, unsigned pirq, int level);
     void *opaque;
+    void (*msi)(void *opaque, uint64_t addr, uint32_t data);
+    void *msi_opaque;
     uint8_t (*cf9_read)(void *opaque);
     void (*cf9_write)(void *opaque, uint8_t val);
     void *cf9_opaque;
@@ -153,7 +157,9 @@ static void pci_drive(PciDevice *d, bool level)
 void pci_set_irq(PciDevice *d, int level)
 {
     d->config[PCI_STATUS] = (uint8_t)((d->config[PCI_STATUS] & ~0x08) | (level ? 0x08 : 0));
-    pci_drive(d, level && !(ld_le16(d->config + PCI_COMMAND) & PCI_CMD_INTX_OFF));
+    /* "while enabled for MSI or MSI-X operation, a function is prohibited from using its INTx#" */
+    pci_drive(d, level && !(ld_le16(d->config + PCI_COMMAND) & PCI_CMD_INTX_OFF) &&
+                     !msi_enabled(d) && !msix_enabled(d));
 }
 
 /* ---- configuration space ---- */
@@ -181,8 +187,9 @@ void pci_config_write(PciDevice *d, unsigned offset, uint32_t val, unsigned size
     }
     if (offset < PCI_BAR0 + 24 && offset + size > PCI_COMMAND) {
         pci_update_bars(d);
-        pci_set_irq(d, (d->config[PCI_STATUS] & 0x08) != 0); /* INTx disable may have changed */
     }
+    pci_set_irq(d, (d->config[PCI_STATUS] & 0x08) != 0); /* INTx may be off now, or on */
+    msi_config_written(d);
     if (d->config_written != NULL) {
         d->config_written(d, offset, size);
     }
@@ -279,6 +286,23 @@ void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),
     bus->cf9_opaque = opaque;
 }
 
+void pci_bus_set_msi(PciBus *bus, void (*msi)(void *opaque, uint64_t addr, uint32_t data),
+                     void *opaque)
+{
+    bus->msi = msi;
+    bus->msi_opaque = opaque;
+}
+
+void pci_message(PciDevice *d, uint64_t addr, uint32_t data)
+{
+    if (addr >> 20 != 0xfee) { /* SDM vol. 3, "Message Address Register Format" */
+        log_guest("pci %02x.%x: message to 0x%llx\n", d->devfn >> 3, d->devfn & 7,
+                  (unsigned long long)addr);
+    } else if (d->bus->msi != NULL) {
+        d->bus->msi(d->bus->msi_opaque, addr, data);
+    }
+}
+
 bool pci_bus_map(PciBus *bus, struct Error **errp)
 {
     if (!port_map(&bus->io_address, 0xcf8, errp)) {
@@ -335,6 +359,25 @@ bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_
     return true;
 }
 
+uint8_t pci_add_cap(PciDevice *d, uint8_t id, uint8_t offset, uint8_t size)
+{
+    uint8_t *link = &d->config[PCI_CAPS];
+
+    if (offset == 0) {
+        offset = MAX(d->cap_end, 0x40);
+    }
+    assert(offset >= 0x40 && offset % 4 == 0 && offset + size <= 256);
+    while (*link != 0) {
+        link = &d->config[*link + 1];
+    }
+    *link = offset; /* last in the list, so that its order is that of the calls */
+    d->config[offset] = id;
+    d->config[offset + 1] = 0;
+    d->config[PCI_STATUS] |= 0x10;
+    d->cap_end = (uint8_t)MIN(MAX((unsigned)d->cap_end, (offset + size + 3u) & ~3u), 252u);
+    return offset;
+}
+
 void pci_remove(PciDevice *d)
 {
     if (d->bus == NULL) {
@@ -347,6 +390,8 @@ void pci_remove(PciDevice *d)
         }
     }
     d->bus->devices[d->devfn] = NULL;
+    d->cap_end = d->msi_cap = 0;
+    d->msix = NULL;
     d->bus = NULL;
 }
 
@@ -359,6 +404,7 @@ void pci_reset(PciDevice *d)
 {
     pci_set_irq(d, 0);
     memcpy(d->config, d->initial, sizeof(d->config));
+    msi_reset(d);
     pci_update_bars(d);
 }
 

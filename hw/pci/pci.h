@@ -1,7 +1,8 @@
 /*
  * A PCI bus: configuration space by mechanism #1, base address registers, INTx.
  *
- * Source: PCI Local Bus Specification 3.0. MSI and MSI-X, bridges and expansion ROMs are to come.
+ * Source: PCI Local Bus Specification 3.0. MSI and MSI-X: hw/pci/msi.h. Bridges and
+ * expansion ROMs are to come.
  */
 #ifndef HW_PCI_PCI_H
 #define HW_PCI_PCI_H
@@ -15,6 +16,7 @@
 
 typedef struct PciBus PciBus;
 typedef struct PciDevice PciDevice;
+struct Msix;
 
 #define PCI_DEVFN(slot, fn) ((slot) << 3 | (fn))
 
@@ -46,6 +48,10 @@ struct PciDevice {
     uint8_t w1c[256];   /* bits that a 1 clears; constant after realize */
     uint8_t initial[256]; /* after reset; constant after realize */
     PciBar bars[6];
+    /* constant after realize */
+    uint8_t cap_end;            /* where the next capability has room */
+    uint8_t msi_cap, msi_flags; /* offset of the MSI capability (0: none), MSI_* */
+    struct Msix *msix;          /* NULL: none */
     bool intx; /* level of the INTx pin */
     bool counted; /* in the bus's count of asserted pins; not saved */
     /* After the guest wrote [offset, offset + len); may be NULL. */
@@ -59,6 +65,12 @@ void pci_bus_free(PciBus *bus);
 /* pci_bus_set_pirq - the same, when the router comes later than its bus. */
 void pci_bus_set_pirq(PciBus *bus, void (*set_pirq)(void *opaque, unsigned pirq, int level),
                       void *opaque);
+/* pci_bus_set_msi - who takes the messages of the bus's devices (the local APICs). */
+void pci_bus_set_msi(PciBus *bus, void (*msi)(void *opaque, uint64_t addr, uint32_t data),
+                     void *opaque);
+/* pci_message - for msi.c: a memory write to the interrupt window; anywhere else it is dropped with
+ * a note for -d guest_errors, as no guest means to store its messages in RAM. */
+void pci_message(PciDevice *d, uint64_t addr, uint32_t data);
 /* pci_bus_map/unmap - ports CF8h-CFFh. Byte accesses of CF9h go to the reset control register of
  * whoever called pci_bus_set_cf9(). */
 bool pci_bus_map(PciBus *bus, struct Error **errp);
@@ -76,6 +88,10 @@ bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_
 void pci_remove(PciDevice *d);
 /* pci_bar - BAR @n is @region, whose size is a power of two (>= 16 bytes memory, >= 4 ports). */
 void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type);
+/* pci_add_cap - "Capabilities List": @size bytes for capability @id at @offset (a multiple of 4 from
+ * 40h on; 0: behind those that are there). Returns the offset. All but its header is still 0 and
+ * read-only. Between pci_add() and pci_ready(). */
+uint8_t pci_add_cap(PciDevice *d, uint8_t id, uint8_t offset, uint8_t size);
 /* pci_ready - the config space as it stands is what a reset restores. */
 void pci_ready(PciDevice *d);
 /* pci_reset - for the class's reset. */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include "hw/pci/i440fx.h"
+#include "hw/pci/msi.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4-pm.h"
@@ -16,6 +17,7 @@ static Device *piix3, *pm;
 typedef struct Card {
     PciDevice pci;
     IoRegion mem, io;
+    Msix msix;
 } Card;
 
 static uint64_t card_read(void *opaque, uint64_t offset, unsigned size)
@@ -39,6 +41,8 @@ static bool card_realize(Device *dev, Error **errp)
     io_region_init(&c->io, &card_ops, c, "card-io", 0x20);
     pci_bar(&c->pci, 0, &c->mem, 0);
     pci_bar(&c->pci, 1, &c->io, PCI_BAR_IO);
+    msi_init(&c->pci, 0x50, 4, MSI_64 | MSI_MASKABLE);
+    msix_init_bar(&c->msix, &c->pci, 0, 3, 2);
     pci_ready(&c->pci);
     return true;
 }
@@ -178,6 +182,111 @@ static void test_intx_routing(void **state)
     assert_int_equal(fake_lines[11].level, 1);
 }
 
+static uint64_t msi_addr;
+static uint32_t msi_data;
+static unsigned msi_count;
+
+static void msi_taken(void *opaque, uint64_t addr, uint32_t data)
+{
+    msi_addr = addr;
+    msi_data = data;
+    msi_count++;
+}
+
+static PciDevice *msi_card(void)
+{
+    Device *dev = fake_realize(fake_device(&card_class));
+
+    msi_count = 0;
+    pci_bus_set_msi(bus, msi_taken, NULL);
+    return container_of(dev, PciDevice, dev);
+}
+
+/* "MSI Capability Structure" */
+static void test_msi(void **state)
+{
+    PciDevice *d = msi_card();
+
+    assert_int_equal(cfg_read(24, 6, 2) & 0x10, 0x10);
+    assert_int_equal(cfg_read(24, 0x34, 1), 0x50);
+    assert_int_equal(cfg_read(24, 0x50, 4), 0x01846805); /* 4 vectors, 64-bit, masks; next 68h */
+    assert_int_equal(cfg_read(24, 0x68, 2), 0x0011);
+    cfg_write(24, 0x54, 0xfee01003, 4);
+    assert_int_equal(cfg_read(24, 0x54, 4), 0xfee01000);
+    cfg_write(24, 0x58, 0, 4);
+    cfg_write(24, 0x5c, 0x4143, 2);
+    msi_notify(d, 1);
+    assert_int_equal(msi_count, 0); /* off */
+    pci_set_irq(d, 1);
+    assert_true(d->intx);
+    cfg_write(24, 0x52, 0x21, 2); /* on, four vectors */
+    assert_false(d->intx);        /* and INTx is not used any more */
+    msi_notify(d, 1);
+    assert_int_equal(msi_count, 0); /* no bus master */
+    cfg_write(24, 4, 4, 2);
+    msi_notify(d, 2);
+    assert_int_equal(msi_count, 1);
+    assert_int_equal(msi_addr, 0xfee01000);
+    assert_int_equal(msi_data, 0x4142);
+    cfg_write(24, 0x60, 0xffffffff, 4);
+    assert_int_equal(cfg_read(24, 0x60, 4), 0xf);
+    msi_notify(d, 3);
+    assert_int_equal(msi_count, 1);
+    assert_int_equal(cfg_read(24, 0x64, 4), 8);
+    cfg_write(24, 0x60, 0, 4);
+    assert_int_equal(msi_count, 2);
+    assert_int_equal(msi_data, 0x4143);
+    assert_int_equal(cfg_read(24, 0x64, 4), 0);
+    cfg_write(24, 0x52, 0x01, 2); /* one vector: the data as it is */
+    msi_notify(d, 2);
+    assert_int_equal(msi_data, 0x4143);
+    cfg_write(24, 0x58, 1, 4); /* above 4 GiB there is nobody */
+    msi_notify(d, 0);
+    assert_int_equal(msi_count, 3);
+    cfg_write(24, 0x52, 0, 2);
+    assert_true(d->intx);
+    pci_set_irq(d, 0);
+}
+
+/* "MSI-X Capability and Table Structures" */
+static void test_msix(void **state)
+{
+    PciDevice *d = msi_card();
+
+    assert_int_equal(cfg_read(24, 0x6a, 2), 2);
+    assert_int_equal(cfg_read(24, 0x6c, 4), 2);
+    assert_int_equal(cfg_read(24, 0x70, 4), 0x802);
+    cfg_write(24, 0x18, 0xe0010000, 4);
+    cfg_write(24, 4, 6, 2);
+    assert_int_equal(mem_in(0xe001001c, 4), 1); /* masked after reset */
+    mem_out(0xe0010010, 0xfee02000, 4);
+    mem_out(0xe0010018, 0x55, 4);
+    msix_notify(d, 1);
+    assert_int_equal(mem_in(0xe0010800, 4), 0); /* off: lost */
+    cfg_write(24, 0x6a, 0xc000, 2);
+    assert_int_equal(cfg_read(24, 0x6a, 2), 0xc002);
+    msix_notify(d, 1);
+    assert_int_equal(mem_in(0xe0010800, 8), 2);
+    mem_out(0xe001001c, 0, 4);
+    assert_int_equal(msi_count, 0); /* the function is still masked */
+    cfg_write(24, 0x6a, 0x8000, 2);
+    assert_int_equal(msi_count, 1);
+    assert_int_equal(msi_addr, 0xfee02000);
+    assert_int_equal(msi_data, 0x55);
+    assert_int_equal(mem_in(0xe0010800, 8), 0);
+    mem_out(0xe0010800, 0xff, 4); /* read-only */
+    assert_int_equal(mem_in(0xe0010800, 4), 0);
+    mem_out(0xe0010030, 0xff, 4); /* behind the table */
+    assert_int_equal(mem_in(0xe0010030, 4), 0);
+    msix_notify(d, 3);
+    assert_int_equal(msi_count, 1);
+    devices_reset();
+    assert_false(msix_enabled(d));
+    cfg_write(24, 0x18, 0xe0010000, 4);
+    cfg_write(24, 4, 6, 2);
+    assert_int_equal(mem_in(0xe0010010, 4), 0);
+}
+
 static uint64_t written_at, written_len;
 
 static void written(void *opaque, uint64_t at, uint64_t len)
@@ -297,7 +406,7 @@ static void test_pm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_ids), T(test_bars), T(test_intx_routing), T(test_pam_and_smram),
+        T(test_ids), T(test_bars), T(test_intx_routing), T(test_msi), T(test_msix), T(test_pam_and_smram),
         T(test_pam_write_only),
         T(test_reset_control), T(test_pm),
     };
