@@ -54,7 +54,7 @@ HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: fuzzers all help deps need-deps demo tests check-quick check check-full check-sanitize check-thread fuzz soak \
-        bench install clean distclean check-headers
+        bench install install-links clean distclean check-headers
 
 ifeq ($(BUILD),build)
 PROGRAM := doppel
@@ -65,7 +65,9 @@ endif
 # Entry points that main() calls only if a room has them: taken from the archive when there.
 WEAK := board_build|board_start|board_destroy|monitor_open|gdb_open|cpu_models_print
 
-all: $(PROGRAM)
+MANPAGE := $(BUILD)/doppel.1
+
+all: $(PROGRAM) $(MANPAGE)
 	@:
 
 help:
@@ -80,6 +82,7 @@ help:
 	@echo 'make fuzz [FUZZ_TIME=s]  every fuzzer for some seconds (needs clang)'
 	@echo 'make soak, make bench    long runs; the yardsticks'
 	@echo 'make install [DESTDIR=] [prefix=]'
+	@echo 'make install-links       the same, and links with the names of QEMU'
 	@echo 'make check-headers       each header compiles alone'
 	@echo 'make clean'
 
@@ -127,6 +130,11 @@ $(TRACE_TABLE): $(TRACE_EVENTS) scripts/mktrace
 	$(Q)scripts/mktrace table $(TRACE_EVENTS) >$@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# Options and manual page come from one table.
+$(MANPAGE): docs/doppel.1.in scripts/mkman $(PROGRAM)
+	$(call say,MAN,$@)
+	$(Q)scripts/mkman ./$(PROGRAM) $< >$@
 
 # ---- packages ----
 
@@ -216,9 +224,15 @@ install: all
 	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/doc/doppel
 	install -m 755 doppel $(DESTDIR)$(prefix)/bin/doppel
 	install -m 644 COPYING $(DESTDIR)$(prefix)/share/doc/doppel/COPYING
-	@if ls docs/*.1 >/dev/null 2>&1; then \
-	    install -d $(DESTDIR)$(prefix)/share/man/man1 && \
-	    install -m 644 docs/*.1 $(DESTDIR)$(prefix)/share/man/man1/; fi
+	install -d $(DESTDIR)$(prefix)/share/man/man1
+	install -m 644 $(MANPAGE) $(DESTDIR)$(prefix)/share/man/man1/doppel.1
+
+# QEMU's names for it, where no QEMU is installed.
+LINKS := qemu-system-x86_64 qemu-system-i386 kvm
+install-links: install
+	@for l in $(LINKS); do \
+	    ln -sf doppel $(DESTDIR)$(prefix)/bin/$$l && \
+	    ln -sf doppel.1 $(DESTDIR)$(prefix)/share/man/man1/$$l.1 || exit 1; done
 
 clean:
 	rm -rf build build-san build-tsan build-fuzz doppel

@@ -5,13 +5,14 @@ instructions each, so that all of it takes seconds.
 """
 import os
 import re
+import shutil
 import socket
 import subprocess
 
 import pytest
 
 from image import EXIT_DEVICE, build
-from vm import DOPPEL, LIMIT, VM, Monitor, Stream, run, wait_for
+from vm import DOPPEL, LIMIT, ROOT, VM, Monitor, Stream, run, wait_for
 
 ROWS = {}
 
@@ -677,6 +678,19 @@ def test_not_yet(name):
 ])
 def test_bad_words(args, names):
     refused(*args, names=names)
+
+
+def test_manual_page():
+    """It has every option, and man finds nothing wrong with it."""
+    p = subprocess.run([f"{ROOT}/scripts/mkman", DOPPEL, f"{ROOT}/docs/doppel.1.in"],
+                       capture_output=True, text=True, timeout=LIMIT)
+    assert p.returncode == 0, p.stderr
+    for name in help_options():
+        assert f'.BI "-{name}"'.replace("-", "\\-") in p.stdout, name
+    if shutil.which("groff"):
+        q = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z"], input=p.stdout, capture_output=True,
+                           text=True, timeout=LIMIT)
+        assert (q.returncode, q.stderr) == (0, "")
 
 
 def test_both_dashes_and_one():
