@@ -72,6 +72,8 @@ static void hook(void)
 
 static void make_raw(bool signals)
 {
+    pid_t front = tcgetpgrp(STDIN_FILENO);
+
     if (tcgetattr(STDIN_FILENO, &saved) < 0) {
         return; /* not a terminal */
     }
@@ -83,7 +85,8 @@ static void make_raw(bool signals)
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     hook();
-    if (tcgetpgrp(STDIN_FILENO) == getpgrp()) { /* in the background it would stop us */
+    /* In the background it would stop us; a terminal that does not control us (-1) cannot. */
+    if (front == -1 || front == getpgrp()) {
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
     is_raw = 1;

@@ -464,8 +464,15 @@ static const Command commands[] = {
 
 static void put(Hmp *m, const char *s)
 {
-    for (; *s != 0; s++) {
-        chardev_write(m->chr, (const uint8_t *)(*s == '\n' ? "\r\n" : s), *s == '\n' ? 2 : 1);
+    while (*s != 0) {
+        size_t n = strcspn(s, "\n");
+
+        chardev_write(m->chr, (const uint8_t *)s, n);
+        s += n;
+        if (*s == '\n') {
+            chardev_write(m->chr, (const uint8_t *)"\r\n", 2);
+            s++;
+        }
     }
 }
 
