@@ -105,10 +105,35 @@ def test_terminal_comes_back():
     os.write(master, b"\x01h\x01x")
     assert p.wait(LIMIT) == 0
     assert termios.tcgetattr(slave) == before
-    shown = os.read(master, 4096)
-    assert b"C-a x" in shown and b"Terminated" in shown
+    shown = b""
+    while b"C-a x" not in shown or b"Terminated" not in shown:
+        assert select.select([master], [], [], LIMIT)[0], shown
+        shown += os.read(master, 4096)
     os.close(master)
     os.close(slave)
+
+
+def test_signal_restores_the_terminal():
+    """SIGTERM is as orderly an end as Ctrl-A x."""
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    p = subprocess.Popen([DOPPEL, "-M", "none", "-nographic"], stdin=slave, stdout=slave,
+                         stderr=slave, start_new_session=True)  # not its controlling terminal
+    wait_for(lambda: not termios.tcgetattr(slave)[3] & termios.ICANON)
+    p.terminate()
+    assert p.wait(LIMIT) == 0
+    assert termios.tcgetattr(slave) == before
+    os.close(master)
+    os.close(slave)
+
+
+def test_failure_leaves_nothing(tmp_path):
+    """What was made before the last part failed is gone: pid file, sockets, the terminal's mode."""
+    p = run("-pidfile", str(tmp_path / "pid"), "-serial", f"unix:{tmp_path}/a,server,nowait",
+            "-monitor", f"unix:{tmp_path}/b,server,nowait", "-gdb", "unix:/nonexistent/x,server,nowait")
+    assert p.returncode == 1 and len(p.stderr.splitlines()) == 1
+    assert "/nonexistent/x" in p.stderr
+    assert os.listdir(tmp_path) == []
 
 
 def test_daemonize(tmp_path):

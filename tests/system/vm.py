@@ -160,7 +160,7 @@ class VM:
 
 
 def linux(arch, *args, append="", quiet=True, **kw):
-    """A Debian kernel with the test's initrd (scripts/mkguest)."""
+    """A Debian kernel with the test's initrd (scripts/mkguest): amd64, i386 or i386pae."""
     line = "console=ttyS0" + (" quiet" if quiet else "") + (f" {append}" if append else "")
-    return VM("-kernel", f"{GUESTS}/vmlinuz-{arch}", "-initrd", f"{GUESTS}/initrd-{arch}",
+    return VM("-kernel", f"{GUESTS}/vmlinuz-{arch}", "-initrd", f"{GUESTS}/initrd-{arch.removesuffix('pae')}",
               "-append", line, *args, **kw)
