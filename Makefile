@@ -117,7 +117,7 @@ $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(TEST_LIB_OBJS) $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TEST_LIB_OBJS) $(LIB) $(CMOCKA_LIBS) $(ALL_LDLIBS)
 
 # The decoder's judges; the test skips itself where they are not installed.
-$(BUILD)/tests/cpu/test-decode: ALL_LDLIBS += $(shell \
+$(BUILD)/tests/cpu/test-decode $(BUILD)/tests/cpu/test-operands: ALL_LDLIBS += $(shell \
     printf '\#include <%s>\n' Zydis/Zydis.h capstone/capstone.h | $(CC) -E - >/dev/null 2>&1 && \
     echo -lZydis -lcapstone)
 
@@ -154,15 +154,18 @@ tests: $(TESTS) $(REPLAYS)
 
 check-quick: need-deps
 	@$(MAKE) --no-print-directory all tests
-	@tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu fuzz
+	@DIFF_COUNT=$${DIFF_COUNT:-100} tests/run --build $(BUILD) $(if $(T),--only '$(T)') unit device cpu \
+	    fuzz
 
 check: need-deps
 	@$(MAKE) --no-print-directory all tests
 	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu fuzz system
 
-check-full: FULL = --full
+check-full: FULL = --full --timeout 900
+check-full: export DIFF_COUNT ?= 2000
+check-full: export DECODE_COUNT ?= 10000000
 check-full: check check-headers
-	@$(MAKE) --no-print-directory check-sanitize
+	@env -u DIFF_COUNT -u DECODE_COUNT $(MAKE) --no-print-directory check-sanitize
 
 SAN_MAKE = $(MAKE) --no-print-directory BUILD=build-san OPT='-O1 -g' \
            SAN_FLAGS='-fsanitize=address,undefined -fno-omit-frame-pointer'

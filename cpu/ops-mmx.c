@@ -255,7 +255,9 @@ static void cvttpd2pi(CpuState *c, const Insn *i)
     { map, op, prefix, EXT_ANY, EXT_ANY, FEAT_##feat, OP_FPU | (flags), name, operands, X1(fn) }
 
 #define VEC2(name, map, op, sse)
-#define VEC2M(name, map, op, mmx, sse) MM(map, op, P_NONE, mmx, 0, #name, "Pq,Qq", op_mmx_##name),
+#define VEC2M(name, map, op, mmx, sse)                                                             \
+    MM(map, op, P_NONE, mmx, 0, #name,                                                             \
+       (map) == MAP_0F && (op) < 0x63 ? "Pq,Qd" : "Pq,Qq", op_mmx_##name),
 #define VEC1M(name, map, op) MM(map, op, P_NONE, SSSE3, 0, #name, "Pq,Qq", op_mmx_##name),
 #define VSHIFT(name, op, imm_op, ext)                                                              \
     MM(MAP_0F, op, P_NONE, MMX, 0, #name, "Pq,Qq", op_mmx_##name),                                 \

@@ -4,64 +4,15 @@
  * name of the instruction set. Capstone, which knows fewer invalid forms, is asked for the length of
  * every sixteenth string.
  *
- * DECODE_COUNT: strings a mode (default 700000). DECODE_SEED: another sequence.
+ * DECODE_COUNT: strings a mode (see decode-gen.h). DECODE_SEED: another sequence.
  */
-#include <stdlib.h>
 #include "cpu/insn.h"
+#include "tests/cpu/decode-gen.h"
 #include "tests/test.h"
 
 #if __has_include(<Zydis/Zydis.h>) && __has_include(<capstone/capstone.h>)
 #include <Zydis/Zydis.h>
 #include <capstone/capstone.h>
-
-static uint64_t rng_state;
-
-static uint64_t rnd(void)
-{
-    rng_state ^= rng_state << 13;
-    rng_state ^= rng_state >> 7;
-    rng_state ^= rng_state << 17;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-/* A string that is likely to be an instruction: prefixes, an escape or VEX, then noise. */
-static void random_code(uint8_t *p, unsigned bits)
-{
-    static const uint8_t prefixes[] = { 0x66, 0xf2, 0xf3, 0x66, 0xf2, 0xf3, 0x67, 0xf0,
-                                        0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65 };
-    unsigned n = 0, prefix_count = rnd() % 8 == 0 ? rnd() % 4 : rnd() % 3 == 0;
-    unsigned kind = rnd() % 16;
-
-    for (unsigned k = 0; k < 16; k++) {
-        p[k] = (uint8_t)rnd();
-    }
-    while (n < prefix_count) {
-        p[n++] = prefixes[rnd() % sizeof(prefixes)];
-    }
-    if (kind >= 11) {
-        n = rnd() % 32 ? 0 : n;
-        p[n] = rnd() & 1 ? 0xc5 : 0xc4;
-        if (p[n] == 0xc4) {
-            p[n + 1] = (uint8_t)((p[n + 1] & 0xe0) | (rnd() % 16 ? 1 + rnd() % 3 : rnd() % 32));
-        }
-        if (bits != 64) {
-            p[n + 1] |= 0xc0;
-        }
-        if (rnd() & 1) {
-            p[n + (p[n] == 0xc4 ? 2 : 1)] |= 0x78; /* vvvv = 1111 */
-        }
-        return;
-    }
-    if (bits == 64 && rnd() % 3 == 0) {
-        p[n++] = 0x40 | (rnd() & 15);
-    }
-    if (kind >= 4) {
-        p[n++] = 0x0f;
-        if (kind >= 9) {
-            p[n++] = kind == 9 ? 0x38 : 0x3a;
-        }
-    }
-}
 
 /* Instruction sets that Zydis knows and we do not implement. */
 static bool not_ours(const ZydisDecodedInstruction *z)
@@ -182,7 +133,7 @@ static unsigned compare_capstone(Tools *t, const uint8_t *p)
 static void compare_mode(unsigned bits)
 {
     static const uint64_t all[2] = { ~0ull, ~0ull };
-    uint64_t n = getenv("DECODE_COUNT") ? strtoull(getenv("DECODE_COUNT"), NULL, 0) : 700000;
+    uint64_t n = decode_random_count();
     Tools t = { .mode = { .bits = (uint8_t)bits, .protected_mode = true, .features = all } };
     unsigned bad = 0;
 
@@ -199,13 +150,12 @@ static void compare_mode(unsigned bits)
                                           : CS_MODE_16,
                              &t.capstone),
                      CS_ERR_OK);
-    rng_state = 0x9e3779b97f4a7c15ull * bits +
-                (getenv("DECODE_SEED") ? strtoull(getenv("DECODE_SEED"), NULL, 0) : 1);
+    decode_random_seed(bits);
     decode_init();
     while (n-- > 0) {
         uint8_t p[16];
 
-        random_code(p, bits);
+        decode_random(p, bits);
         bad += compare_one(&t, p);
         if (n % 16 == 0) {
             bad += compare_capstone(&t, p);
