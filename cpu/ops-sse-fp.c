@@ -239,21 +239,8 @@ COMI(ucomisd, 8, q, f64_compare, true)
 HOST_APPROX(approx_rcp, "rcpss")
 HOST_APPROX(approx_rsqrt, "rsqrtss")
 #else
-/* Twelve bits of the exact result: within the promised 1.5 * 2^-12. */
-static uint32_t approx_rcp(uint32_t a)
-{
-    FpEnv e = { .daz = true, .ftz = true, .masks = 0x3f };
-    uint32_t r = f32_div(&e, 0x3f800000, a);
-
-    return (r & 0x7f800000) == 0x7f800000 ? r : (r + 0x400) & ~0x7ffu;
-}
-static uint32_t approx_rsqrt(uint32_t a)
-{
-    FpEnv e = { .daz = true, .ftz = true, .masks = 0x3f };
-    uint32_t r = f32_div(&e, 0x3f800000, f32_sqrt(&e, a));
-
-    return (r & 0x7f800000) == 0x7f800000 ? r : (r + 0x400) & ~0x7ffu;
-}
+#define approx_rcp f32_rcp_approx
+#define approx_rsqrt f32_rsqrt_approx
 #endif
 
 static uint32_t rcp32(FpEnv *e, uint32_t a, uint32_t b)

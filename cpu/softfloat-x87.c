@@ -3,10 +3,9 @@
  *
  * Sources: Intel SDM vol. 2 under FPREM, FPREM1, FSCALE, FXTRACT, FSIN and the others.
  * The transcendentals run the host's own instruction where the host is x86 (they are the only ones
- * whose last bit the manuals leave open); elsewhere they go through long double and libm.
+ * whose last bit the manuals leave open); elsewhere they come from softfloat-trans.c.
  */
 #include "cpu/softfloat-core.h"
-#include <math.h>
 #include <string.h>
 
 /* ---- remainder ---- */
@@ -192,81 +191,11 @@ bool f80_transcendental(FpEnv *e, uint16_t fcw, FpTrans op, Float80 a80, Float80
 
 #else
 
-static long double fp_to_host(Float80 a)
-{
-    FpNum n = fp_unpack80(a);
-    long double v = n.cls == FC_ZERO ? 0.0L : ldexpl((long double)n.frac, n.exp - 63);
-
-    v = n.cls == FC_INF ? (long double)INFINITY : v;
-    return n.sign ? -v : v;
-}
-
-static Float80 fp_from_host(FpEnv *e, long double v)
-{
-    int exp;
-    long double m = frexpl(fabsl(v), &exp);
-
-    if (isnan(v)) {
-        return fp_pack80(fp_invalid(e));
-    }
-    if (isinf(v)) {
-        return fp_pack80(fp_inf(v < 0));
-    }
-    if (v == 0) {
-        return fp_pack80(fp_zero(signbit(v)));
-    }
-    e->flags |= FP_PE;
-    return fp_pack80(fp_round(e, &fp_f80, v < 0, exp - 1, (u128)(uint64_t)ldexpl(m, 64) << 64));
-}
-
-bool f80_transcendental(FpEnv *e, uint16_t fcw, FpTrans op, Float80 a80, Float80 b80, Float80 *res,
+bool f80_transcendental(FpEnv *e, uint16_t fcw, FpTrans op, Float80 a, Float80 b, Float80 *res,
                         Float80 *second)
 {
-    FpNum a = fp_unpack80(a80), b = fp_unpack80(b80), r;
-    bool binary = op == FT_FYL2X || op == FT_FPATAN || op == FT_FYL2XP1;
-    long double x, y;
-
     (void)fcw;
-    if (binary ? fp_nan2(e, b, a, &r) : fp_nan1(e, a, &r)) {
-        *res = *second = fp_pack80(r);
-        return true;
-    }
-    fp_note_denormal(e, a.denorm || (binary && b.denorm));
-    x = fp_to_host(a80);
-    y = fp_to_host(b80);
-    if (!binary && op != FT_F2XM1) {
-        if (a.cls == FC_INF) {
-            *res = *second = fp_pack80(fp_invalid(e));
-            return true;
-        }
-        if (a.cls == FC_NORMAL && a.exp >= 63) {
-            *res = a80;
-            return false;
-        }
-    }
-    e->prec = 64;
-    switch (op) {
-    case FT_F2XM1: *res = fp_from_host(e, expm1l(x * logl(2.0L))); break;
-    case FT_FYL2X:
-        if (a.cls == FC_ZERO && b.cls == FC_NORMAL) {
-            e->flags |= FP_ZE;
-        }
-        *res = fp_from_host(e, y * log2l(x));
-        break;
-    case FT_FPTAN:
-        *res = fp_from_host(e, tanl(x));
-        *second = f80_one;
-        break;
-    case FT_FPATAN: *res = fp_from_host(e, atan2l(y, x)); break;
-    case FT_FYL2XP1: *res = fp_from_host(e, y * log1pl(x) / logl(2.0L)); break;
-    case FT_FSINCOS:
-        *res = fp_from_host(e, sinl(x));
-        *second = fp_from_host(e, cosl(x));
-        break;
-    case FT_FSIN: *res = fp_from_host(e, sinl(x)); break;
-    default: *res = fp_from_host(e, cosl(x)); break;
-    }
-    return true;
+    return f80_trans_portable(e, op, a, b, res, second);
 }
 
 #endif

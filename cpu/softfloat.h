@@ -144,5 +144,12 @@ typedef enum FpTrans { FT_F2XM1, FT_FYL2X, FT_FPTAN, FT_FPATAN, FT_FYL2XP1, FT_F
                        FT_FCOS } FpTrans;
 bool f80_transcendental(FpEnv *e, uint16_t fcw, FpTrans op, Float80 a, Float80 b, Float80 *res,
                         Float80 *second);
+/* f80_trans_portable - the same without the host's instructions: within 1 ulp of the exact value,
+ * where the period of the trigonometric ones is the processor's 66-bit pi. */
+bool f80_trans_portable(FpEnv *e, FpTrans op, Float80 a, Float80 b, Float80 *res, Float80 *second);
+
+/* RCPSS and RSQRTSS, portably: relative error at most 1.5 * 2^-12. No flags. */
+uint32_t f32_rcp_approx(uint32_t a);
+uint32_t f32_rsqrt_approx(uint32_t a);
 
 #endif

@@ -179,7 +179,8 @@ void diff_host_signals(void)
 
 bool diff_host_init(const char **why)
 {
-    stack_t st = { .ss_sp = malloc(1 << 17), .ss_size = 1 << 17 };
+    static uint8_t stack[1 << 17];
+    stack_t st = { .ss_sp = stack, .ss_size = sizeof(stack) };
     int fd = (int)syscall(SYS_memfd_create, "diff-code", 0);
     unsigned a, b, c, d;
 
