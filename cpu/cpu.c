@@ -173,7 +173,7 @@ void cpu_reset(CpuState *c, bool init)
         reset_msrs(c);
     }
     c->cpl = 0;
-    c->inhibit_irq = c->inhibit_db = c->nmi_blocked = c->in_smm = false;
+    c->inhibit_irq = c->inhibit_db = c->mid_repeat = c->nmi_blocked = c->in_smm = false;
     c->pending_db = 0;
     c->delivering = -1;
     c->ext_event = false;
@@ -366,7 +366,8 @@ void cpu_update_careful(CpuState *c)
     }
     c->watching = data || engine_watch_count != 0;
     c->careful = (c->rflags & FLAG_TF) || (c->dr[7] & 0xff) || c->debug_step || c->inhibit_irq ||
-                 c->watching || c->pending_db;
+                 c->watching || c->pending_db ||
+                 (c->rflags & FLAG_RF); /* RF lasts for one instruction */
 }
 
 uint64_t cpu_tsc_hz(void)

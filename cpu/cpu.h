@@ -255,6 +255,8 @@ typedef struct CpuState {
     CpuActivity activity;
     bool inhibit_irq;  /* one instruction after STI or MOV SS */
     bool inhibit_db;   /* after MOV SS/POP SS also debug traps */
+    bool mid_repeat;   /* RIP is at a repeated string instruction that has begun: an event that comes
+                          now pushes RF=1, and its code breakpoint has been passed */
     bool nmi_blocked;  /* between NMI delivery and IRET */
     bool in_smm;
     uint32_t pending_db; /* DR6 bits of a trap to deliver after this instruction */

@@ -244,6 +244,10 @@ void interrupt_deliver(CpuState *c, unsigned vector, IntKind kind, bool has_erro
                  has_error ? error : 0, c->segs[SEG_CS].selector, (unsigned long)ret_rip, c->cpl,
                  (unsigned long)c->cr2, (unsigned long)c->regs[GPR_RAX]);
     }
+    if (c->mid_repeat) { /* SDM vol. 3B, "Instruction-Breakpoint Exception Condition" and RF */
+        c->mid_repeat = false;
+        c->rflags |= FLAG_RF;
+    }
     c->delivering = (int)vector;
     c->delivering_soft = kind != INT_FAULT;
     c->ext_event = !is_soft(kind);

@@ -213,6 +213,7 @@ static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigne
 {
     unsigned size = i->opcode & 1 ? (i->opsize == 8 && fast == 3 ? 4 : i->opsize) : 1;
 
+    c->mid_repeat = false;
     if (!(i->flags & (INSN_REP | INSN_REPNE))) {
         step(c, i, size);
         return;
@@ -223,7 +224,7 @@ static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigne
         if (left == 0) {
             return;
         }
-        if (fast == 1 || fast == 2) {
+        if ((fast == 1 || fast == 2) && !c->careful) {
             n = bulk(c, i, size, left, fast == 1);
             count_down(c, i, n);
         }
@@ -236,6 +237,7 @@ static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigne
         }
         if ((interrupted(c) || budget == 0) && (c->regs[GPR_RCX] & amask(i)) != 0) {
             c->regs[GPR_RIP] -= i->len;
+            c->mid_repeat = true;
             return;
         }
     }

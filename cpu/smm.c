@@ -46,6 +46,10 @@ void smm_enter(CpuState *c)
 {
     bool halted = c->activity == CPU_HALTED;
 
+    if (c->mid_repeat) {
+        c->mid_repeat = false;
+        c->rflags |= FLAG_RF;
+    }
     c->in_smm = true; /* the save area is in SMRAM */
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         put_segment(c, seg_at[n], &c->segs[n]);

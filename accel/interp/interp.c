@@ -136,7 +136,7 @@ static void check_code_breakpoints(CpuState *c, vaddr lin)
 {
     uint32_t hit = 0;
 
-    if ((c->rflags & FLAG_RF) || !(c->dr[7] & 0xff)) {
+    if ((c->rflags & FLAG_RF) || c->mid_repeat || !(c->dr[7] & 0xff)) {
         return;
     }
     for (unsigned n = 0; n < 4; n++) {
