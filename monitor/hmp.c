@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include "accel/accel.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -21,6 +22,7 @@
 #include "machine/snapshot.h"
 
 #define LINE_MAX_CHARS 1024
+#define RETRY_NS 5000000
 
 typedef struct Hmp {
     Chardev *chr;
@@ -29,6 +31,9 @@ typedef struct Hmp {
     bool busy, escape, last_cr;
     bool hidden; /* another front end of the mux has the terminal */
     bool greeted;
+    char *unsent;       /* answers that the peer has not room for yet; loop thread */
+    size_t unsent_len;
+    Timer retry;
     unsigned cpu;
 } Hmp;
 
@@ -462,18 +467,49 @@ static const Command commands[] = {
 
 /* ---- lines ---- */
 
+/* Nothing of an answer is lost on a slow reader: the rest waits, and the next command with it. */
+static void put_bytes(Hmp *m, const char *s, size_t n)
+{
+    size_t took = m->unsent_len == 0 ? chardev_write(m->chr, (const uint8_t *)s, n) : 0;
+
+    if (took < n) {
+        m->unsent = xrealloc(m->unsent, m->unsent_len + n - took, 1);
+        memcpy(m->unsent + m->unsent_len, s + took, n - took);
+        m->unsent_len += n - took;
+        timer_arm(&m->retry, clock_now(CLK_REAL) + RETRY_NS);
+    }
+}
+
 static void put(Hmp *m, const char *s)
 {
     while (*s != 0) {
         size_t n = strcspn(s, "\n");
 
-        chardev_write(m->chr, (const uint8_t *)s, n);
+        put_bytes(m, s, n);
         s += n;
         if (*s == '\n') {
-            chardev_write(m->chr, (const uint8_t *)"\r\n", 2);
+            put_bytes(m, "\r\n", 2);
             s++;
         }
     }
+}
+
+static void retry(void *opaque)
+{
+    Hmp *m = opaque;
+    size_t took = chardev_write(m->chr, (const uint8_t *)m->unsent, m->unsent_len);
+
+    m->unsent_len -= took;
+    if (m->unsent_len > 0) {
+        memmove(m->unsent, m->unsent + took, m->unsent_len);
+        timer_arm(&m->retry, clock_now(CLK_REAL) + RETRY_NS);
+        return;
+    }
+    free(m->unsent);
+    m->unsent = NULL;
+    machine_lock();
+    chardev_accept_input(m->chr);
+    machine_unlock();
 }
 
 static void prompt(Hmp *m)
@@ -525,7 +561,7 @@ static size_t can_receive(void *opaque)
 {
     Hmp *m = opaque;
 
-    return m->busy ? 0 : 1;
+    return m->busy || m->unsent_len > 0 ? 0 : 1;
 }
 
 static void receive(void *opaque, const uint8_t *buf, size_t len)
@@ -553,7 +589,7 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
             }
         } else if (b >= 32 && b < 127 && m->len < LINE_MAX_CHARS) {
             m->line[m->len++] = (char)b;
-            chardev_write(m->chr, &b, 1);
+            put_bytes(m, (const char *)&b, 1);
         }
     }
 }
@@ -590,6 +626,7 @@ bool hmp_open(Chardev *c, Error **errp)
     Hmp *m = xnew(Hmp);
 
     m->chr = c;
+    timer_init(&m->retry, CLK_REAL, retry, m, NULL);
     m->hidden = chardev_is_mux(c) && chardev_has_front(c); /* the first one has the focus */
     if (!chardev_attach(c, &front, m, errp)) {
         free(m);

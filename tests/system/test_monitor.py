@@ -126,6 +126,15 @@ def test_memory(m):
     assert m.mon.cmd("info status") == "VM status: paused\n"
 
 
+def test_long_answer(m):
+    """A reader that does not read for a while gets all of it, and the next answer behind it."""
+    m.mon.cmd("stop")
+    m.mon.send("".join(f"xp/4096xg {0x100000 + n * 0x8000:#x}\n" for n in range(4)) + "info status\n")
+    time.sleep(0.2)  # the socket and the queue fill up
+    m.mon.expect(r"^VM status: paused\n\(qemu\) $", LIMIT)
+    assert len(re.findall("^[0-9a-f]{16}: 0x", m.mon.text, re.M)) == 4 * 2048
+
+
 def test_reset(m):
     m.mon.cmd("system_reset")
     m.expect("^B\n", LIMIT)
