@@ -88,6 +88,8 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .no_i8042 = !cfg->i8042,
         .uuid = cfg->uuid,
         .rtc_base = rtc,
+        .rtc_clock = cfg->rtc_vm ? "vm" : cfg->rtc_rt ? "rt" : "host",
+        .rtc_slew = cfg->rtc_slew,
     };
 
     for (unsigned n = 0; n < PC_SERIAL_MAX; n++) {

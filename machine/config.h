@@ -64,6 +64,7 @@ typedef struct MachineConfig {
     RtcBase rtc_base;
     int64_t rtc_start; /* RTC_DATE: seconds since 1970-01-01 UTC */
     bool rtc_vm;       /* clock=vm: the RTC follows CLK_VIRTUAL, else the host's clock */
+    bool rtc_rt;       /* clock=rt: or CLK_REAL */
     bool rtc_slew;     /* driftfix=slew */
 
     /* lines; filled by config_open() */

@@ -392,6 +392,7 @@ bool opt_rtc(void *opaque, const OptionDef *def, const char *arg, Error **errp)
         opt_bad(p->rtc, "base=%s: not utc, localtime or a date such as 2006-06-17T16:01:21", base);
     }
     c->rtc_vm = opt_get_choice(p->rtc, "clock", clocks, 0) == 2;
+    c->rtc_rt = opt_get_choice(p->rtc, "clock", clocks, 0) == 1;
     c->rtc_slew = opt_get_choice(p->rtc, "driftfix", fixes, 0) == 1;
     return opt_done(p->rtc, errp);
 }

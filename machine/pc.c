@@ -323,6 +323,15 @@ static bool pc_make_serial(Pc *p, Error **errp)
     return true;
 }
 
+static bool pc_set_rtc(Pc *p, Error **errp)
+{
+    const char *base = p->cfg.rtc_base, *clock = p->cfg.rtc_clock;
+
+    return device_set(p->rtc, "base", base != NULL ? base : "utc", errp) &&
+           device_set(p->rtc, "clock", clock != NULL ? clock : "host", errp) &&
+           (!p->cfg.rtc_slew || device_set(p->rtc, "lost_tick_policy", "slew", errp));
+}
+
 /* pc_make_isa - timers, clock, keyboard controller, ports. */
 static bool pc_make_isa(Pc *p, Error **errp)
 {
@@ -330,7 +339,7 @@ static bool pc_make_isa(Pc *p, Error **errp)
     pit_connect(p->pit, p->board.isa_irq[0]);
     p->rtc = pc_device(p, &mc146818_class, "rtc");
     rtc_connect(p->rtc, p->board.isa_irq[8]);
-    if (p->cfg.rtc_base != NULL && !device_set(p->rtc, "base", p->cfg.rtc_base, errp)) {
+    if (!pc_set_rtc(p, errp)) {
         return false;
     }
     p->port92 = pc_device(p, &port92_class, NULL);

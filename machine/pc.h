@@ -27,6 +27,8 @@ typedef struct PcConfig {
     bool no_i8042;
     const uint8_t *uuid;       /* 16 bytes for fw_cfg, or NULL */
     const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
+    const char *rtc_clock;     /* host (or NULL), rt, vm */
+    bool rtc_slew;             /* make up for lost periodic interrupts */
     struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4 */
     bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */
 } PcConfig;

@@ -2,9 +2,14 @@
  * Motorola MC146818A real-time clock and CMOS RAM, as wired in a PC/AT, with the 128 bytes of later
  * parts and the century at 32h.
  *
- * Source: MC146818A data sheet (headings quoted). The clock counts seconds since 1970 on the
- * virtual clock; it starts from the host's (base=utc or localtime) or a given date. Not modelled:
- * square wave, daylight saving (DSE), divider chains other than 32 768 Hz.
+ * Source: MC146818A data sheet (headings quoted). The calendar counts seconds since 1970 on the
+ * clock that property "clock" names; it starts from the host's (base=utc or localtime) or a given
+ * date. On the host's clock a stopped or saved machine finds the right date again. Interrupts come
+ * by timers on the virtual clock.
+ *
+ * A periodic tick that comes while the one before waits in register C, or that the loop was too
+ * late for, is lost: discarded, or (lost_tick_policy=slew, for guests that count them) made up
+ * for after the guest has read register C, a quarter of a period later each. Not modelled: square wave, daylight saving (DSE), divider chains other than 32 768 Hz.
  */
 #include "hw/rtc/mc146818.h"
 
@@ -43,20 +48,29 @@ enum { RTC_SECONDS = 0, RTC_SECONDS_ALARM, RTC_MINUTES, RTC_MINUTES_ALARM, RTC_H
 #define RTC_UIP_NS 244141
 
 #define RTC_HZ 32768
+#define RTC_LOST_MAX 65536u /* ticks to make up for: a minute at 1024 Hz */
 
 typedef struct RtcState {
     Device dev;
     uint32_t io_base; /* property: constant after realize */
     char *base;       /* property: utc, localtime or an ISO date: constant after realize */
+    char *clock;      /* property: host, rt or vm */
+    char *policy;     /* property: discard or slew */
+    ClockId clk;      /* of the calendar; constant after realize */
+    bool slew;
     uint8_t index;    /* port base+0, bits 6:0; bit 7 is the NMI mask, not ours */
     uint8_t cmos[128];
-    /* The clock reads `seconds` (since 1970) at virtual time `set_ns`, and counts from there. While
+    /* The clock reads `seconds` (since 1970) at `set_ns` of clk, and counts from there. While
      * SET is 1 or the divider is held, it stands and the cmos[] bytes are what counts. */
     int64_t seconds, set_ns;
     bool held;
     int64_t update_done; /* the last second whose update set UF */
     Timer update;    /* at each second, while someone wants UF or AF */
     Timer periodic;
+    int64_t age_ns;   /* in a saved state: time since set_ns */
+    Timer reinject;   /* the next lost tick */
+    uint32_t lost;    /* ticks not delivered, with slew */
+    uint64_t last_tick; /* number of the last periodic tick, in its periods */
     int64_t period_start; /* virtual ns of the first periodic tick's origin */
     bool irq_off;
     IrqLine irq; /* wiring; IRQ 8, follows IRQF */
@@ -90,10 +104,22 @@ static int rtc_decode_hour(const RtcState *s, uint8_t v)
     return rtc_decode(s, v & 0x7f) % 12 + (v & 0x80 ? 12 : 0);
 }
 
+/* rtc_fraction - nanoseconds of the current second that are over. */
+static int64_t rtc_fraction(const RtcState *s)
+{
+    int64_t f = (clock_now(s->clk) - s->set_ns) % NS_PER_SEC;
+
+    return f < 0 ? f + NS_PER_SEC : f; /* the host's clock may be set back */
+}
+
 static int64_t rtc_now(const RtcState *s)
 {
-    return s->held ? s->seconds
-                   : s->seconds + (clock_now(CLK_VIRTUAL) - s->set_ns) / NS_PER_SEC;
+    int64_t ns = clock_now(s->clk) - s->set_ns;
+
+    if (s->held) {
+        return s->seconds;
+    }
+    return s->seconds + (ns >= 0 ? ns / NS_PER_SEC : -((-ns + NS_PER_SEC - 1) / NS_PER_SEC));
 }
 
 /* rtc_fill - the ten time bytes of cmos[] from the clock. */
@@ -129,7 +155,7 @@ static void rtc_take(RtcState *s, int64_t fraction_ns)
     };
 
     s->seconds = timegm(&tm); /* nonsense is carried over, which is as good as any */
-    s->set_ns = clock_now(CLK_VIRTUAL) - fraction_ns;
+    s->set_ns = clock_now(s->clk) - fraction_ns;
     s->update_done = s->seconds;
 }
 
@@ -167,6 +193,7 @@ static void rtc_catch_up(RtcState *s)
     int64_t from = MAX(s->update_done, now - 86400); /* alarms repeat daily */
 
     if (s->held || now <= s->update_done) {
+        s->update_done = s->held ? s->update_done : now; /* earlier: the host's clock was set back */
         return;
     }
     s->cmos[RTC_REG_C] |= REG_C_UF;
@@ -185,13 +212,11 @@ static void rtc_catch_up(RtcState *s)
 /* rtc_schedule - have the next update happen on time if its interrupt is enabled. */
 static void rtc_schedule(RtcState *s)
 {
-    int64_t now = clock_now(CLK_VIRTUAL);
-
     if (s->held || !(s->cmos[RTC_REG_B] & (REG_B_UIE | REG_B_AIE))) {
         timer_cancel(&s->update);
         return;
     }
-    timer_arm(&s->update, s->set_ns + ((now - s->set_ns) / NS_PER_SEC + 1) * NS_PER_SEC);
+    timer_arm(&s->update, clock_now(CLK_VIRTUAL) + NS_PER_SEC - rtc_fraction(s));
 }
 
 static void rtc_update_fired(void *opaque)
@@ -221,18 +246,55 @@ static void rtc_schedule_periodic(RtcState *s)
 
     if (period == 0 || !(s->cmos[RTC_REG_B] & REG_B_PIE)) {
         timer_cancel(&s->periodic);
+        timer_cancel(&s->reinject);
+        s->lost = 0;
         return;
     }
     clocks = (uint64_t)((unsigned __int128)now * RTC_HZ / NS_PER_SEC);
-    clocks = (clocks / period + 1) * period;
+    s->last_tick = clocks / period;
+    clocks = (s->last_tick + 1) * period;
     timer_arm(&s->periodic,
               (int64_t)(((unsigned __int128)clocks * NS_PER_SEC + RTC_HZ - 1) / RTC_HZ));
+}
+
+/* rtc_count_lost - before a tick is delivered: how many could not be. */
+static void rtc_count_lost(RtcState *s)
+{
+    uint64_t clocks = (uint64_t)((unsigned __int128)clock_now(CLK_VIRTUAL) * RTC_HZ / NS_PER_SEC);
+    uint64_t tick = clocks / MAX(rtc_period(s), 1u);
+    uint64_t lost = tick > s->last_tick + 1 ? tick - s->last_tick - 1 : 0;
+
+    lost += (s->cmos[RTC_REG_C] & REG_C_PF) != 0;
+    if (s->slew) {
+        s->lost = (uint32_t)MIN(s->lost + lost, RTC_LOST_MAX);
+    }
+}
+
+/* rtc_plan_reinject - register C was read: the guest is ready for a lost tick, not at once. */
+static void rtc_plan_reinject(RtcState *s)
+{
+    if (s->lost > 0 && (s->cmos[RTC_REG_B] & REG_B_PIE) && !timer_pending(&s->reinject)) {
+        timer_arm(&s->reinject, clock_now(CLK_VIRTUAL) +
+                                    (int64_t)rtc_period(s) * NS_PER_SEC / RTC_HZ / 4);
+    }
+}
+
+static void rtc_reinject_fired(void *opaque)
+{
+    RtcState *s = opaque;
+
+    if (s->lost > 0 && !(s->cmos[RTC_REG_C] & REG_C_PF)) {
+        s->lost--;
+        s->cmos[RTC_REG_C] |= REG_C_PF;
+        rtc_update_irq(s);
+    }
 }
 
 static void rtc_periodic_fired(void *opaque)
 {
     RtcState *s = opaque;
 
+    rtc_count_lost(s);
     s->cmos[RTC_REG_C] |= REG_C_PF;
     rtc_update_irq(s);
     rtc_schedule_periodic(s);
@@ -267,13 +329,7 @@ static bool rtc_is_time(uint8_t index)
 
 static bool rtc_uip(const RtcState *s)
 {
-    int64_t frac;
-
-    if (s->held) {
-        return false;
-    }
-    frac = (clock_now(CLK_VIRTUAL) - s->set_ns) % NS_PER_SEC;
-    return frac >= NS_PER_SEC - RTC_UIP_NS;
+    return !s->held && rtc_fraction(s) >= NS_PER_SEC - RTC_UIP_NS;
 }
 
 static uint8_t rtc_read_reg(RtcState *s, uint8_t index)
@@ -294,6 +350,7 @@ static uint8_t rtc_read_reg(RtcState *s, uint8_t index)
         val = s->cmos[RTC_REG_C];
         s->cmos[RTC_REG_C] = 0; /* a read clears every flag, IRQF included */
         rtc_update_irq(s);
+        rtc_plan_reinject(s);
         return val;
     case RTC_REG_D:
         return REG_D_VRT;
@@ -349,7 +406,7 @@ static void rtc_write_reg(RtcState *s, uint8_t index, uint8_t val)
     }
     rtc_catch_up(s);
     if (rtc_is_time(index) && !s->held) {
-        frac = (clock_now(CLK_VIRTUAL) - s->set_ns) % NS_PER_SEC;
+        frac = rtc_fraction(s);
         rtc_fill(s);
         s->cmos[index] = val;
         rtc_take(s, frac);
@@ -454,19 +511,40 @@ static bool rtc_start_time(const RtcState *s, int64_t *out, struct Error **errp)
     return true;
 }
 
+/* rtc_words - the properties that are words. */
+static bool rtc_words(RtcState *s, struct Error **errp)
+{
+    static const char *const clocks[] = { [CLK_VIRTUAL] = "vm", [CLK_HOST] = "host",
+                                          [CLK_REAL] = "rt" };
+
+    for (s->clk = 0; s->clk < CLK_COUNT && strcmp(s->clock, clocks[s->clk]) != 0; s->clk++) {
+    }
+    if (s->clk == CLK_COUNT) {
+        error_set(errp, "rtc: clock=%s: not host, rt or vm", s->clock);
+        return false;
+    }
+    s->slew = strcmp(s->policy, "slew") == 0;
+    if (!s->slew && strcmp(s->policy, "discard") != 0) {
+        error_set(errp, "rtc: lost_tick_policy=%s: not discard or slew", s->policy);
+        return false;
+    }
+    return true;
+}
+
 static bool rtc_realize(Device *dev, struct Error **errp)
 {
     RtcState *s = container_of(dev, RtcState, dev);
 
-    if (!rtc_start_time(s, &s->seconds, errp)) {
+    if (!rtc_words(s, errp) || !rtc_start_time(s, &s->seconds, errp)) {
         return false;
     }
-    s->set_ns = clock_now(CLK_VIRTUAL);
+    s->set_ns = clock_now(s->clk);
     s->update_done = s->seconds;
     s->cmos[RTC_REG_A] = 0x26; /* 32 768 Hz, 1024 Hz periodic: what PC firmware leaves */
     s->cmos[RTC_REG_B] = REG_B_24H;
     timer_init(&s->update, CLK_VIRTUAL, rtc_update_fired, s, &machine_lock_guard);
     timer_init(&s->periodic, CLK_VIRTUAL, rtc_periodic_fired, s, &machine_lock_guard);
+    timer_init(&s->reinject, CLK_VIRTUAL, rtc_reinject_fired, s, &machine_lock_guard);
     io_region_init(&s->io, &rtc_ops, s, "rtc", 4);
     return port_map(&s->io, (uint16_t)s->io_base, errp);
 }
@@ -475,6 +553,7 @@ static void rtc_unrealize(Device *dev)
 {
     RtcState *s = container_of(dev, RtcState, dev);
 
+    timer_cancel(&s->reinject);
     timer_cancel(&s->periodic);
     timer_cancel(&s->update);
     port_unmap(&s->io);
@@ -497,21 +576,36 @@ static void rtc_reset(Device *dev)
 static const Property rtc_props[] = {
     PROP_U32("iobase", RtcState, io_base, 0x70, "first of four ports"),
     PROP_STR("base", RtcState, base, "utc", "utc, localtime or a date"),
+    PROP_STR("clock", RtcState, clock, "vm", "what it follows: host, rt or vm"),
+    PROP_STR("lost_tick_policy", RtcState, policy, "discard", "discard or slew"),
     PROP_END,
 };
 static const StateField rtc_fields[] = {
     STATE_U8(RtcState, index), STATE_BYTES(RtcState, cmos), STATE_U64(RtcState, seconds),
     STATE_U64(RtcState, set_ns), STATE_BOOL(RtcState, held), STATE_U64(RtcState, update_done),
     STATE_U64(RtcState, period_start), STATE_BOOL(RtcState, irq_off),
-    STATE_TIMER(RtcState, update), STATE_TIMER(RtcState, periodic), STATE_END,
+    STATE_TIMER(RtcState, update), STATE_TIMER(RtcState, periodic),
+    STATE_U64(RtcState, age_ns), STATE_TIMER(RtcState, reinject), STATE_U32(RtcState, lost),
+    STATE_U64(RtcState, last_tick), STATE_END,
 };
+
+static void rtc_pre_save(Device *dev)
+{
+    RtcState *s = container_of(dev, RtcState, dev);
+
+    s->age_ns = clock_now(s->clk) - s->set_ns;
+}
 
 static bool rtc_post_load(Device *dev, struct Error **errp)
 {
     RtcState *s = container_of(dev, RtcState, dev);
 
     s->index &= 0x7f;
-    s->set_ns = MIN(s->set_ns, clock_now(CLK_VIRTUAL));
+    if (s->clk == CLK_REAL) { /* each host has its own */
+        s->set_ns = clock_now(CLK_REAL) - MAX(s->age_ns, 0);
+    }
+    s->set_ns = MIN(MAX(s->set_ns, 0), clock_now(s->clk));
+    s->lost = MIN(s->lost, RTC_LOST_MAX);
     return true;
 }
 
@@ -525,5 +619,6 @@ const DeviceClass mc146818_class = {
     .unrealize = rtc_unrealize,
     .reset = rtc_reset,
     .fields = rtc_fields,
+    .pre_save = rtc_pre_save,
     .post_load = rtc_post_load,
 };

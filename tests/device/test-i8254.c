@@ -12,6 +12,13 @@ static void make(void)
     fake_realize(pit);
 }
 
+static int64_t virtual_ns;
+
+static int64_t virtual_counter(void *opaque)
+{
+    return virtual_ns;
+}
+
 /* step - to just behind @clocks from now. */
 static void step(uint64_t clocks)
 {
@@ -152,9 +159,57 @@ static void test_latch_bcd_refresh(void **state)
     assert_in_range(changes, 2, 3); /* every 15 us */
 }
 
+/* late - let 10 periods pass before the loop looks at its timers. */
+static unsigned late(const char *policy)
+{
+    unsigned n;
+
+    pit = fake_device(&i8254_class);
+    pit_connect(pit, fake_line(0));
+    assert_true(device_set(pit, "lost_tick_policy", policy, NULL));
+    fake_realize(pit);
+    out8(0x43, 0x34);
+    out8(0x40, 0xa9);
+    out8(0x40, 0x04); /* 1193: 1000 Hz */
+    clock_step(NS_PER_MS * 3 / 2);
+    virtual_ns = clock_now(CLK_VIRTUAL) + 10 * NS_PER_MS;
+    fake_lines[0].rises = 0;
+    clock_counter(virtual_counter, NULL);
+    machine_unlock();
+    timers_run_virtual();
+    machine_lock();
+    n = fake_lines[0].rises;
+    assert_int_equal(n, 1);
+    for (unsigned i = 0; i < 200; i++) { /* 20 ms */
+        virtual_ns += NS_PER_MS / 10;
+        machine_unlock();
+        timers_run_virtual();
+        machine_lock();
+        assert_true(fake_lines[0].rises - n <= 2);
+        n = fake_lines[0].rises;
+    }
+    device_free(pit);
+    clock_manual();
+    return n;
+}
+
+static void test_lost_ticks(void **state)
+{
+    Error *err = NULL;
+
+    assert_in_range(late("discard"), 20, 22);
+    assert_in_range(late("delay"), 29, 31);
+    pit = fake_device(&i8254_class);
+    assert_true(device_set(pit, "lost_tick_policy", "merge", NULL));
+    assert_false(device_realize(pit, &err));
+    expect_error(&err, "lost_tick_policy=merge");
+    device_free(pit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FAKE_TEST(test_lost_ticks),
         FAKE_TEST(test_mode0), FAKE_TEST(test_mode2), FAKE_TEST(test_mode3),
         FAKE_TEST(test_mode4), FAKE_TEST(test_channel2), FAKE_TEST(test_latch_bcd_refresh),
     };

@@ -1,6 +1,7 @@
 /* The MC146818, against its data sheet. */
 #include "tests/device/fake.h"
 
+#include <time.h>
 #include "hw/rtc/mc146818.h"
 
 static Device *rtc;
@@ -130,6 +131,89 @@ static void test_periodic(void **state)
     assert_int_equal(get(0x0c) & 0x40, 0x40); /* PF also without PIE */
 }
 
+/* interrupts - how many the guest takes in @ms, reading register C at once. */
+static unsigned interrupts(unsigned ms)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ms * 16; i++) {
+        clock_step(NS_PER_MS / 16);
+        if (fake_lines[8].level) {
+            get(0x0c);
+            n++;
+        }
+    }
+    return n;
+}
+
+static void make_ticking(const char *policy)
+{
+    rtc = fake_device(&mc146818_class);
+    rtc_connect(rtc, fake_line(8));
+    assert_true(device_set(rtc, "lost_tick_policy", policy, NULL));
+    fake_realize(rtc);
+    put(0x0a, 0x2a); /* 64 Hz */
+    put(0x0b, 0x42);
+    get(0x0c);
+}
+
+/* A guest that looked away for a second misses 64 ticks. */
+static void test_lost_ticks(void **state)
+{
+    unsigned n;
+
+    make_ticking("discard");
+    clock_step(NS_PER_SEC);
+    assert_in_range(interrupts(1000), 64, 65);
+    device_free(rtc);
+    make_ticking("slew");
+    clock_step(NS_PER_SEC);
+    n = interrupts(250);
+    assert_in_range(n, 40, 5 * 17); /* faster than 64 Hz, but no burst */
+    n += interrupts(2750);
+    assert_in_range(n, 4 * 64 - 1, 4 * 64 + 1); /* all are there in the end */
+    clock_step(NS_PER_SEC);
+    put(0x0b, 0x02); /* no more of them wanted: nothing is left over */
+    get(0x0c);
+    put(0x0b, 0x42);
+    assert_in_range(interrupts(1000), 63, 65);
+}
+
+/* clock=host: the date is the host's, whatever the virtual clock does. */
+static void test_host_clock(void **state)
+{
+    Error *err = NULL;
+    time_t now;
+    struct tm tm;
+    unsigned sec, min;
+
+    rtc = fake_device(&mc146818_class);
+    assert_true(device_set(rtc, "clock", "host", NULL));
+    fake_realize(rtc);
+    put(0x0b, 0x06);
+    clock_step(3600 * NS_PER_SEC);
+    sec = get(0);
+    min = get(2);
+    now = time(NULL);
+    gmtime_r(&now, &tm);
+    assert_in_range((unsigned)(tm.tm_min * 60 + tm.tm_sec - (int)(min * 60 + sec) + 3600) % 3600,
+                    0, 2);
+    put(0x0b, 0x16); /* update interrupts come by it as well */
+    get(0x0c);
+    clock_step(NS_PER_SEC);
+    device_free(rtc);
+    rtc = fake_device(&mc146818_class);
+    assert_true(device_set(rtc, "clock", "sundial", NULL));
+    assert_false(device_realize(rtc, &err));
+    expect_error(&err, "clock=sundial");
+    device_free(rtc);
+    rtc = fake_device(&mc146818_class);
+    assert_true(device_set(rtc, "lost_tick_policy", "none", NULL));
+    assert_false(device_realize(rtc, &err));
+    expect_error(&err, "lost_tick_policy=none");
+    device_free(rtc);
+}
+
 static void test_bad_date(void **state)
 {
     Error *err = NULL;
@@ -146,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_time), FAKE_TEST(test_set), FAKE_TEST(test_update_interrupt),
         FAKE_TEST(test_alarm), FAKE_TEST(test_periodic), FAKE_TEST(test_bad_date),
+        FAKE_TEST(test_lost_ticks), FAKE_TEST(test_host_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
