@@ -125,10 +125,10 @@ static void test_port92_and_8042(void **state)
     assert_int_equal(in8(0x64) & 1, 0);
     out8(0x64, 0x60);
     out8(0x60, 0x41); /* interrupts on */
-    out8(0x60, 0xf2); /* to the keyboard: times out */
+    out8(0x60, 0xee); /* to the keyboard: echo */
     assert_int_equal(fake_lines[1].level, 1);
-    assert_int_equal(in8(0x64) & 0x41, 0x41);
-    assert_int_equal(in8(0x60), 0xfe);
+    assert_int_equal(in8(0x64) & 0x41, 0x01);
+    assert_int_equal(in8(0x60), 0xee);
     assert_int_equal(fake_lines[1].level, 0);
 }
 
