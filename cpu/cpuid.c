@@ -8,6 +8,7 @@
 #include <strings.h>
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -159,8 +160,7 @@ static bool has_feature(const CpuModel *m, unsigned f)
 /* Flags that a row never gives by itself: nothing behind them here. */
 static bool excluded(unsigned f)
 {
-    return f == FEAT_SSE4A || f == FEAT_INVTSC || f == FEAT_HT || f == FEAT_MONITOR ||
-           f == FEAT_XSAVES;
+    return f == FEAT_SSE4A || f == FEAT_INVTSC || f == FEAT_HT || f == FEAT_MONITOR;
 }
 
 static void add_words(CpuModel *m, const char *words)
@@ -276,10 +276,41 @@ static bool set_value(CpuModel *m, const char *key, size_t kn, const char *val, 
     return true;
 }
 
-static bool is_true(const char *v, size_t n)
+/* ", did you mean ...": the nearest known flag, or key of a value. */
+static void unknown_flag(const char *w, size_t n, struct Error **errp)
 {
-    return (n == 2 && strncmp(v, "on", 2) == 0) || (n == 3 && strncmp(v, "yes", 3) == 0) ||
-           (n == 4 && strncmp(v, "true", 4) == 0) || (n == 1 && *v == 'y');
+    static const char *const keys[] = { "vendor", "family", "model", "stepping", "level", "xlevel",
+                                        "model-id", "phys-bits", "check", "enforce" };
+    char text[64];
+    Nearest near;
+
+    copy_text(text, sizeof(text), w, n);
+    nearest_init(&near, text);
+    for (unsigned f = 1; f < FEAT_COUNT; f++) {
+        nearest_offer(&near, info[f].name);
+    }
+    for (unsigned k = 0; k < ARRAY_SIZE(keys); k++) {
+        nearest_offer(&near, keys[k]);
+    }
+    error_set(errp, "cpu flag '%s' is not known%s%s%s", text, near.best ? "; did you mean '" : "",
+              near.best ? near.best : "", near.best ? "'?" : "");
+}
+
+static void unknown_model(const char *name, size_t n, struct Error **errp)
+{
+    char text[64];
+    Nearest near;
+
+    copy_text(text, sizeof(text), name, n);
+    nearest_init(&near, text);
+    for (unsigned k = 0; k < ARRAY_SIZE(models); k++) {
+        nearest_offer(&near, models[k].name);
+    }
+    if (near.best != NULL) {
+        error_set(errp, "unable to find CPU model '%s'; did you mean '%s'?", text, near.best);
+    } else {
+        error_set(errp, "unable to find CPU model '%s' (-cpu help lists them)", text);
+    }
 }
 
 /* Collects names of flags that cannot be given, for one line at the end. */
@@ -304,7 +335,13 @@ static bool apply_word(CpuModel *m, const char *w, size_t n, Missing *missing,
         if (!set_value(m, w, kn, eq + 1, n - kn - 1, &handled, errp) || handled) {
             return errp == NULL || *errp == NULL;
         }
-        on = is_true(eq + 1, n - kn - 1);
+        char text[8];
+
+        copy_text(text, sizeof(text), eq + 1, n - kn - 1);
+        if (!text_bool(text, &on) && (find_feature(w, kn) || known_unimplemented(w, kn))) {
+            error_set(errp, "cpu flag %.*s: '%s' is not on or off", (int)kn, w, text);
+            return false;
+        }
     } else if (same_name(w, n, "check")) {
         m->check = true;
         return true;
@@ -315,7 +352,7 @@ static bool apply_word(CpuModel *m, const char *w, size_t n, Missing *missing,
     f = find_feature(w, kn);
     if (f == FEAT_NONE || (on && excluded(f))) {
         if (f == FEAT_NONE && !known_unimplemented(w, kn)) {
-            error_set(errp, "cpu flag '%.*s' is not known", (int)kn, w);
+            unknown_flag(w, kn, errp);
             return false;
         }
         if (on && strlen(missing->text) + kn + 2 < sizeof(missing->text)) {
@@ -339,7 +376,7 @@ bool cpu_model_parse(const char *text, bool long_mode, CpuModel *m, struct Error
         return false;
     }
     if (r == NULL) {
-        error_set(errp, "unable to find CPU model '%.*s' (-cpu help lists them)", (int)n, text);
+        unknown_model(text, n, errp);
         return false;
     }
     fill_model(m, r);

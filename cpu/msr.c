@@ -129,6 +129,33 @@ static bool pat_valid(uint64_t v)
     return true;
 }
 
+/* SDM vol. 3A, "Memory Type Range Registers": types 2, 3 and above 6 are reserved. */
+static bool mtrr_type_valid(uint64_t t)
+{
+    return t == 0 || t == 1 || (t >= 4 && t <= 6);
+}
+
+static bool mtrr_valid(const CpuState *c, uint32_t msr, uint64_t v)
+{
+    uint64_t above = ~((1ull << c->phys_bits) - 1);
+
+    if (msr >= 0x200 && msr < 0x210) {
+        return msr & 1 ? !(v & (above | 0x7ff))
+                       : !(v & (above | 0xf00)) && mtrr_type_valid(v & 0xff);
+    }
+    for (unsigned n = 0; msr != 0x2ff && n < 8; n++) {
+        if (!mtrr_type_valid(v >> 8 * n & 0xff)) {
+            return false;
+        }
+    }
+    return msr != 0x2ff || mtrr_type_valid(v & 0xff);
+}
+
+static bool is_mtrr(uint32_t msr)
+{
+    return (msr >= 0x200 && msr < 0x210) || (msr >= 0x250 && msr < 0x270) || msr == 0x2ff;
+}
+
 static bool set_base(CpuState *c, unsigned seg, uint64_t val)
 {
     if (!canonical(val)) {
@@ -143,6 +170,9 @@ bool cpu_wrmsr(CpuState *c, uint32_t msr, uint64_t val)
     const MsrField *f = find_field(msr);
     uint64_t *a, now;
 
+    if (is_mtrr(msr) && !mtrr_valid(c, msr, val)) {
+        return false;
+    }
     if (f != NULL) {
         if ((f->flags & RO) || (val & ~f->valid) || ((f->flags & CANON) && !canonical(val))) {
             return false;

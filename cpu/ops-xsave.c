@@ -4,7 +4,7 @@
  * Sources: Intel SDM vol. 1, chapter 13, "Managing State Using the XSAVE Feature Set"; vol. 2,
  * tables "Non-64-bit-Mode Layout of FXSAVE and FXRSTOR Memory Region" and its 64-bit sibling.
  * Instruction pointers are always stored (AMD's processors do it only with an exception pending).
- * Not here: XSAVES and XRSTORS.
+ * IA32_XSS has no bit that may be set: XSAVES and XRSTORS move what XSAVEC and XRSTOR do.
  */
 #include "cpu/vec.h"
 
@@ -179,6 +179,19 @@ static uint64_t xinuse(const CpuState *c)
     return r | (any ? XCR0_X87 : 0);
 }
 
+static void xsaves_check(CpuState *c)
+{
+    if (!(c->cr4 & CR4_OSXSAVE)) {
+        cpu_ud(c);
+    }
+    if (c->cr0 & CR0_TS) {
+        cpu_raise(c, EXC_NM);
+    }
+    if (c->cpl != 0) {
+        cpu_gp0(c);
+    }
+}
+
 static uint64_t xsave_check(CpuState *c, const Insn *i)
 {
     uint64_t rfbm = (c->regs[GPR_RDX] << 32 | (uint32_t)c->regs[GPR_RAX]) & c->xcr0;
@@ -240,6 +253,7 @@ static void op_xsaveopt(CpuState *c, const Insn *i)
     xsave(c, i, true);
 }
 
+/* Compacted form. Only XSTATE_BV and XCOMP_BV of the header are written. */
 static void op_xsavec(CpuState *c, const Insn *i)
 {
     uint64_t rfbm = xsave_check(c, i), bv = xinuse(c);
@@ -254,6 +268,12 @@ static void op_xsavec(CpuState *c, const Insn *i)
     xsave_store(c, i, bv, bv & XCR0_SSE, AVX_OFFSET);
     st_u64(c, i->seg, wrap(i, ea + HEADER_OFFSET), bv);
     st_u64(c, i->seg, wrap(i, ea + HEADER_OFFSET + 8), rfbm | 1ull << 63);
+}
+
+static void op_xsaves(CpuState *c, const Insn *i)
+{
+    xsaves_check(c);
+    op_xsavec(c, i);
 }
 
 /* The header's rules: SDM vol. 1, "Standard Form of XRSTOR", "Compacted Form of XRSTOR". */
@@ -271,7 +291,7 @@ static bool xrstor_header_bad(const CpuState *c, const uint64_t *h, bool compact
     return (h[0] & ~c->xcr0) || h[1] || h[2];
 }
 
-static void op_xrstor(CpuState *c, const Insn *i)
+static void xrstor(CpuState *c, const Insn *i, bool supervisor)
 {
     uint64_t rfbm = xsave_check(c, i), h[8], load;
     uint8_t p[FX_SIZE], avx[256];
@@ -281,7 +301,7 @@ static void op_xrstor(CpuState *c, const Insn *i)
 
     get_image(c, i, HEADER_OFFSET, (uint8_t *)h, 64);
     compact = h[1] >> 63;
-    if (xrstor_header_bad(c, h, compact)) {
+    if (xrstor_header_bad(c, h, compact) || (supervisor && !compact)) {
         cpu_gp0(c);
     }
     load = rfbm & h[0];
@@ -312,6 +332,16 @@ static void op_xrstor(CpuState *c, const Insn *i)
             memcpy(&c->xmm[k].q[2], avx + 16 * k, load & XCR0_AVX ? 16 : 0);
         }
     }
+}
+
+static void op_xrstor(CpuState *c, const Insn *i)
+{
+    xrstor(c, i, false);
+}
+static void op_xrstors(CpuState *c, const Insn *i)
+{
+    xsaves_check(c);
+    xrstor(c, i, true);
 }
 
 /* ---- XCR0 ---- */
@@ -374,6 +404,8 @@ const OpRow op_rows_xsave[] = {
     XM(0xae, P_NONE, 5, XSAVE, OP_FPU, "xrstor", op_xrstor),
     XM(0xae, P_NONE, 6, XSAVEOPT, OP_FPU, "xsaveopt", op_xsaveopt),
     XM(0xc7, P_NONE, 4, XSAVEC, OP_FPU, "xsavec", op_xsavec),
+    XM(0xc7, P_NONE, 5, XSAVES, OP_FPU, "xsaves", op_xsaves),
+    XM(0xc7, P_NONE, 3, XSAVES, OP_FPU, "xrstors", op_xrstors),
     XM(0xae, P_NONE, 7, CLFLUSH, 0, "clflush", op_clflush),
     XM(0xae, P_66, 7, CLFLUSHOPT, 0, "clflushopt", op_clflush),
     XM(0xae, P_66, 6, CLWB, 0, "clwb", op_clflush),

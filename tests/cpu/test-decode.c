@@ -22,7 +22,7 @@ static bool not_ours(const ZydisDecodedInstruction *z)
         "HRESET", "KEYLOCKER", "KNC", "LWP", "MCOMMIT", "MONITORX", "MOVDIR", "MPX",
         "MSRLIST", "PADLOCK", "PBNDKB", "PCONFIG", "PKU", "PREFETCHWT1", "PT", "PTWRITE", "RAO_INT",
         "RDPRU", "RTM", "SERIALIZE", "SGX", "SMX", "SNP", "SSE4A", "SVM", "TBM", "TDX", "TSX_LDTRK",
-        "UINTR", "VAES", "VPCLMULQDQ", "VTX", "WAITPKG", "WRMSRNS", "XOP", "XSAVES", "WBNOINVD",
+        "UINTR", "VAES", "VPCLMULQDQ", "VTX", "WAITPKG", "WRMSRNS", "XOP", "WBNOINVD",
         "AMD_INVLPGB", "ICACHE_PREFETCH", "PREFETCH_NOP_",
     };
     const char *set = ZydisISASetGetString(z->meta.isa_set);
