@@ -1,6 +1,6 @@
 /*
  * Fuzz the devices of the board pc: the input is a program of port, memory, configuration space and
- * MSR accesses, interrupt acknowledges, serial input and clock steps.
+ * MSR accesses, interrupt acknowledges, serial input, keys, mouse movement and clock steps.
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
  * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug; default all. Without libFuzzer the program
@@ -20,6 +20,7 @@
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 #include "hw/board.h"
+#include "hw/input/input.h"
 #include "hw/intc/lapic.h"
 #include "machine/board.h"
 #include "machine/pc.h"
@@ -126,7 +127,8 @@ static void build(void)
 {
     static CpuModel model;
     PcConfig cfg = { .ram_size = RAM_SIZE, .cpus = CPUS, .cpu = cpus, .hpet = true,
-                     .acpi = true, .rtc_base = "2000-01-01" };
+                     .acpi = true, .rtc_base = "2000-01-01",
+                     .rtc_clock = "vm", .rtc_slew = true };
     Error *err = NULL;
 
     clock_manual();
@@ -222,6 +224,18 @@ static void msr_access(Input *in)
     }
 }
 
+/* A key, or the mouse. */
+static void user_input(Input *in)
+{
+    uint32_t v = (uint32_t)take(in, 4);
+
+    if (v & 1) {
+        input_key(v >> 2 & 0x1ff, (v & 2) != 0);
+    } else {
+        input_mouse((int8_t)(v >> 8) * 4, (int8_t)(v >> 16) * 4, (int8_t)(v >> 24), v >> 1 & 0x1f);
+    }
+}
+
 static void step(Input *in)
 {
     unsigned op = (unsigned)take(in, 1);
@@ -250,6 +264,10 @@ static void step(Input *in)
         cpu_current = cpus[take(in, 1) % CPUS];
         break;
     default:
+        if (op / 12 >= 16) {
+            user_input(in);
+            break;
+        }
         st_le32(buf, (uint32_t)take(in, 4));
         chardev_inject(line, buf, 1 + op / 12 % 4);
         break;
