@@ -161,6 +161,7 @@ static void compare_mode(unsigned bits)
             bad += compare_capstone(&t, p);
         }
     }
+    cs_close(&t.capstone);
     assert_int_equal(bad, 0);
 }
 
