@@ -30,6 +30,11 @@ static bool make_cpus(const MachineConfig *cfg, Error **errp)
 {
     bool long_mode = strstr(cfg->program, "i386") == NULL;
 
+    if (cfg->maxcpus > cfg->cpus) {
+        error_set(errp, "-smp maxcpus=%u: processors cannot be added to a running machine yet; "
+                  "give cpus=%u", cfg->maxcpus, cfg->maxcpus);
+        return false;
+    }
     if (!cpu_model_parse(cfg->cpu != NULL ? cfg->cpu : "max", long_mode, &model, errp)) {
         error_prepend(errp, "-cpu: ");
         return false;

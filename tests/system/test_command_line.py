@@ -25,6 +25,8 @@ def run(*args, name=None):
     (["-m", "0"], "-m 0:"),
     (["-m", "99999999G"], "cannot set up guest memory: 99999999G"),
     (["-m", "12Q"], "12Q"),
+    (["-M", "pc,vmport=on"], "vmport=on"),
+    (["-M", "pc,smm=off"], "smm=off"),
     (["-kernel", "/tmp"], "/tmp: it is a directory"),
     (["-kernel", "/nonexistent"], "/nonexistent"),
     (["-bios", "/nonexistent"], "/nonexistent"),
@@ -165,3 +167,11 @@ def test_pty_line():
     assert re.match(r"char device redirected to /dev/pts/\d+ \(label serial0\)$", line)
     p.terminate()
     assert p.wait(LIMIT) == 0
+
+
+def test_no_processor_hotplug_yet():
+    p = subprocess.run([DOPPEL, "-display", "none", "-serial", "none", "-monitor", "none",
+                        "-smp", "1,maxcpus=4"], stdin=subprocess.DEVNULL, capture_output=True,
+                       text=True, timeout=30)
+    assert p.returncode == 1
+    assert "maxcpus=4" in p.stderr and p.stderr.count("\n") == 1
