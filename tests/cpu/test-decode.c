@@ -120,8 +120,10 @@ static unsigned compare_capstone(Tools *t, const uint8_t *p)
         cs_disasm(t->capstone, p, 15, 0, 1, &cs) != 1) {
         return 0;
     }
-    /* Capstone gives UD0 and UD1 no ModRM, and near branches AMD's 16-bit form with 66. */
-    if (cs->size != i.len && strncmp(opcode_row(&i)->name, "ud", 2) != 0 &&
+    /* Capstone gives UD0 and UD1 no ModRM, and near branches AMD's 16-bit form with 66; F2 or F3
+     * makes it forget 66 on PUSH of an immediate. */
+    bool push = i.opcode == 0x68 && i.opsize == 2 && (i.flags & (INSN_REP | INSN_REPNE));
+    if (cs->size != i.len && !push && strncmp(opcode_row(&i)->name, "ud", 2) != 0 &&
         (opcode_row(&i)->flags & (OP_F64 | OP_END)) != (OP_F64 | OP_END)) {
         show(t, p, "capstone", cs->mnemonic, cs->size, &i, DECODE_OK);
         bad = 1;
