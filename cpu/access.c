@@ -326,8 +326,8 @@ void seg_check(CpuState *c, unsigned seg, vaddr off, unsigned n, bool write)
         uint64_t top = s->attr & ATTR_DB ? 0xffffffffull : 0xffff;
 
         bad = off <= s->limit || last > top;
-    } else if (last > s->limit) {
-        bad = !(s->limit == 0xffffffff && last > 0xffffffff && 0);
+    } else {
+        bad = last > s->limit;
     }
     if (bad) {
         cpu_raise_err(c, seg == SEG_SS ? EXC_SS : EXC_GP, 0);

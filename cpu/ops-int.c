@@ -158,30 +158,23 @@ DEF_SHIFT4(sar)
         }                                                                                          \
         lf_cf_of_##bits(c, r, cf, ((r ^ a) >> (bits - 1)) & 1);                                    \
         return r;                                                                                  \
-    }                                                                                              \
-    static void shld_i_##bits(CpuState *c, const Insn *i)                                          \
-    {                                                                                              \
-        uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
-        RMW(bits, do_shld_##bits(c, old, b, (unsigned)i->imm & (bits == 64 ? 63 : 31)));           \
-    }                                                                                              \
-    static void shld_cl_##bits(CpuState *c, const Insn *i)                                         \
-    {                                                                                              \
-        uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
-        unsigned n = (unsigned)c->regs[GPR_RCX] & (bits == 64 ? 63 : 31);                          \
-        RMW(bits, do_shld_##bits(c, old, b, n));                                                   \
-    }                                                                                              \
-    static void shrd_i_##bits(CpuState *c, const Insn *i)                                          \
-    {                                                                                              \
-        uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
-        RMW(bits, do_shrd_##bits(c, old, b, (unsigned)i->imm & (bits == 64 ? 63 : 31)));           \
-    }                                                                                              \
-    static void shrd_cl_##bits(CpuState *c, const Insn *i)                                         \
-    {                                                                                              \
-        uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
-        unsigned n = (unsigned)c->regs[GPR_RCX] & (bits == 64 ? 63 : 31);                          \
-        RMW(bits, do_shrd_##bits(c, old, b, n));                                                   \
     }
 DEF3(DEF_DSHIFT)
+
+#define DEF_DSHIFT_FORMS(op, bits)                                                                 \
+    static void op##_i_##bits(CpuState *c, const Insn *i)                                          \
+    {                                                                                              \
+        uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
+        RMW(bits, do_##op##_##bits(c, old, b, (unsigned)i->imm & (bits == 64 ? 63 : 31)));         \
+    }                                                                                              \
+    static void op##_cl_##bits(CpuState *c, const Insn *i)                                         \
+    {                                                                                              \
+        uint##bits##_t b = reg_get_##bits(c, i, i->reg);                                           \
+        unsigned n = (unsigned)c->regs[GPR_RCX] & (bits == 64 ? 63 : 31);                          \
+        RMW(bits, do_##op##_##bits(c, old, b, n));                                                 \
+    }
+DEF_DSHIFT_FORMS(shld, 16) DEF_DSHIFT_FORMS(shld, 32) DEF_DSHIFT_FORMS(shld, 64)
+DEF_DSHIFT_FORMS(shrd, 16) DEF_DSHIFT_FORMS(shrd, 32) DEF_DSHIFT_FORMS(shrd, 64)
 
 /* ---- multiplication and division ---- */
 
