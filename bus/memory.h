@@ -39,7 +39,6 @@ typedef enum RegionKind {
     REGION_RAM,   /* part of guest RAM, at ram_offset */
     REGION_ROM,   /* host memory that the guest can read and execute; writes are dropped, or go to
                      ops->write when ops is set (flash) */
-    REGION_ALIAS, /* unused by flat views; reserved */
 } RegionKind;
 
 typedef struct IoRegion {
