@@ -6,8 +6,9 @@
  *   1. machine lock                      (bus/lock.c)
  *   2. locks of back ends (chardev)      (in each back end)
  *   3. a local APIC's timer_lock         (hw/intc/lapic-timer.c)
- *   4. timer queue, loop's posted calls  (base/clock.c, base/loop.c)
- *   5. log                               (base/log.c)
+ *   4. a surface's lock                  (hw/display/surface.h)
+ *   5. timer queue, loop's posted calls  (base/clock.c, base/loop.c)
+ *   6. log                               (base/log.c)
  * The other registers of a local APIC are atomics and need none. A processor drops the machine lock before
  * it asks for or joins a stop-the-world section (accel/accel.h).
  */
