@@ -1,0 +1,129 @@
+/*
+ * The human monitor: what `info` shows of the machine.
+ */
+#include "monitor/hmp-internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include "accel/accel.h"
+#include "base/mem.h"
+#include "bus/device.h"
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "chardev/chardev.h"
+#include "config.h"
+#include "machine/run.h"
+#include "machine/snapshot.h"
+
+void hmp_info_version(HmpSession *m, FILE *out, char *arg)
+{
+    fprintf(out, "%s (doppel %s)\n", QEMU_COMPAT_VERSION, DOPPEL_VERSION);
+}
+
+void hmp_info_status(HmpSession *m, FILE *out, char *arg)
+{
+    fprintf(out, "VM status: %s\n", vm_state_name(vm_state()));
+}
+
+void hmp_info_name(HmpSession *m, FILE *out, char *arg)
+{
+    if (vm_name() != NULL) {
+        fprintf(out, "%s\n", vm_name());
+    }
+}
+
+void hmp_info_uuid(HmpSession *m, FILE *out, char *arg)
+{
+    const uint8_t *u = vm_uuid();
+
+    for (unsigned n = 0; n < 16; n++) {
+        fprintf(out, "%s%02x", n == 4 || n == 6 || n == 8 || n == 10 ? "-" : "", u[n]);
+    }
+    fprintf(out, "\n");
+}
+
+void hmp_info_registers(HmpSession *m, FILE *out, char *arg)
+{
+    bool all = strcmp(arg, "-a") == 0;
+
+    accel_pause();
+    for (unsigned n = 0; n < accel_cpu_count(); n++) {
+        if (all || n == m->cpu) {
+            fprintf(out, "\nCPU#%u\n", n);
+            cpu_dump(accel_cpu(n), out);
+        }
+    }
+    accel_resume();
+}
+
+void hmp_info_cpus(HmpSession *m, FILE *out, char *arg)
+{
+    for (unsigned n = 0; n < accel_cpu_count(); n++) {
+        fprintf(out, "%c CPU #%u: %s\n", n == m->cpu ? '*' : ' ', n,
+                accel_cpu(n)->activity == CPU_RUNNING ? "running" : "(halted)");
+    }
+}
+
+void hmp_info_qtree(HmpSession *m, FILE *out, char *arg)
+{
+    machine_lock();
+    for (Device *d = devices_first(); d != NULL; d = d->next) {
+        fprintf(out, "dev: %s, id \"%s\"\n", d->cls->name, d->id);
+        if (d->cls->print != NULL) {
+            d->cls->print(d, out);
+        }
+    }
+    machine_unlock();
+}
+
+static void print_range(void *opaque, const FlatRange *r)
+{
+    fprintf(opaque, "  %016" PRIx64 "-%016" PRIx64 " (%s): %s @%016" PRIx64 "\n", r->first, r->last,
+            r->region->kind == REGION_RAM   ? "ram"
+            : r->region->kind == REGION_ROM ? "rom"
+                                            : "i/o",
+            r->region->name, r->offset);
+}
+
+static void print_ports(void *opaque, const IoRegion *r)
+{
+    fprintf(opaque, "  %016" PRIx64 "-%016" PRIx64 " (i/o): %s\n", r->base, r->base + r->size - 1,
+            r->name);
+}
+
+void hmp_info_mtree(HmpSession *m, FILE *out, char *arg)
+{
+    machine_lock();
+    fprintf(out, "address-space: memory\n");
+    mem_each(false, print_range, out);
+    fprintf(out, "address-space: I/O\n");
+    port_each(print_ports, out);
+    machine_unlock();
+}
+
+static void print_chardev(void *opaque, Chardev *c)
+{
+    autofree char *text = chardev_describe(c);
+
+    fprintf(opaque, "%s: filename=%s\n", chardev_id(c), text);
+}
+
+void hmp_info_chardev(HmpSession *m, FILE *out, char *arg)
+{
+    chardev_each(print_chardev, out);
+}
+
+void hmp_info_jit(HmpSession *m, FILE *out, char *arg)
+{
+    fprintf(out, "engine: %s\nblocks decoded: %" PRIu64 " (%" PRIu64 " instructions)\n"
+                 "blocks dropped: %" PRIu64 "\ncache resets: %" PRIu64 "\n",
+            accel_name(), accel_stats.blocks, accel_stats.decoded, accel_stats.dropped,
+            accel_stats.resets);
+}
+
+void hmp_info_statehash(HmpSession *m, FILE *out, char *arg)
+{
+    accel_pause();
+    fprintf(out, "%016" PRIx64 "\n", snapshot_hash());
+    accel_resume();
+}

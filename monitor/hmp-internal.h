@@ -1,0 +1,46 @@
+/*
+ * Inside the human monitor: a session, the table of commands, and what commands share.
+ */
+#ifndef MONITOR_HMP_INTERNAL_H
+#define MONITOR_HMP_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct CpuState;
+struct Error;
+
+/* One monitor's state that commands see. */
+typedef struct HmpSession {
+    unsigned cpu; /* number of the current processor */
+} HmpSession;
+
+/* A command: writes its answer to @out; @arg is the rest of the line without blanks at its ends, and
+ * may be changed. Runs on the loop thread without the machine lock. */
+typedef void HmpFn(HmpSession *m, FILE *out, char *arg);
+
+typedef struct HmpCommand {
+    const char *name, *alias; /* alias may be NULL */
+    const char *args, *help;
+    HmpFn *run;
+} HmpCommand;
+
+#define HMP_COMMAND(name, alias, args, help, fn) HmpFn fn;
+#define HMP_INFO(name, args, help, fn) HmpFn fn;
+#include "monitor/hmp-commands.inc"
+#undef HMP_COMMAND
+#undef HMP_INFO
+
+/* hmp_find - the command called @name (or its alias), NULL for none. */
+const HmpCommand *hmp_find(const char *name);
+
+/* hmp_word - cut the first word off *@rest. An absent one is empty, never NULL. */
+char *hmp_word(char **rest);
+
+/* hmp_error - print "Error: ..." as QEMU's parsers expect it, and free @err (NULL: nothing). */
+void hmp_error(FILE *out, struct Error *err);
+
+/* hmp_cpu - the session's current processor. */
+struct CpuState *hmp_cpu(const HmpSession *m);
+
+#endif

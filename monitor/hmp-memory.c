@@ -1,0 +1,167 @@
+/*
+ * The human monitor: memory, as numbers, characters and instructions.
+ */
+#include "monitor/hmp-internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "accel/accel.h"
+#include "bus/memory.h"
+#include "cpu/disas.h"
+#include "cpu/mmu.h"
+
+/* x and xp: /fmt is count, format (x d u o c i) and size (b h w g). */
+typedef struct Format {
+    unsigned count, size;
+    char how;
+} Format;
+
+static bool parse_format(const char *s, Format *f)
+{
+    char *end;
+
+    *f = (Format){ 1, 4, 'x' };
+    if (*s >= '0' && *s <= '9') {
+        f->count = (unsigned)strtoul(s, &end, 10);
+        s = end;
+    }
+    for (; *s != 0; s++) {
+        static const char sizes[] = "bhwg";
+        const char *p = strchr(sizes, *s);
+
+        if (p != NULL) {
+            f->size = 1u << (p - sizes);
+        } else if (strchr("xduoci", *s) != NULL) {
+            f->how = *s;
+        } else {
+            return false;
+        }
+    }
+    if (f->how == 'c') {
+        f->size = 1;
+    }
+    return f->count <= 4096;
+}
+
+static bool read_guest(CpuState *c, vaddr addr, bool physical, uint8_t *buf, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        hwaddr pa = addr + k;
+
+        if ((!physical && !mmu_peek(c, addr + k, &pa)) || !mem_peek(pa, buf + k, 1, c->in_smm)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void dump_code(CpuState *c, FILE *out, vaddr addr, bool physical, unsigned count)
+{
+    char text[160];
+
+    while (count-- > 0) {
+        uint8_t buf[15];
+        unsigned avail = 15, len;
+
+        while (avail > 0 && !read_guest(c, addr, physical, buf, avail)) {
+            avail--;
+        }
+        if (avail == 0) {
+            fprintf(out, "Cannot access memory\n");
+            return;
+        }
+        len = disas_one(c->mode_bits, addr, buf, avail, text, sizeof(text));
+        fprintf(out, "0x%0*" PRIx64 ":  ", c->mode_bits == 64 ? 16 : 8, addr);
+        for (unsigned k = 0; k < len; k++) {
+            fprintf(out, "%02x ", buf[k]);
+        }
+        fprintf(out, "%*s %s\n", len < 8 ? (int)(8 - len) * 3 : 0, "", text);
+        addr += len;
+    }
+}
+
+static void print_char(FILE *out, uint8_t ch)
+{
+    if (ch == '\n' || ch == '\r') {
+        fprintf(out, " '\\%c'", ch == '\n' ? 'n' : 'r');
+    } else if (ch == '\'' || ch == '\\') {
+        fprintf(out, " '\\%c'", ch);
+    } else if (ch >= 32 && ch < 127) {
+        fprintf(out, " '%c'", ch);
+    } else {
+        fprintf(out, " '\\x%02x'", ch);
+    }
+}
+
+static void print_value(FILE *out, uint64_t v, const Format *f)
+{
+    static const uint8_t octal[] = { 0, 3, 6, 0, 11, 0, 0, 0, 22 };
+    static const uint8_t decimal[] = { 0, 3, 5, 0, 10, 0, 0, 0, 20 };
+    int pad = 64 - 8 * (int)f->size;
+
+    switch (f->how) {
+    case 'x': fprintf(out, " 0x%0*" PRIx64, (int)f->size * 2, v); break;
+    case 'o': fprintf(out, " 0%0*" PRIo64, octal[f->size], v); break;
+    case 'c': print_char(out, (uint8_t)v); break;
+    case 'd': fprintf(out, " %*" PRId64, decimal[f->size], (int64_t)(v << pad) >> pad); break;
+    default: fprintf(out, " %*" PRIu64, decimal[f->size], v);
+    }
+}
+
+static void dump_data(CpuState *c, FILE *out, vaddr addr, bool physical, const Format *f)
+{
+    unsigned line = f->size == 1 ? 8 : 16 / f->size;
+
+    for (unsigned n = 0; n < f->count; n++, addr += f->size) {
+        uint64_t v = 0;
+
+        if (n % line == 0) {
+            fprintf(out, "%s%016" PRIx64 ":", n ? "\n" : "", addr);
+        }
+        if (!read_guest(c, addr, physical, (uint8_t *)&v, f->size)) {
+            fprintf(out, " Cannot access memory\n");
+            return;
+        }
+        print_value(out, v, f);
+    }
+    fprintf(out, "\n");
+}
+
+static void examine(HmpSession *m, FILE *out, char *arg, bool physical)
+{
+    Format f = { 1, 4, 'x' };
+    char *end;
+    vaddr addr;
+
+    if (*arg == '/' && !parse_format(hmp_word(&arg) + 1, &f)) {
+        fprintf(out, "Error: the format is /COUNT, one of x d u o c i, and one of b h w g\n");
+        return;
+    }
+    if (strcmp(arg, "$pc") == 0 || strcmp(arg, "$rip") == 0 || strcmp(arg, "$eip") == 0) {
+        addr = hmp_cpu(m)->regs[GPR_RIP] + (hmp_cpu(m)->code64 ? 0 : hmp_cpu(m)->segs[SEG_CS].base);
+    } else {
+        addr = strtoull(arg, &end, 0);
+        if (*arg == 0 || *end != 0) {
+            fprintf(out, "Error: '%s' is not an address\n", arg);
+            return;
+        }
+    }
+    accel_pause();
+    if (f.how == 'i') {
+        dump_code(hmp_cpu(m), out, addr, physical, f.count);
+    } else {
+        dump_data(hmp_cpu(m), out, addr, physical, &f);
+    }
+    accel_resume();
+}
+
+void hmp_x(HmpSession *m, FILE *out, char *arg)
+{
+    examine(m, out, arg, false);
+}
+
+void hmp_xp(HmpSession *m, FILE *out, char *arg)
+{
+    examine(m, out, arg, true);
+}
