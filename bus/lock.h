@@ -4,7 +4,7 @@
  *
  * Order of all locks, outermost first:
  *   1. machine lock                      (bus/lock.c)
- *   2. locks of back ends (chardev)      (in each back end)
+ *   2. locks of back ends                (in each back end: chardev, the pool of block/request.c)
  *   3. a local APIC's timer_lock         (hw/intc/lapic-timer.c)
  *   4. a surface's lock                  (hw/display/surface.h)
  *   5. timer queue, loop's posted calls  (base/clock.c, base/loop.c)

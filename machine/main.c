@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "block/block.h"
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "chardev/chardev.h"
@@ -99,6 +100,7 @@ static bool start(MachineConfig *cfg, Error **errp)
         return false;
     }
     chardev_setup(&machine_lock_guard, quit);
+    block_setup(&machine_lock_guard, cfg->icount_shift >= 0);
     device_set_resolver(resolve_chardev);
     if (cfg->pidfile != NULL && !pidfile_make(cfg->pidfile, errp)) {
         return false;
@@ -123,7 +125,7 @@ int main(int argc, char **argv)
 {
     MachineConfig *cfg = config_new();
     Error *err = NULL;
-    bool done, ok;
+    bool done, ok, flushed;
 
     if (!config_parse(cfg, argc, argv, &done, &err)) {
         error_report(err);
@@ -143,6 +145,7 @@ int main(int argc, char **argv)
         board_destroy();
     }
     chardevs_close_all();
+    flushed = block_close_all();
     pidfile_remove();
     if (!ok) {
         error_report(err); /* the terminal is in order again */
@@ -150,5 +153,5 @@ int main(int argc, char **argv)
     }
     config_free(cfg);
     loop_fini();
-    return exit_code < 0 ? 0 : exit_code;
+    return exit_code > 0 ? exit_code : flushed ? 0 : 1;
 }

@@ -8,6 +8,7 @@
 #include "accel/accel.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "block/block.h"
 #include "bus/lock.h"
 
 static RunConfig run;                     /* constant after run_setup() */
@@ -63,6 +64,7 @@ void vm_stop(RunState why)
         return;
     }
     accel_pause();
+    block_drain(); /* the guest finds complete what it asked for, also in a saved state */
     machine_lock();
     clock_run(false);
     machine_unlock();
@@ -86,6 +88,7 @@ static void reset_now(void *opaque)
         return;
     }
     accel_pause();
+    block_drain();
     machine_lock();
     run.board_reset();
     machine_unlock();

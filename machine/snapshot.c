@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "block/block.h"
 #include "bus/lock.h"
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
@@ -71,8 +72,10 @@ static bool load_cpu(StateBuf *b, CpuState *c, Error **errp)
 
 void snapshot_save(StateBuf *b)
 {
-    Common common = { clock_now(CLK_VIRTUAL), cpu_random_state() };
+    Common common;
 
+    block_drain(); /* no device waits for a disk while it is saved */
+    common = (Common){ clock_now(CLK_VIRTUAL), cpu_random_state() };
     machine_lock();
     state_put(b, "machine", 1, common_fields, &common);
     devices_save(b);
@@ -107,6 +110,7 @@ bool snapshot_load(StateBuf *b, Error **errp)
 {
     bool ok;
 
+    block_drain();
     machine_lock();
     ok = load_locked(b, errp);
     machine_unlock();

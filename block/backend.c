@@ -1,0 +1,272 @@
+/*
+ * Back ends: names, media, and who uses them.
+ */
+#include "block/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/error.h"
+#include "base/mem.h"
+
+static BlockBackend *backends; /* in the order in which they were made; loop thread */
+
+BlockBackend *blk_find(const char *name)
+{
+    BlockBackend *b = backends;
+
+    while (b != NULL && strcmp(b->name, name) != 0) {
+        b = b->next;
+    }
+    return b;
+}
+
+void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque)
+{
+    for (BlockBackend *b = backends; b != NULL; b = b->next) {
+        fn(opaque, b);
+    }
+}
+
+BlockBackend *blk_new(const BlockParams *p, Error **errp)
+{
+    BlockBackend *b, **end = &backends;
+    BlockImage *img = NULL;
+
+    if (blk_find(p->name) != NULL) {
+        error_set(errp, "there is a drive '%s' already", p->name);
+        return NULL;
+    }
+    if (p->file != NULL) {
+        img = image_open(p->file, p->format, p->read_only, p->cache, errp);
+        if (img == NULL) {
+            return NULL;
+        }
+    }
+    b = xnew(BlockBackend);
+    b->name = xstrdup(p->name);
+    b->img = img;
+    b->cache = p->cache;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = b;
+    return b;
+}
+
+bool block_close_all(void)
+{
+    bool ok = true;
+
+    requests_fini();
+    while (backends != NULL) {
+        BlockBackend *b = backends;
+        int r = b->img != NULL ? image_flush(b->img) : 0;
+
+        if (r < 0) {
+            report("%s: cannot write %s: %s", b->name, b->img->file, strerror(-r));
+            ok = false;
+        }
+        backends = b->next;
+        image_unref(b->img);
+        free(b->attached);
+        free(b->name);
+        free(b);
+    }
+    return ok;
+}
+
+/* ---- media ---- */
+
+static bool removable(const BlockBackend *b)
+{
+    return !b->used || (b->ops != NULL && b->ops->medium_changed != NULL);
+}
+
+static bool tray_open(const BlockBackend *b)
+{
+    return b->ops != NULL && b->ops->tray_open != NULL && b->ops->tray_open(b->opaque);
+}
+
+static bool locked(const BlockBackend *b)
+{
+    return b->ops != NULL && b->ops->locked != NULL && b->ops->locked(b->opaque);
+}
+
+/* may_open - the tray can be opened, or is open. A guest that holds it is told of the button. */
+static bool may_open(BlockBackend *b, bool force, Error **errp)
+{
+    if (force || tray_open(b) || !locked(b)) {
+        return true;
+    }
+    if (b->ops->eject_request != NULL) {
+        b->ops->eject_request(b->opaque);
+    }
+    error_set(errp, "Device '%s' is locked and force was not specified, wait for tray to open "
+              "and try again", b->name);
+    return false;
+}
+
+static void set_tray(BlockBackend *b, bool open)
+{
+    if (b->ops != NULL && b->ops->set_tray != NULL && tray_open(b) != open) {
+        b->ops->set_tray(b->opaque, open);
+    }
+}
+
+/* swap - @img instead of what is there; the caller owns what is returned. */
+static BlockImage *swap(BlockBackend *b, BlockImage *img)
+{
+    BlockImage *old = b->img;
+
+    b->img = img;
+    if ((old != NULL || img != NULL) && b->ops != NULL && b->ops->medium_changed != NULL) {
+        b->ops->medium_changed(b->opaque);
+    }
+    return old;
+}
+
+/* put_away - the medium that was taken out; waits for the host, without the machine lock. */
+static bool put_away(BlockBackend *b, BlockImage *img, Error **errp)
+{
+    int r = img != NULL ? image_flush(img) : 0;
+
+    if (r < 0) {
+        error_set_errno(errp, -r, "%s: cannot write %s", b->name, img->file);
+    }
+    image_unref(img);
+    return r == 0;
+}
+
+/* exchange - both commands; @img is ours now. */
+static bool exchange(BlockBackend *b, BlockImage *img, bool force, Error **errp)
+{
+    BlockImage *old = NULL;
+    bool ok;
+
+    block_lock();
+    ok = may_open(b, force, errp);
+    if (ok) {
+        set_tray(b, true);
+        if (b->img != NULL) {
+            old = swap(b, NULL);
+        }
+        if (img != NULL) {
+            swap(b, img);
+            set_tray(b, false);
+        }
+    }
+    block_unlock();
+    if (!ok) {
+        image_unref(img);
+        return false;
+    }
+    return put_away(b, old, errp);
+}
+
+static bool check_removable(const BlockBackend *b, Error **errp)
+{
+    if (!removable(b)) {
+        error_set(errp, "Device '%s' is not removable", b->name);
+        return false;
+    }
+    return true;
+}
+
+bool blk_change(BlockBackend *b, const char *file, const char *format, bool read_only, bool force,
+                Error **errp)
+{
+    BlockImage *img;
+
+    if (!check_removable(b, errp)) {
+        return false;
+    }
+    img = image_open(file, format, read_only, b->cache, errp);
+    return img != NULL && exchange(b, img, force, errp);
+}
+
+bool blk_eject(BlockBackend *b, bool force, Error **errp)
+{
+    return check_removable(b, errp) && exchange(b, NULL, force, errp);
+}
+
+void blk_info(BlockBackend *b, BlockInfo *info)
+{
+    struct stat st;
+
+    *info = (BlockInfo){
+        .name = b->name,
+        .attached = b->attached,
+        .cache = b->cache,
+        .removable = removable(b),
+        .has_tray = b->ops != NULL && b->ops->tray_open != NULL,
+        .tray_open = tray_open(b),
+        .locked = locked(b),
+    };
+    if (b->img != NULL) {
+        info->file = b->img->file;
+        info->format = b->img->format;
+        info->size = b->img->size;
+        info->read_only = b->img->read_only;
+        info->used = fstat(b->img->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    }
+}
+
+/* ---- devices ---- */
+
+bool blk_attach(BlockBackend *b, const char *id, const BlockDevOps *ops, void *opaque,
+                Error **errp)
+{
+    if (b->used) {
+        error_set(errp, "Drive '%s' is already in use by device '%s'", b->name, b->attached);
+        return false;
+    }
+    b->used = true;
+    b->attached = xstrdup(id);
+    b->ops = ops;
+    b->opaque = opaque;
+    return true;
+}
+
+void blk_detach(BlockBackend *b)
+{
+    if (b != NULL) {
+        b->used = false;
+        free(b->attached);
+        b->attached = NULL;
+        b->ops = NULL;
+        b->opaque = NULL;
+    }
+}
+
+const char *blk_name(const BlockBackend *b)
+{
+    return b->name;
+}
+
+bool blk_present(const BlockBackend *b)
+{
+    return b->img != NULL;
+}
+
+bool blk_read_only(const BlockBackend *b)
+{
+    return b->img == NULL || b->img->read_only;
+}
+
+uint64_t blk_size(const BlockBackend *b)
+{
+    return b->img != NULL ? b->img->size : 0;
+}
+
+int blk_pread(BlockBackend *b, uint64_t offset, void *buf, uint32_t len)
+{
+    if (b->img == NULL) {
+        return -ENOMEDIUM;
+    }
+    if (offset > b->img->size || len > b->img->size - offset) {
+        return -EINVAL;
+    }
+    return image_read(b->img, offset, buf, len);
+}

@@ -1,0 +1,133 @@
+/*
+ * Disk images and the requests of devices.
+ *
+ * A BlockBackend is what a device plugs in: a name (ide0-hd0, floppy0, the user's id=) and, perhaps,
+ * a medium: an opened image. A device hands over a request and is called back on the event loop,
+ * under the machine lock; the reading and writing is plain sequential code on worker threads.
+ *
+ *   device, machine lock held        worker thread              loop thread, machine lock held
+ *   blk_read(blk, ..., done, s) ---> pread(), retried  -------> done(s, ret, data)
+ *
+ * Requests that overlap are done in the order in which they were made, also when the earlier one
+ * was cancelled. A flush covers the writes that were completed before it was made. Under -icount
+ * (block_setup()) the work is done at once and completes after a fixed time on the virtual clock.
+ *
+ * All functions here are for the loop thread or a thread that holds the machine lock, as they say.
+ */
+#ifndef BLOCK_BLOCK_H
+#define BLOCK_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/clock.h"
+
+struct Error;
+typedef struct BlockBackend BlockBackend;
+typedef struct BlockReq BlockReq;
+
+#define BLK_REQUEST_MAX (1u << 20) /* bytes of one request */
+
+typedef enum BlockCache {
+    BLK_WRITEBACK,    /* on stable storage after a flush */
+    BLK_WRITETHROUGH, /* after each write */
+    BLK_UNSAFE,       /* never asked for */
+} BlockCache;
+
+typedef struct BlockParams {
+    const char *name;   /* unique */
+    const char *file;   /* NULL: no medium */
+    const char *format; /* "raw"; NULL: guess, which must give raw */
+    bool read_only;
+    BlockCache cache;
+} BlockParams;
+
+/* ---- machine/ and monitor/ ---- */
+
+/* block_setup - @guard is the machine lock; with @deterministic, requests take fixed virtual time.
+ * Before the first request. */
+void block_setup(const TimerGuard *guard, bool deterministic);
+/* block_drain - wait until no request is under way; completions run here, and what they start is
+ * waited for too. Loop thread, machine lock not held, processors parked. */
+void block_drain(void);
+/* block_close_all - finish what is under way without calling back, flush, close all images and free
+ * all back ends; no device is left. Loop thread. False when a flush failed (reported). */
+bool block_close_all(void);
+
+/* blk_new - a back end and its medium. Loop thread, or before the loop. */
+BlockBackend *blk_new(const BlockParams *p, struct Error **errp);
+BlockBackend *blk_find(const char *name); /* or NULL */
+/* blk_each - all, in the order in which they were made. */
+void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque);
+
+/* blk_change - put another medium in: the tray opens, the medium changes, the tray closes. Refused
+ * while the device holds the tray, unless @force. blk_eject - open the tray and take the medium
+ * out. Both: loop thread, machine lock not held. */
+bool blk_change(BlockBackend *b, const char *file, const char *format, bool read_only, bool force,
+                struct Error **errp);
+bool blk_eject(BlockBackend *b, bool force, struct Error **errp);
+
+typedef struct BlockInfo {
+    const char *name;
+    const char *file;     /* NULL: no medium. Borrowed until the medium changes */
+    const char *format;
+    const char *attached; /* id of the device, or NULL */
+    uint64_t size, used;  /* bytes: seen by the guest, taken on the host */
+    BlockCache cache;
+    bool read_only, removable, has_tray, tray_open, locked;
+} BlockInfo;
+/* blk_info - for `info block`. Machine lock held. */
+void blk_info(BlockBackend *b, BlockInfo *info);
+
+/* ---- devices: machine lock held ---- */
+
+/* What the back end asks of the device that uses it. Machine lock held; must not wait. */
+typedef struct BlockDevOps {
+    /* The medium came (blk_present()) or went. NULL: the medium is fixed, change and eject are
+     * refused. */
+    void (*medium_changed)(void *opaque);
+    /* The user's hand on the tray: open or close. NULL: there is none (a floppy drive). */
+    void (*set_tray)(void *opaque, bool open);
+    bool (*tray_open)(void *opaque); /* NULL: there is no tray */
+    bool (*locked)(void *opaque);    /* the guest holds the medium; NULL: never */
+    void (*eject_request)(void *opaque); /* the user pressed the button of a locked tray; may be NULL */
+} BlockDevOps;
+
+/* blk_attach - @ops and @opaque stay valid until blk_detach(); @id is the device's, for info block.
+ * Fails when another device has it. */
+bool blk_attach(BlockBackend *b, const char *id, const BlockDevOps *ops, void *opaque,
+                struct Error **errp);
+/* blk_detach - the device's requests are cancelled by now. NULL is fine. */
+void blk_detach(BlockBackend *b);
+
+const char *blk_name(const BlockBackend *b);
+bool blk_present(const BlockBackend *b);   /* there is a medium */
+bool blk_read_only(const BlockBackend *b); /* of the medium; true when there is none */
+/* blk_size - bytes of the medium, a multiple of 512 (what the file lacks reads as zeros); 0: none. */
+uint64_t blk_size(const BlockBackend *b);
+
+/*
+ * Called once for each request that was not cancelled, never inside the call that made it. @ret is
+ * 0 or -errno. @data is what was read (NULL for other requests, and when @ret is not 0), valid
+ * during the call. Machine lock held.
+ */
+typedef void BlockDone(void *opaque, int ret, const uint8_t *data);
+
+/*
+ * blk_read, blk_write, blk_flush - start a request. @offset and @len are in bytes, @len at most
+ * BLK_REQUEST_MAX; any alignment. What is to be written is copied before the call returns, so
+ * neither side has to keep a buffer. Mistakes (no medium, beyond the end, read-only) are reported
+ * by @done too. The result is valid until @done is called; never NULL.
+ */
+BlockReq *blk_read(BlockBackend *b, uint64_t offset, uint32_t len, BlockDone *done, void *opaque);
+BlockReq *blk_write(BlockBackend *b, uint64_t offset, const void *data, uint32_t len,
+                    BlockDone *done, void *opaque);
+BlockReq *blk_flush(BlockBackend *b, BlockDone *done, void *opaque);
+/* blk_cancel - @done will not be called. Data of a write may get to the medium or not. NULL is
+ * fine. */
+void blk_cancel(BlockReq *req);
+
+/* blk_pread - read at once, where nothing else runs yet (partition tables at start-up). 0 or -errno. */
+int blk_pread(BlockBackend *b, uint64_t offset, void *buf, uint32_t len);
+
+#endif

@@ -1,0 +1,26 @@
+/* Between block/backend.c and block/request.c. */
+#ifndef BLOCK_INTERNAL_H
+#define BLOCK_INTERNAL_H
+
+#include "block/block.h"
+#include "block/image.h"
+
+struct BlockBackend {
+    char *name;
+    BlockImage *img; /* under the machine lock; NULL: no medium */
+    BlockCache cache;
+    char *attached;  /* id of the device */
+    bool used;       /* by a device */
+    const BlockDevOps *ops;
+    void *opaque;
+    BlockBackend *next;
+};
+
+/* The machine lock, whether this thread has it or not. */
+void block_lock(void);
+void block_unlock(void);
+
+/* requests_fini - wait for all without calling back, end the threads. Machine lock not held. */
+void requests_fini(void);
+
+#endif

@@ -1,0 +1,381 @@
+/*
+ * Requests: see block.h. All of a request's fields are under the machine lock, but that between
+ * start() and finish() the worker has it for itself. The pool's mutex is a leaf: nothing is taken
+ * under it but the loop's, by loop_post().
+ */
+#include "block/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include "base/loop.h"
+#include "base/mem.h"
+
+#define WORKERS 4
+#define VIRTUAL_NS (100 * NS_PER_US) /* what a request takes under -icount */
+
+typedef enum BlockOp {
+    OP_READ,
+    OP_WRITE,
+    OP_FLUSH,
+} BlockOp;
+
+struct BlockReq {
+    BlockImage *img; /* NULL: it fails */
+    BlockOp op;
+    uint64_t offset;
+    uint32_t len;
+    uint8_t *data; /* ours */
+    int ret;
+    bool started, cancelled;
+    BlockDone *done;
+    void *opaque;
+    Timer timer;         /* deterministic runs */
+    BlockReq *next;      /* of all requests, in the order in which they were made */
+    BlockReq *next_pool; /* waiting for a worker, or finished */
+};
+
+typedef struct Queue {
+    BlockReq *first, **end;
+} Queue;
+
+static const TimerGuard *guard; /* constant after block_setup() */
+static bool deterministic;
+static BlockReq *requests;      /* under the machine lock */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER, finished_one = PTHREAD_COND_INITIALIZER;
+static Queue waiting = { NULL, &waiting.first }, finished = { NULL, &finished.first }; /* mutex */
+static bool ending;             /* under the mutex */
+static pthread_t workers[WORKERS];
+static unsigned worker_count;   /* under the machine lock */
+
+void block_setup(const TimerGuard *g, bool det)
+{
+    guard = g;
+    deterministic = det;
+}
+
+void block_lock(void)
+{
+    if (guard != NULL) {
+        guard->lock();
+    }
+}
+
+void block_unlock(void)
+{
+    if (guard != NULL) {
+        guard->unlock();
+    }
+}
+
+static void queue_put(Queue *q, BlockReq *req)
+{
+    req->next_pool = NULL;
+    *q->end = req;
+    q->end = &req->next_pool;
+}
+
+static BlockReq *queue_take(Queue *q)
+{
+    BlockReq *req = q->first;
+
+    if (req != NULL) {
+        q->first = req->next_pool;
+        if (q->first == NULL) {
+            q->end = &q->first;
+        }
+    }
+    return req;
+}
+
+/* ---- workers ---- */
+
+static int perform(BlockReq *req)
+{
+    switch (req->op) {
+    case OP_READ:
+        return image_read(req->img, req->offset, req->data, req->len);
+    case OP_WRITE:
+        return image_write(req->img, req->offset, req->data, req->len);
+    default:
+        return image_flush(req->img);
+    }
+}
+
+static void serve_posted(void *opaque);
+
+/* finish - the loop will complete it. */
+static void finish(BlockReq *req)
+{
+    bool first;
+
+    pthread_mutex_lock(&mutex);
+    first = finished.first == NULL;
+    queue_put(&finished, req);
+    pthread_cond_signal(&finished_one);
+    pthread_mutex_unlock(&mutex);
+    if (first) {
+        loop_post(serve_posted, NULL);
+    }
+}
+
+static void *worker(void *arg)
+{
+    BlockReq *req;
+
+    pthread_mutex_lock(&mutex);
+    while (!ending) {
+        req = queue_take(&waiting);
+        if (req == NULL) {
+            pthread_cond_wait(&work, &mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&mutex);
+        req->ret = perform(req);
+        finish(req);
+        pthread_mutex_lock(&mutex);
+    }
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+/* make_workers - with the first request, so that a machine without disks has none. */
+static bool make_workers(void)
+{
+    sigset_t all, old;
+
+    if (worker_count > 0) {
+        return true;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    while (worker_count < WORKERS &&
+           pthread_create(&workers[worker_count], NULL, worker, NULL) == 0) {
+        pthread_setname_np(workers[worker_count], "block");
+        worker_count++;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return worker_count > 0;
+}
+
+/* ---- order ---- */
+
+/* conflicts - would their order be seen? @a was made first. */
+static bool conflicts(const BlockReq *a, const BlockReq *b)
+{
+    if (a->img != b->img || a->op == OP_FLUSH || b->op == OP_FLUSH ||
+        (a->op == OP_READ && b->op == OP_READ)) {
+        return false;
+    }
+    return a->offset < b->offset + b->len && b->offset < a->offset + a->len;
+}
+
+static bool must_wait(const BlockReq *req)
+{
+    for (const BlockReq *r = requests; r != req; r = r->next) {
+        if (conflicts(r, req)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void timer_fired(void *opaque);
+
+static void start(BlockReq *req)
+{
+    req->started = true;
+    if (deterministic) {
+        if (req->ret == 0 && !req->cancelled) {
+            req->ret = perform(req);
+        }
+        timer_init(&req->timer, CLK_VIRTUAL, timer_fired, req, guard);
+        timer_arm(&req->timer, clock_now(CLK_VIRTUAL) + VIRTUAL_NS);
+        return;
+    }
+    if (req->ret == 0 && !make_workers()) {
+        req->ret = -EAGAIN;
+    }
+    if (req->ret != 0 || req->cancelled) {
+        finish(req);
+        return;
+    }
+    pthread_mutex_lock(&mutex);
+    queue_put(&waiting, req);
+    pthread_cond_signal(&work);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* complete - tell the device, and start what waited for it. */
+static void complete(BlockReq *req)
+{
+    BlockReq **p = &requests;
+
+    while (*p != req) {
+        p = &(*p)->next;
+    }
+    *p = req->next;
+    for (BlockReq *r = requests; r != NULL; r = r->next) {
+        if (!r->started && !must_wait(r)) {
+            start(r);
+        }
+    }
+    if (!req->cancelled) {
+        req->done(req->opaque, req->ret,
+                  req->op == OP_READ && req->ret == 0 ? req->data : NULL);
+    }
+    image_unref(req->img);
+    free(req->data);
+    free(req);
+}
+
+static void timer_fired(void *opaque)
+{
+    complete(opaque);
+}
+
+/* Machine lock held. */
+static void serve_finished(void)
+{
+    BlockReq *req;
+
+    for (;;) {
+        pthread_mutex_lock(&mutex);
+        req = queue_take(&finished);
+        pthread_mutex_unlock(&mutex);
+        if (req == NULL) {
+            return;
+        }
+        complete(req);
+    }
+}
+
+static void serve_posted(void *opaque)
+{
+    block_lock();
+    serve_finished();
+    block_unlock();
+}
+
+/* ---- making requests ---- */
+
+static int check(const BlockReq *req)
+{
+    if (req->img == NULL) {
+        return -ENOMEDIUM;
+    }
+    if (req->len > BLK_REQUEST_MAX || req->offset > req->img->size ||
+        req->len > req->img->size - req->offset) {
+        return -EINVAL;
+    }
+    return req->op == OP_WRITE && req->img->read_only ? -EROFS : 0;
+}
+
+static BlockReq *submit(BlockBackend *b, BlockOp op, uint64_t offset, const void *data,
+                        uint32_t len, BlockDone *done, void *opaque)
+{
+    BlockReq *req = xnew(BlockReq), **end = &requests;
+
+    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op,
+                       .offset = offset, .len = len, .done = done, .opaque = opaque };
+    req->ret = check(req);
+    if (req->ret == 0 && len > 0) {
+        req->data = try_alloc0(1, len);
+        if (req->data == NULL) {
+            req->ret = -ENOMEM;
+        } else if (data != NULL) {
+            memcpy(req->data, data, len);
+        }
+    }
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = req;
+    if (req->ret != 0 || !must_wait(req)) {
+        start(req);
+    }
+    return req;
+}
+
+BlockReq *blk_read(BlockBackend *b, uint64_t offset, uint32_t len, BlockDone *done, void *opaque)
+{
+    return submit(b, OP_READ, offset, NULL, len, done, opaque);
+}
+
+BlockReq *blk_write(BlockBackend *b, uint64_t offset, const void *data, uint32_t len,
+                    BlockDone *done, void *opaque)
+{
+    return submit(b, OP_WRITE, offset, data, len, done, opaque);
+}
+
+BlockReq *blk_flush(BlockBackend *b, BlockDone *done, void *opaque)
+{
+    return submit(b, OP_FLUSH, 0, NULL, 0, done, opaque);
+}
+
+void blk_cancel(BlockReq *req)
+{
+    if (req != NULL) {
+        req->cancelled = true;
+    }
+}
+
+/* ---- waiting for all ---- */
+
+/* Under -icount nothing is waited for: what would complete later does so now. */
+static void complete_timed(void)
+{
+    BlockReq *req = requests;
+
+    while (req != NULL && !timer_pending(&req->timer)) {
+        req = req->next;
+    }
+    if (req != NULL) {
+        timer_cancel(&req->timer);
+        complete(req);
+    }
+}
+
+void block_drain(void)
+{
+    bool more;
+
+    do {
+        block_lock();
+        if (deterministic && requests != NULL) {
+            complete_timed();
+        }
+        serve_finished();
+        more = requests != NULL;
+        block_unlock();
+        if (more && !deterministic) {
+            pthread_mutex_lock(&mutex);
+            while (finished.first == NULL) {
+                pthread_cond_wait(&finished_one, &mutex);
+            }
+            pthread_mutex_unlock(&mutex);
+        }
+    } while (more);
+}
+
+void requests_fini(void)
+{
+    block_lock();
+    for (BlockReq *r = requests; r != NULL; r = r->next) {
+        r->cancelled = true;
+    }
+    block_unlock();
+    block_drain();
+    pthread_mutex_lock(&mutex);
+    ending = true;
+    pthread_cond_broadcast(&work);
+    pthread_mutex_unlock(&mutex);
+    while (worker_count > 0) {
+        pthread_join(workers[--worker_count], NULL);
+    }
+    ending = false;
+}

@@ -1,0 +1,323 @@
+/* Images, requests and media: block/. */
+#include "tests/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "block/block.h"
+#include "bus/lock.h"
+
+static char dir[64];
+
+static char *path(const char *name)
+{
+    return xasprintf("%s/%s", dir, name);
+}
+
+static void make_file(const char *name, size_t size, uint8_t fill)
+{
+    autofree char *p = path(name);
+    autofree uint8_t *data = xnewn(uint8_t, size + 1);
+    int fd = open(p, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    memset(data, fill, size);
+    assert_int_equal(write(fd, data, size), size);
+    close(fd);
+}
+
+static BlockBackend *open_as(const char *name, const char *file, const char *format, Error **errp)
+{
+    autofree char *p = file != NULL ? path(file) : NULL;
+    BlockParams params = { .name = name, .file = p, .format = format };
+
+    return blk_new(&params, errp);
+}
+
+static void refused(const char *file, const char *format, const char *text)
+{
+    Error *err = NULL;
+
+    assert_null(open_as("bad", file, format, &err));
+    if (strstr(error_text(err), text) == NULL) {
+        print_error("%s\n", error_text(err));
+        fail();
+    }
+    error_free(err);
+}
+
+static int setup(void **state)
+{
+    strcpy(dir, "/tmp/doppel-block-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    block_setup(&machine_lock_guard, false);
+    return loop_init();
+}
+
+static int teardown(void **state)
+{
+    autofree char *cmd = xasprintf("rm -rf %s", dir);
+
+    assert_true(block_close_all());
+    loop_fini();
+    return system(cmd);
+}
+
+static unsigned done_count;
+static int last_ret;
+static uint8_t got[4096];
+
+static void done(void *opaque, int ret, const uint8_t *data)
+{
+    assert_true(machine_lock_held());
+    done_count++;
+    last_ret = ret;
+    if (data != NULL) {
+        memcpy(got, data, (size_t)(uintptr_t)opaque);
+    }
+}
+
+static void test_open(void **state)
+{
+    autofree char *sub = path("folder");
+
+    make_file("raw", 1000, 7);
+    make_file("alien", 512, 0);
+    {
+        autofree char *p = path("alien");
+        int fd = open(p, O_WRONLY);
+        assert_int_equal(pwrite(fd, "QFI\xfb", 4, 0), 4);
+        close(fd);
+    }
+    assert_int_equal(mkdir(sub, 0700), 0);
+    refused("missing", NULL, "No such file or directory");
+    refused("folder", "raw", "Is a directory");
+    refused("raw", "qcow2", "not supported yet");
+    refused("raw", "nonsense", "Unknown driver 'nonsense'");
+    refused("alien", NULL, "qcow2");
+    assert_non_null(open_as("a", "raw", NULL, NULL));
+}
+
+/* The file's end lies inside a sector: the rest reads as zeros. */
+static void test_read_write(void **state)
+{
+    BlockBackend *b;
+    uint8_t data[600];
+
+    make_file("raw", 1000, 7);
+    b = open_as("a", "raw", "raw", NULL);
+    assert_int_equal(blk_size(b), 1024);
+    machine_lock();
+    done_count = 0;
+    blk_read(b, 512, 512, done, (void *)512);
+    assert_int_equal(done_count, 0);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(done_count, 1);
+    assert_int_equal(last_ret, 0);
+    assert_int_equal(got[487], 7);
+    assert_int_equal(got[488], 0);
+
+    machine_lock();
+    memset(data, 9, sizeof(data));
+    blk_write(b, 100, data, sizeof(data), done, NULL);
+    memset(data, 1, sizeof(data)); /* was copied */
+    blk_read(b, 0, 1024, done, (void *)1024); /* sees the write */
+    machine_unlock();
+    block_drain();
+    assert_int_equal(done_count, 3);
+    assert_true(got[99] == 7 && got[100] == 9 && got[699] == 9 && got[700] == 7);
+    machine_lock();
+    blk_flush(b, done, NULL);
+    blk_read(b, 1024, 1, done, NULL);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(done_count, 5);
+    machine_lock();
+    blk_read(b, UINT64_MAX - 100, 512, done, NULL);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(last_ret, -EINVAL);
+}
+
+/* By the loop; many that overlap keep their order, also behind a cancelled one. */
+static void test_order(void **state)
+{
+    BlockBackend *b;
+    uint8_t data[4096];
+
+    make_file("raw", 65536, 0);
+    b = open_as("a", "raw", "raw", NULL);
+    machine_lock();
+    done_count = 0;
+    for (unsigned n = 1; n <= 200; n++) {
+        memset(data, (int)n, sizeof(data));
+        BlockReq *r = blk_write(b, n % 3 * 100, data, sizeof(data), done, NULL);
+        if (n % 2 == 0) {
+            blk_cancel(r);
+        }
+    }
+    memset(data, 0xee, sizeof(data));
+    blk_write(b, 0, data, sizeof(data), done, NULL);
+    machine_unlock();
+    while (done_count < 101) {
+        loop_turn(-1);
+    }
+    machine_lock();
+    blk_read(b, 0, 4096, done, (void *)4096);
+    machine_unlock();
+    while (done_count < 102) {
+        loop_turn(-1);
+    }
+    assert_int_equal(got[0], 0xee);
+    assert_int_equal(got[4095], 0xee);
+}
+
+static void test_guess_guards_header(void **state)
+{
+    BlockBackend *b;
+    uint8_t sector[512] = "QFI\xfb";
+
+    make_file("raw", 1024, 0);
+    b = open_as("a", "raw", NULL, NULL);
+    machine_lock();
+    blk_write(b, 0, sector, 512, done, NULL);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(last_ret, -EPERM);
+    memcpy(sector, "\xeb\x3c\x90", 4);
+    machine_lock();
+    blk_write(b, 0, sector, 512, done, NULL);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(last_ret, 0);
+}
+
+/* ---- media ---- */
+
+typedef struct Drive {
+    BlockBackend *b;
+    bool open, locked;
+    unsigned changes, requests, moves;
+} Drive;
+
+static void drive_changed(void *opaque)
+{
+    ((Drive *)opaque)->changes++;
+}
+static void drive_set_tray(void *opaque, bool open)
+{
+    ((Drive *)opaque)->open = open;
+    ((Drive *)opaque)->moves++;
+}
+static bool drive_open(void *opaque)
+{
+    return ((Drive *)opaque)->open;
+}
+static bool drive_locked(void *opaque)
+{
+    return ((Drive *)opaque)->locked;
+}
+static void drive_request(void *opaque)
+{
+    ((Drive *)opaque)->requests++;
+}
+static const BlockDevOps drive_ops = {
+    .medium_changed = drive_changed, .set_tray = drive_set_tray, .tray_open = drive_open,
+    .locked = drive_locked, .eject_request = drive_request,
+};
+static const BlockDevOps fixed_ops = { 0 };
+
+static void test_media(void **state)
+{
+    Drive d = { 0 };
+    autofree char *file = NULL;
+    Error *err = NULL;
+    BlockInfo info;
+
+    make_file("raw", 2048, 3);
+    file = path("raw");
+    d.b = open_as("cd", NULL, NULL, NULL);
+    assert_false(blk_present(d.b));
+    assert_true(blk_attach(d.b, "dev", &drive_ops, &d, NULL));
+    assert_false(blk_attach(d.b, "dev2", &drive_ops, &d, NULL));
+    assert_true(blk_change(d.b, file, "raw", true, false, NULL));
+    assert_int_equal(d.changes, 1);
+    assert_int_equal(d.moves, 2);
+    assert_false(d.open);
+    d.locked = true;
+    assert_false(blk_eject(d.b, false, &err));
+    assert_string_equal(error_text(err), "Device 'cd' is locked and force was not specified, wait "
+                                         "for tray to open and try again");
+    error_free(err);
+    assert_int_equal(d.requests, 1);
+    assert_true(blk_present(d.b));
+    assert_true(blk_eject(d.b, true, NULL));
+    assert_false(blk_present(d.b));
+    assert_true(d.open);
+    machine_lock();
+    blk_info(d.b, &info);
+    machine_unlock();
+    assert_true(info.removable && info.has_tray && info.tray_open && info.locked);
+    /* a request outlives its medium */
+    assert_true(blk_change(d.b, file, "raw", true, true, NULL));
+    machine_lock();
+    blk_read(d.b, 0, 512, done, (void *)512);
+    machine_unlock();
+    assert_true(blk_eject(d.b, true, NULL));
+    block_drain();
+    assert_int_equal(last_ret, 0);
+    machine_lock();
+    blk_read(d.b, 0, 512, done, NULL);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(last_ret, -ENOMEDIUM);
+    blk_detach(d.b);
+    assert_true(blk_attach(d.b, "disk", &fixed_ops, &d, NULL));
+    err = NULL;
+    assert_false(blk_change(d.b, file, "raw", true, true, &err));
+    assert_string_equal(error_text(err), "Device 'cd' is not removable");
+    error_free(err);
+}
+
+/* Last: the manual clock stays. */
+static void test_deterministic(void **state)
+{
+    BlockBackend *b;
+
+    clock_manual();
+    block_setup(&machine_lock_guard, true);
+    make_file("raw", 1024, 5);
+    b = open_as("a", "raw", "raw", NULL);
+    done_count = 0;
+    machine_lock();
+    blk_cancel(blk_read(b, 0, 512, done, NULL));
+    blk_read(b, 0, 512, done, (void *)512);
+    machine_unlock();
+    clock_step(99999);
+    assert_int_equal(done_count, 0);
+    clock_step(1);
+    assert_int_equal(done_count, 1);
+    assert_int_equal(got[0], 5);
+    machine_lock();
+    blk_read(b, 0, 512, done, (void *)512);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(done_count, 2);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_open), T(test_read_write), T(test_order), T(test_guess_guards_header),
+        T(test_media), T(test_deterministic),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
