@@ -32,6 +32,7 @@ typedef struct Vcpu {
     bool sleeping;  /* waiting in `wake`; atomic */
     bool debugging; /* parked until accel_debug_continue(); under m */
     bool held;      /* parked until accel_release(); under m */
+    uint64_t protected; /* the last request of protect() that it answered; atomic */
 } Vcpu;
 
 static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
@@ -43,6 +44,7 @@ static unsigned owners;         /* exclusive sections and pauses wanted or held;
 static bool owned;              /* one of them has it; under m */
 static unsigned pauses;         /* loop thread only */
 static bool started, ending;    /* under m */
+static uint64_t protections;    /* asked for by protect(); atomic */
 
 static void (*debug_fn)(void *opaque, CpuState *c, DebugReason why);
 static void *debug_opaque;
@@ -298,7 +300,43 @@ static void dma_written(void *opaque, uint64_t ram_offset, uint64_t len)
     }
 }
 
-static const MemListener listener = { .map_changed = map_changed, .written = dma_written };
+/* Processors drop their fast paths to tracked pages at their next look around. One that sleeps is
+ * not woken for it: it looks before it executes anything. */
+static uint64_t protect(void *opaque)
+{
+    uint64_t ticket = __atomic_add_fetch(&protections, 1, __ATOMIC_SEQ_CST);
+
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        __atomic_or_fetch(&vcpus[k].c->requests, REQ_PROTECT, __ATOMIC_SEQ_CST);
+    }
+    return ticket;
+}
+
+static bool is_protected(void *opaque, uint64_t ticket)
+{
+    bool all = true;
+
+    pthread_mutex_lock(&m);
+    for (unsigned k = 0; k < vcpu_count && started; k++) {
+        all = all && (__atomic_load_n(&vcpus[k].protected, __ATOMIC_SEQ_CST) >= ticket ||
+                      __atomic_load_n(&vcpus[k].sleeping, __ATOMIC_SEQ_CST));
+    }
+    pthread_mutex_unlock(&m);
+    return all;
+}
+
+void accel_take_protect(CpuState *c)
+{
+    uint64_t ticket;
+
+    cpu_unrequest(c, REQ_PROTECT);
+    ticket = __atomic_load_n(&protections, __ATOMIC_SEQ_CST);
+    tlb_protect_tracked(c);
+    __atomic_store_n(&vcpu_of(c)->protected, ticket, __ATOMIC_SEQ_CST);
+}
+
+static const MemListener listener = { .map_changed = map_changed, .written = dma_written,
+                                      .protect = protect, .is_protected = is_protected };
 
 bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Error **errp)
 {

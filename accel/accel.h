@@ -51,6 +51,10 @@ bool accel_paused(void);
 /* accel_drop_code - forget all code of all processors, which are parked. */
 void accel_drop_code(void);
 
+/* accel_take_protect - for engines, when REQ_PROTECT is set, before any guest code: fast write paths
+ * to tracked pages go (the software TLB's here; an engine with others drops its own first). Own thread. */
+void accel_take_protect(CpuState *c);
+
 /* accel_hold - on a processor's thread: park it at the end of this instruction until
  * accel_release() (the guest asked for a reset or switched its power off). Nothing elsewhere.
  * accel_release - all held ones may run again. Any thread. */

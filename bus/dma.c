@@ -90,7 +90,7 @@ bool dma_write(hwaddr addr, const void *buf, uint64_t len)
 
 void ram_write(uint64_t ram_offset, const void *buf, uint64_t len)
 {
-    assert(machine_lock_held() && ram_offset <= ram_size() && len <= ram_size() - ram_offset);
+    assert(machine_lock_held() && ram_offset <= ram_total() && len <= ram_total() - ram_offset);
     memcpy(ram_host() + ram_offset, buf, len);
     mem_written(ram_offset, len);
 }

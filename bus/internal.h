@@ -21,7 +21,9 @@ static inline uint64_t all_ones(unsigned size)
 /* mem_view - the current view without taking a reference; machine lock held. */
 const FlatView *mem_view(bool smm);
 
-/* mem_written - tell the listener; machine lock held. */
+/* mem_written - tell the dirty log and the listener; machine lock held. */
 void mem_written(uint64_t ram_offset, uint64_t len);
+/* mem_listener - the listener; its members may be NULL. Machine lock held. */
+const MemListener *mem_listener(void);
 
 #endif

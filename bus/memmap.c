@@ -270,8 +270,14 @@ void mem_set_listener(const MemListener *l)
     listener = l != NULL ? *l : (MemListener){ .opaque = NULL };
 }
 
+const MemListener *mem_listener(void)
+{
+    return &listener;
+}
+
 void mem_written(uint64_t ram_offset, uint64_t len)
 {
+    dirty_mark(ram_offset, len);
     if (listener.written != NULL) {
         listener.written(listener.opaque, ram_offset, len);
     }

@@ -70,13 +70,56 @@ uint64_t ram_size(void);
 int ram_fd(void);
 uint8_t *ram_host(void); /* start of the mapping; NULL before ram_create() */
 
+/* ram_block_new - RAM of a device (video RAM): zeroed, behind the guest's, of the same kind: it can be
+ * mapped by ram_region_init(), has tracker words, is in the saved state; ram_size() does not count it.
+ * @size is a multiple of 4096. ram_block_free - when the device goes. Machine lock held.
+ * ram_total - the end of the last block. */
+bool ram_block_new(const char *name, uint64_t size, uint64_t *offset, struct Error **errp);
+void ram_block_free(uint64_t offset);
+uint64_t ram_total(void);
+
 /* One word a page of guest RAM. Bits: */
 enum {
     TRACK_CODE = 1 << 0,        /* unit of a count: processors that hold code of this page */
     TRACK_CODE_MASK = 0xffff,
+    TRACK_LOG = 1 << 16,        /* its next store goes to the dirty log, which clears the bit */
 };
 /* ram_tracker - the word of the page at @ram_offset; accessed with __atomic builtins. */
 uint32_t *ram_tracker(uint64_t ram_offset);
+
+/* ---- the dirty log ---- */
+
+/*
+ * Which pages of a piece of RAM were stored to since the last look. A page whose TRACK_LOG bit is clear
+ * is dirty; the first store to a clean one finds its tracker word set, leaves the fast path and clears
+ * the bit, and the stores after it are as fast as ever. A harvest sets the bits again and asks the
+ * processors to give up their fast paths to those pages, which they do at their next look around.
+ *
+ * Nobody waits: a page goes on being reported until all processors have answered, so what a slow one
+ * still stores on its old fast path is seen by the next harvest. With the processors paused one harvest
+ * has everything. Without a dirty page a harvest reads one word a page and disturbs no processor.
+ * All under the machine lock.
+ */
+typedef struct DirtyLog {
+    uint64_t ram_offset, pages;
+    uint64_t *late;  /* pages whose harvest some processor has not answered */
+    bool any_late;
+    uint64_t ticket; /* of the last request to the processors */
+} DirtyLog;
+
+/* dirty_log_start - log RAM at @ram_offset, @size bytes, both multiples of 4096; at first all of it is
+ * dirty. Logs may not overlap. dirty_log_stop - a log that was never started is fine. */
+void dirty_log_start(DirtyLog *log, uint64_t ram_offset, uint64_t size);
+void dirty_log_stop(DirtyLog *log);
+/* dirty_harvest - set bit n of @map (DIRTY_WORDS(size) words, not cleared before) where page n of the log
+ * may have changed, of those that overlap [@first, @first + @len) bytes of it; true when there are any.
+ * Read the pixels after it. */
+#define DIRTY_WORDS(size) (((size) / PAGE_SIZE + 63) / 64)
+bool dirty_harvest(DirtyLog *log, uint64_t first, uint64_t len, uint64_t *map);
+/* dirty_mark - [ram_offset, +len) was stored to, after the bytes landed. Any thread. */
+void dirty_mark(uint64_t ram_offset, uint64_t len);
+/* ram_stored - for a device that stored to its own RAM through ram_host(), after the bytes landed. */
+void ram_stored(uint64_t ram_offset, uint64_t len);
 
 /* ---- the memory map ---- */
 
@@ -111,11 +154,16 @@ const FlatRange *flat_find(const FlatView *v, hwaddr addr);
 
 /* The engines' listener. map_changed: views were published; running processors must drop what they
  * cached before they return to guest code. written: someone other than a processor's fast path
- * wrote guest RAM at [ram_offset, +len), after the bytes landed. Machine lock held for both. */
+ * wrote guest RAM at [ram_offset, +len), after the bytes landed. protect: tracker words that were
+ * zero are not any more; processors must drop their fast paths to such pages. Returns a number that
+ * is_protected() takes: true once all have done it, or will before they store again. protect may be NULL.
+ * Machine lock held for all. */
 typedef struct MemListener {
     void (*map_changed)(void *opaque);
     void (*written)(void *opaque, uint64_t ram_offset, uint64_t len);
     void *opaque;
+    uint64_t (*protect)(void *opaque);
+    bool (*is_protected)(void *opaque, uint64_t ticket);
 } MemListener;
 void mem_set_listener(const MemListener *l); /* NULL: none */
 

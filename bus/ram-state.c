@@ -1,5 +1,6 @@
 /*
- * Guest RAM in a saved state. Section "ram": u64 size, then runs of pages that are not all zero,
+ * Guest RAM in a saved state. Section "ram": u64 size, u64 size with
+ * the blocks of devices, then runs of pages that are not all zero,
  * { u64 first page, u64 pages, bytes }, then a run of no pages. Holes of the memfd are skipped
  * without being touched, so a large and mostly unused guest saves quickly.
  */
@@ -14,7 +15,7 @@
 #include "bus/internal-state.h"
 #include "bus/internal.h"
 
-enum { RAM_VERSION = 1 };
+enum { RAM_VERSION = 2 };
 
 static bool page_is_zero(const uint8_t *p)
 {
@@ -47,10 +48,11 @@ static void put_data(StateBuf *b, uint64_t page, uint64_t end)
 
 void ram_save(StateBuf *b)
 {
-    off_t size = (off_t)ram_size(), at = 0;
+    off_t size = (off_t)ram_total(), at = 0;
 
     state_section_begin(b, "ram", RAM_VERSION);
     state_u64(b, ram_size());
+    state_u64(b, ram_total());
     while (at < size) {
         off_t data = lseek(ram_fd(), at, SEEK_DATA), hole;
         if (data < 0) {
@@ -83,20 +85,24 @@ static bool take_u64(StateBuf *b, uint64_t *v)
 /* Every page becomes zero, and its memory goes back to the host. */
 static void ram_clear(void)
 {
-    if (fallocate(ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ram_size()) < 0) {
-        memset(ram_host(), 0, ram_size());
+    if (fallocate(ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ram_total()) < 0) {
+        memset(ram_host(), 0, ram_total());
     }
 }
 
 bool ram_load(StateBuf *b, Error **errp)
 {
-    uint64_t size, first, count, pages = ram_size() / PAGE_SIZE;
+    uint64_t size, total, first, count, pages = ram_total() / PAGE_SIZE;
 
     if (!state_section_open(b, "ram", RAM_VERSION, errp)) {
         return false;
     }
     if (!take_u64(b, &size) || size != ram_size()) {
         error_set(errp, "the saved state is of a guest with another memory size");
+        return false;
+    }
+    if (!take_u64(b, &total) || total != ram_total()) {
+        error_set(errp, "the saved state is of a guest with another amount of device memory");
         return false;
     }
     ram_clear();
@@ -118,6 +124,6 @@ bool ram_load(StateBuf *b, Error **errp)
         }
         memcpy(ram_host() + first * PAGE_SIZE, p, count * PAGE_SIZE);
     }
-    mem_written(0, ram_size());
+    mem_written(0, ram_total());
     return true;
 }

@@ -1,10 +1,16 @@
 /*
  * Guest RAM: one memfd, mapped shared and without reserve, so a guest may be given more than the
  * host has free and pays only for what it touches. The tracker has one word a page.
+ *
+ * Behind the main RAM lie the blocks of devices (video RAM). Address space for them is mapped from
+ * the start, so that nothing ever moves; the file grows when a block is made.
  */
 #include "bus/memory.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/error.h"
@@ -18,6 +24,18 @@ static struct {
     uint32_t *tracker;
     size_t tracker_bytes;
 } ram = { .fd = -1 };
+
+#define BLOCK_SPACE (1ull << 30) /* address space for blocks */
+enum { BLOCKS = 16 };
+
+/* The blocks, back to back, in order of address; under the machine lock. A free one keeps its
+ * place and is given to the next that asks for its size. */
+typedef struct Block {
+    uint64_t offset, size;
+    bool used;
+} Block;
+static Block blocks[BLOCKS];
+static unsigned block_count;
 
 static void *map(size_t len, int flags, int fd)
 {
@@ -40,7 +58,7 @@ bool ram_create(uint64_t size, Error **errp)
         error_set(errp, "cannot set up guest memory: it is there already");
         return false;
     }
-    if (size > INT64_MAX) {
+    if (size > INT64_MAX - BLOCK_SPACE) {
         err = EFBIG;
         goto fail;
     }
@@ -49,8 +67,8 @@ bool ram_create(uint64_t size, Error **errp)
         err = errno;
         goto fail;
     }
-    ram.host = map(size, MAP_SHARED, ram.fd);
-    ram.tracker_bytes = size / PAGE_SIZE * sizeof(*ram.tracker);
+    ram.host = map(size + BLOCK_SPACE, MAP_SHARED, ram.fd);
+    ram.tracker_bytes = (size + BLOCK_SPACE) / PAGE_SIZE * sizeof(*ram.tracker);
     ram.tracker = ram.host != NULL ? map(ram.tracker_bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1) : NULL;
     if (ram.tracker == NULL) {
         err = errno;
@@ -76,12 +94,13 @@ void ram_destroy(void)
         munmap(ram.tracker, ram.tracker_bytes);
     }
     if (ram.host != NULL) {
-        munmap(ram.host, ram.size);
+        munmap(ram.host, ram.size + BLOCK_SPACE);
     }
     if (ram.fd >= 0) {
         close(ram.fd);
     }
     ram.fd = -1;
+    block_count = 0;
     ram.size = 0;
     ram.host = NULL;
     ram.tracker = NULL;
@@ -90,6 +109,56 @@ void ram_destroy(void)
 uint64_t ram_size(void)
 {
     return ram.size;
+}
+
+uint64_t ram_total(void)
+{
+    const Block *last = block_count > 0 ? &blocks[block_count - 1] : NULL;
+
+    return last != NULL ? last->offset + last->size : ram.size;
+}
+
+bool ram_block_new(const char *name, uint64_t size, uint64_t *offset, Error **errp)
+{
+    uint64_t at = ram_total();
+    unsigned n = 0;
+
+    assert(ram.host != NULL && size != 0 && size % PAGE_SIZE == 0);
+    while (n < block_count && (blocks[n].used || blocks[n].size != size)) {
+        n++;
+    }
+    if (n == block_count) {
+        if (n == BLOCKS || size > ram.size + BLOCK_SPACE - at) {
+            error_set(errp, "%s: no room for %llu bytes of device memory", name,
+                      (unsigned long long)size);
+            return false;
+        }
+        if (ftruncate(ram.fd, (off_t)(at + size)) < 0) {
+            error_set_errno(errp, errno, "%s: no %llu bytes of device memory", name,
+                            (unsigned long long)size);
+            return false;
+        }
+        blocks[n] = (Block){ at, size, false };
+        block_count++;
+    }
+    blocks[n].used = true;
+    *offset = blocks[n].offset;
+    return true;
+}
+
+void ram_block_free(uint64_t offset)
+{
+    for (unsigned n = 0; n < block_count; n++) {
+        Block *b = &blocks[n];
+
+        if (b->used && b->offset == offset) {
+            b->used = false;
+            if (fallocate(ram.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                          (off_t)b->size) < 0) {
+                memset(ram.host + offset, 0, b->size);
+            }
+        }
+    }
 }
 
 int ram_fd(void)

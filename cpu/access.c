@@ -84,6 +84,21 @@ void tlb_protect(CpuState *c, uint64_t host)
     }
 }
 
+void tlb_protect_tracked(CpuState *c)
+{
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        for (unsigned n = 0; n < TLB_SIZE; n++) {
+            TlbEntry *e = &c->tlb[m][n];
+
+            if (e->wtag != TAG_NONE(n) &&
+                __atomic_load_n(ram_tracker(e->host - (uint64_t)(uintptr_t)ram_host()),
+                                __ATOMIC_RELAXED) != 0) {
+                e->wtag = TAG_NONE(n);
+            }
+        }
+    }
+}
+
 void cpu_take_view(CpuState *c)
 {
     flat_view_unref(c->view);
@@ -165,9 +180,7 @@ static void phys_write_bytes(CpuState *c, hwaddr pa, const uint8_t *buf, unsigne
         uint64_t ram = range_ram(r, pa);
 
         memcpy(r->host + (pa - r->first), buf, n);
-        if (__atomic_load_n(ram_tracker(ram), __ATOMIC_RELAXED) != 0) {
-            engine_ops->code_written(c, ram, n);
-        }
+        engine_stored(c, ram, n);
         return;
     }
     while (n > 0) {

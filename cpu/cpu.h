@@ -154,6 +154,7 @@ enum {
     REQ_STOP = 1 << 5,      /* leave guest code: machine stops, or a stop-the-world section */
     REQ_MAP_CHANGED = 1 << 6, /* take the new flat view, drop the TLB */
     REQ_TLB_FLUSH = 1 << 7,
+    REQ_PROTECT = 1 << 8,   /* drop the fast write paths to pages that are tracked now */
     REQ_CODE_DROP = 1 << 9, /* drop decoded code named in the engine's list */
     REQ_A20 = 1 << 11,      /* the A20M# input changed: see cpu_set_a20() */
 };

@@ -5,10 +5,11 @@
 #ifndef CPU_ENGINE_H
 #define CPU_ENGINE_H
 
+#include "bus/memory.h"
 #include "cpu/cpu.h"
 
 typedef struct EngineOps {
-    /* A processor stored to a page whose tracker word is not zero, after the bytes landed. */
+    /* A processor stored to a page that holds code, after the bytes landed. */
     void (*code_written)(CpuState *c, uint64_t ram_offset, unsigned len);
     /* Linear addresses may mean something else now: all, or one page. */
     void (*flush)(CpuState *c);
@@ -19,6 +20,21 @@ typedef struct EngineOps {
     /* Wake @c out of HLT or make it look at its requests. Any thread. */
     void (*kick)(CpuState *c);
 } EngineOps;
+
+extern const EngineOps *engine_ops; /* set once before the first processor runs */
+
+/* engine_stored - a processor stored @n bytes of one page of RAM, which have landed. */
+static inline void engine_stored(CpuState *c, uint64_t ram, unsigned n)
+{
+    uint32_t word = __atomic_load_n(ram_tracker(ram), __ATOMIC_RELAXED);
+
+    if (__builtin_expect(word != 0, 0)) {
+        dirty_mark(ram, n);
+        if (word & TRACK_CODE_MASK) {
+            engine_ops->code_written(c, ram, n);
+        }
+    }
+}
 
 /* Watchpoints of the debugger, on linear addresses; changed only while all processors are paused. */
 #define ENGINE_WATCHES 16
@@ -32,8 +48,6 @@ extern unsigned engine_watch_count;
 
 /* PENDING_WATCH - bit in CpuState.pending_db: a debugger's watchpoint was hit, at watch_addr. */
 #define PENDING_WATCH (1u << 31)
-
-extern const EngineOps *engine_ops; /* set once before the first processor runs */
 
 /* More than one processor: LOCK means something. Constant after start-up. */
 extern bool cpu_many;

@@ -62,9 +62,7 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n)
         uint64_t ram = r->region->ram_offset + r->offset + (pa - r->first);
 
         memcpy(p, &val, n);
-        if (__atomic_load_n(ram_tracker(ram), __ATOMIC_RELAXED) != 0) {
-            engine_ops->code_written(c, ram, n);
-        }
+        engine_stored(c, ram, n);
     } else if (r != NULL) {
         mmio_write(r->region, r->offset + (pa - r->first), val, n);
     }
@@ -90,9 +88,7 @@ static void pte_set(CpuState *c, hwaddr at, uint64_t old, uint64_t bits, unsigne
                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
     uint64_t ram = r->region->ram_offset + r->offset + (at - r->first);
-    if (__atomic_load_n(ram_tracker(ram), __ATOMIC_RELAXED) != 0) {
-        engine_ops->code_written(c, ram, width);
-    }
+    engine_stored(c, ram, width);
 }
 
 static uint64_t walk_read(CpuState *c, Walk *w, hwaddr at)

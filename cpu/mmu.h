@@ -62,6 +62,8 @@ void tlb_flush_page(CpuState *c, vaddr lin);
 /* tlb_protect - take the fast write path from every entry of the RAM page at host address @host;
  * @c is this thread's, or parked. */
 void tlb_protect(CpuState *c, uint64_t host);
+/* tlb_protect_tracked - the same for every page whose tracker word is not zero. Own thread. */
+void tlb_protect_tracked(CpuState *c);
 /* cpu_take_view - adopt the newest flat views; flushes. Own thread. */
 void cpu_take_view(CpuState *c);
 

@@ -99,7 +99,7 @@ void block_fini(CpuState *c)
 
 static bool in_ram(const uint8_t *host)
 {
-    return host >= ram_host() && (uint64_t)(host - ram_host()) < ram_size();
+    return host >= ram_host() && (uint64_t)(host - ram_host()) < ram_total();
 }
 
 static CodePage *find_page(Engine *e, const uint8_t *host)

@@ -77,6 +77,9 @@ static bool take_requests(CpuState *c)
         cpu_unrequest(c, REQ_CODE_DROP);
         block_take_queue(c);
     }
+    if (r & REQ_PROTECT) {
+        accel_take_protect(c);
+    }
     if (r & REQ_TLB_FLUSH) {
         cpu_unrequest(c, REQ_TLB_FLUSH);
         tlb_flush(c, true);

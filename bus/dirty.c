@@ -1,0 +1,119 @@
+/*
+ * The dirty log (bus/memory.h).
+ *
+ * A harvest and a store meet in this order:
+ *   harvest: sets TRACK_LOG, asks the processors (protect), reads the pixels
+ *   store:   writes the bytes, looks at the tracker word, clears TRACK_LOG when it is set
+ * A store that saw the bit clear wrote its bytes before its processor answers the request, and the
+ * page is reported until then; one that saw it set marks the page for the next harvest.
+ */
+#include "bus/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include "base/mem.h"
+#include "bus/lock.h"
+
+static unsigned logs; /* that run; under the machine lock to change, atomic */
+
+static uint32_t *tracker_of(const DirtyLog *log, uint64_t page)
+{
+    return ram_tracker(log->ram_offset + page * PAGE_SIZE);
+}
+
+void dirty_log_start(DirtyLog *log, uint64_t ram_offset, uint64_t size)
+{
+    assert(machine_lock_held() && (ram_offset | size) % PAGE_SIZE == 0);
+    *log = (DirtyLog){ .ram_offset = ram_offset, .pages = size / PAGE_SIZE };
+    log->late = xnewn(uint64_t, DIRTY_WORDS(size));
+    __atomic_add_fetch(&logs, 1, __ATOMIC_SEQ_CST);
+}
+
+void dirty_log_stop(DirtyLog *log)
+{
+    if (log->late == NULL) {
+        return;
+    }
+    for (uint64_t n = 0; n < log->pages; n++) {
+        __atomic_and_fetch(tracker_of(log, n), ~(uint32_t)TRACK_LOG, __ATOMIC_SEQ_CST);
+    }
+    free(log->late);
+    log->late = NULL;
+    __atomic_sub_fetch(&logs, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Have all processors given up the fast paths that the last harvests took away? */
+static bool answered(const DirtyLog *log)
+{
+    const MemListener *l = mem_listener();
+
+    return l->is_protected == NULL || l->is_protected(l->opaque, log->ticket);
+}
+
+static void late_forget(DirtyLog *log)
+{
+    memset(log->late, 0, DIRTY_WORDS(log->pages * PAGE_SIZE) * sizeof(uint64_t));
+    log->any_late = false;
+}
+
+bool dirty_harvest(DirtyLog *log, uint64_t first, uint64_t len, uint64_t *map)
+{
+    const MemListener *l = mem_listener();
+    uint64_t begin = first / PAGE_SIZE, end;
+    bool any = false, fresh = false;
+
+    if (len == 0 || begin >= log->pages) {
+        return false;
+    }
+    end = len > UINT64_MAX - first ? log->pages : (first + len - 1) / PAGE_SIZE + 1;
+    end = MIN(end, log->pages);
+    if (log->any_late) {
+        bool done = answered(log); /* before anyone reads the pixels */
+
+        for (uint64_t n = 0; n < DIRTY_WORDS(log->pages * PAGE_SIZE); n++) {
+            map[n] |= log->late[n];
+            any |= log->late[n] != 0;
+        }
+        if (done) {
+            late_forget(log);
+        }
+    }
+    for (uint64_t n = begin; n < end; n++) {
+        uint32_t *word = tracker_of(log, n);
+
+        if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & TRACK_LOG)) {
+            __atomic_or_fetch(word, TRACK_LOG, __ATOMIC_SEQ_CST);
+            map[n / 64] |= 1ull << (n % 64);
+            log->late[n / 64] |= 1ull << (n % 64);
+            fresh = true;
+        }
+    }
+    if (fresh) {
+        log->any_late = true;
+        log->ticket = l->protect != NULL ? l->protect(l->opaque) : 0;
+        if (answered(log)) {
+            late_forget(log);
+        }
+    }
+    return any || fresh;
+}
+
+void dirty_mark(uint64_t ram_offset, uint64_t len)
+{
+    if (__atomic_load_n(&logs, __ATOMIC_RELAXED) == 0 || len == 0) {
+        return;
+    }
+    for (uint64_t at = ram_offset & ~(uint64_t)(PAGE_SIZE - 1); at < ram_offset + len;
+         at += PAGE_SIZE) {
+        uint32_t *word = ram_tracker(at);
+
+        if (__atomic_load_n(word, __ATOMIC_RELAXED) & TRACK_LOG) {
+            __atomic_and_fetch(word, ~(uint32_t)TRACK_LOG, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+void ram_stored(uint64_t ram_offset, uint64_t len)
+{
+    mem_written(ram_offset, len);
+}
