@@ -90,6 +90,12 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .bios = cfg->bios,
         .hpet = cfg->hpet,
         .acpi = cfg->acpi,
+        .graphics = cfg->graphics && !cfg->nographic,
+        .firmware = &cfg->firmware,
+        .sockets = cfg->sockets * cfg->dies,
+        .cores = cfg->cores,
+        .threads = cfg->threads,
+        .model = &model,
         .no_i8042 = !cfg->i8042,
         .uuid = cfg->uuid,
         .rtc_base = rtc,
@@ -173,6 +179,7 @@ bool board_build(const MachineConfig *cfg, Error **errp)
     for (size_t n = 0; ok && n < cfg->device_count; n++) {
         ok = plug(cfg->devices[n], errp);
     }
+    ok = ok && pc_complete(errp);
     machine_unlock();
     if (!ok || !make_accel(cfg, errp)) {
         return false;

@@ -3,9 +3,9 @@
  *
  * Source: Linux, Documentation/arch/x86/boot.rst (headings quoted) and zero-page.rst. A kernel
  * that offers the 64-bit entry is entered there where the processor has long mode, others at the
- * 32-bit entry, which serves i386 and amd64 kernels alike. Only images that need their real-mode
- * setup code (zImage, protocol before 2.02) get it: the distribution's BIOS runs first, as the setup
- * code calls it, and starts them through an option ROM of ours. Not supported: kernels without a
+ * 32-bit entry, which serves i386 and amd64 kernels alike. Where the distribution's BIOS runs first,
+ * since there is a screen to set up or the image needs it (zImage, protocol before 2.02), the
+ * real-mode setup code is entered instead, and asks the BIOS. Not supported: kernels without a
  * header (before 1.3.73); they look like any flat image.
  */
 #include "machine/boot.h"
@@ -200,7 +200,8 @@ static bool linux_real(Boot *b, const BootInput *in, const LinuxImage *l, Error 
         error_set(errp, "%s: the kernel does not fit below 640 KiB", in->kernel);
         return false;
     }
-    b->bios = true;
+    b->real = REAL_BASE >> 4;
+    b->real_sp = REAL_HEAP_END;
     real = xnewn(uint8_t, REAL_HEAP_END + text_len);
     memcpy(real, l->file, l->setup);
     memcpy(real + REAL_HEAP_END, text, text_len);
@@ -240,42 +241,6 @@ bool boot_needs_bios(const char *path)
     return needs;
 }
 
-void boot_rom(uint8_t rom[BOOT_ROM_SIZE])
-{
-    static const uint8_t code[] = {
-        0x55, 0xaa, BOOT_ROM_SIZE / 512, /* signature, length */
-        0x1e,                                /* push ds */
-        0x50,                                /* push ax */
-        0x31, 0xc0,                          /* xor ax, ax */
-        0x8e, 0xd8,                          /* mov ds, ax */
-        0xc7, 0x06, 0x64, 0x00, 0x16, 0x00,  /* mov word [19h * 4], 16h */
-        0x8c, 0x0e, 0x66, 0x00,              /* mov [19h * 4 + 2], cs */
-        0x58,                                /* pop ax */
-        0x1f,                                /* pop ds */
-        0xcb,                                /* retf */
-        0xfa,                                /* 16h: cli */
-        0xfc,                                /* cld */
-        0xba, BOOT_ROM_PORT & 0xff, BOOT_ROM_PORT >> 8, /* mov dx, BOOT_ROM_PORT */
-        0xee,                                /* out dx, al */
-        0xb8, 0x00, REAL_BASE >> 12,         /* mov ax, 9000h */
-        0x8e, 0xd8,                          /* mov ds, ax */
-        0x8e, 0xc0,                          /* mov es, ax */
-        0x8e, 0xe0,                          /* mov fs, ax */
-        0x8e, 0xe8,                          /* mov gs, ax */
-        0x8e, 0xd0,                          /* mov ss, ax */
-        0xbc, 0x00, REAL_HEAP_END >> 8,      /* mov sp, 9800h */
-        0xea, 0x00, 0x00, 0x20, REAL_BASE >> 12, /* jmp 9020h:0000h */
-    };
-    uint8_t sum = 0;
-
-    memset(rom, 0, BOOT_ROM_SIZE);
-    memcpy(rom, code, sizeof(code));
-    for (unsigned n = 0; n < BOOT_ROM_SIZE; n++) {
-        sum = (uint8_t)(sum + rom[n]);
-    }
-    rom[BOOT_ROM_SIZE - 1] = (uint8_t)-sum;
-}
-
 BootMatch boot_linux(Boot *b, const BootInput *in, const uint8_t *file, size_t len, Error **errp)
 {
     LinuxImage l = { .file = file, .len = len };
@@ -293,7 +258,7 @@ BootMatch boot_linux(Boot *b, const BootInput *in, const uint8_t *file, size_t l
                   (unsigned long long)(l.run_end >> 20) + 1);
         return BOOT_FAILED;
     }
-    if (linux_real_mode(file)) {
+    if (in->firmware || linux_real_mode(file)) {
         return linux_real(b, in, &l, errp) ? BOOT_YES : BOOT_FAILED;
     }
     code_len = len - l.setup;

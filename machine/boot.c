@@ -14,9 +14,6 @@
 #include "cpu/cpu.h"
 
 #define BOOT_FILE_MAX (4ull << 30)
-/* Selectors of the flat segments: Linux' __BOOT_CS and __BOOT_DS; others may use them too. */
-#define BOOT_CS 0x10
-#define BOOT_DS 0x18
 
 static bool read_all(int fd, uint8_t *buf, size_t len)
 {
@@ -180,24 +177,30 @@ void boot_place(const Boot *b)
     }
 }
 
-void boot_reset(const Boot *b, CpuState *c)
+void boot_place_gdt(bool long_mode)
 {
     /* null, unused, code and data of 4 GiB: SDM vol. 3, "Segment Descriptors" */
     uint64_t gdt[4] = { 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
-    bool long_mode = b->cr3 != 0;
 
-    boot_place(b);
     if (long_mode) {
         gdt[2] = 0x00af9b000000ffff; /* L instead of D */
     }
     dma_write(BOOT_GDT, gdt, sizeof(gdt));
+}
+
+void boot_reset(const Boot *b, CpuState *c)
+{
+    bool long_mode = b->cr3 != 0;
+
+    boot_place(b);
+    boot_place_gdt(long_mode);
     flat_segment(&c->segs[SEG_CS], BOOT_CS, long_mode ? 0xa09b : 0xc09b);
     for (unsigned n = 0; n < SEG_COUNT; n++) {
         if (n != SEG_CS) {
             flat_segment(&c->segs[n], BOOT_DS, 0xc093);
         }
     }
-    c->gdtr = (DescTable){ .base = BOOT_GDT, .limit = sizeof(gdt) - 1 };
+    c->gdtr = (DescTable){ .base = BOOT_GDT, .limit = 4 * 8 - 1 };
     c->idtr = (DescTable){ .base = 0, .limit = 0 };
     c->cr0 = CR0_PE | CR0_ET;
     if (long_mode) { /* SDM vol. 3, "Initializing IA-32e Mode" */

@@ -1,5 +1,5 @@
 /*
- * Starting a kernel without firmware: -kernel, -initrd, -append.
+ * Starting a kernel, with and without firmware: -kernel, -initrd, -append.
  *
  * A loader turns files into pieces of guest memory and the state in which the boot processor
  * enters. Both are put in place by every reset of the board (boot_reset()).
@@ -18,6 +18,9 @@ struct Error;
 #define BOOT_PAGES 0x80000u  /* page tables of the 64-bit entry */
 #define BOOT_PARAMS 0x90000u /* zero page, multiboot or PVH information */
 #define BOOT_GDT 0x91000u
+/* Selectors of the flat segments: Linux' __BOOT_CS and __BOOT_DS; others may use them too. */
+#define BOOT_CS 0x10
+#define BOOT_DS 0x18
 #define BOOT_CMDLINE 0x92000u
 #define BOOT_CMDLINE_MAX 0x8000u /* with the terminating 0 */
 #define BOOT_LOW_END 0x9fc00u    /* where the EBDA would begin */
@@ -40,6 +43,7 @@ typedef struct BootInput {
     unsigned e820_count;
     uint64_t rsdp; /* guest-physical address, 0 without ACPI */
     bool long_mode; /* the processor has it */
+    bool firmware;  /* the BIOS runs first: Linux starts by its real-mode setup code */
 } BootInput;
 
 /* One piece of guest memory: @len bytes of @data, then @zeros zero bytes. */
@@ -54,14 +58,20 @@ typedef struct Boot {
     uint32_t entry; /* flat 32-bit protected mode, paging off; with cr3 64-bit mode */
     uint32_t cr3;   /* page tables (4 levels) for an entry in 64-bit mode, else 0 */
     uint32_t eax, ebx, esi;
-    bool bios; /* a real-mode kernel: firmware runs first, then BOOT_ROM loads and enters it */
+    /* A real-mode kernel: the segment it lies at, its stack pointer; 0 for any other. It is entered
+     * 20h paragraphs higher. Only through firmware. */
+    uint16_t real, real_sp;
 } Boot;
 
-/* The option ROM through which firmware starts a real-mode kernel: it hooks INT 19h, where it writes
- * BOOT_ROM_PORT, upon which the board calls boot_place(), and jumps to the kernel's setup code. */
+/* The option ROM through which firmware starts a kernel: it hooks INT 19h, where it writes BOOT_ROM_PORT, upon
+ * which the board calls boot_place() and boot_place_start(), and jumps to BOOT_START in real mode. */
 #define BOOT_ROM_SIZE 512
 #define BOOT_ROM_PORT 0x5f0u
+#define BOOT_START 0x8f000u
 void boot_rom(uint8_t rom[BOOT_ROM_SIZE]);
+/* boot_place_start - write the real-mode code that enters the kernel in the state which it expects.
+ * Machine lock held. */
+void boot_place_start(const Boot *b);
 
 /* boot_needs_bios - a Linux kernel that can only be started by its real-mode setup code. */
 bool boot_needs_bios(const char *path);
@@ -84,6 +94,8 @@ bool boot_add(Boot *b, const BootInput *in, uint64_t addr, uint8_t *data, uint64
               uint64_t zeros, const char *what, struct Error **errp);
 /* boot_read_file - whole file, at most 4 GiB. @what is "kernel", "initrd", ... in the message. */
 uint8_t *boot_read_file(const char *path, const char *what, size_t *len, struct Error **errp);
+/* boot_place_gdt - four descriptors at BOOT_GDT, the code's for long or for protected mode. */
+void boot_place_gdt(bool long_mode);
 /* boot_highest - end of the highest piece above 1 MiB, at least 1 MiB. */
 uint64_t boot_highest(const Boot *b);
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "machine/firmware.h"
 
 struct Error;
 struct OptList;
@@ -59,6 +60,7 @@ typedef struct MachineConfig {
     char *kernel, *initrd, *append; /* or NULL */
     char *bios;      /* path of the image, found over the search path; NULL with -M none */
     StrList rom_dirs; /* -L */
+    FirmwareConfig firmware;
 
     /* time */
     RtcBase rtc_base;

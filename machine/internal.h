@@ -11,7 +11,7 @@
 /* What is collected while the words are read. */
 typedef struct Parser {
     MachineConfig *cfg;
-    OptList *machine, *memory, *smp, *name, *msg, *rtc, *overcommit; /* options that merge */
+    OptList *machine, *memory, *smp, *name, *msg, *rtc, *overcommit, *boot; /* options that merge */
     StrList accels;     /* -accel, in order */
     bool machine_accel, option_accel; /* -machine accel=, -accel were given */
     bool serial_given, monitor_given, no_parallel;
@@ -29,6 +29,10 @@ OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp,
 /* machine/options-device.c */
 OptHandler opt_device, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
     opt_net, opt_display, opt_readconfig, opt_echr;
+/* machine/options-firmware.c */
+OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
+/* uuid_parse - 8-4-4-4-12 hexadecimal digits; most significant byte first. */
+bool uuid_parse(const char *s, uint8_t out[16]);
 /* machine/options.c: finish what needs to be seen as a whole */
 bool accel_finish(Parser *p, struct Error **errp); /* options-machine.c */
 

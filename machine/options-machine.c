@@ -420,33 +420,39 @@ bool opt_name(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     return opt_done(p->name, errp);
 }
 
-bool opt_uuid(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+bool uuid_parse(const char *s, uint8_t out[16])
 {
-    Parser *p = opaque;
-    const char *s = arg;
     uint8_t id[16];
 
     for (int i = 0; i < 16; i++) {
         unsigned byte;
         if ((i == 4 || i == 6 || i == 8 || i == 10) && *s++ != '-') {
-            goto bad;
+            return false;
         }
         if (!isxdigit((unsigned char)s[0]) || !isxdigit((unsigned char)s[1]) ||
             sscanf(s, "%2x", &byte) != 1) {
-            goto bad;
+            return false;
         }
         id[i] = (uint8_t)byte;
         s += 2;
     }
     if (*s != '\0') {
-        goto bad;
+        return false;
     }
-    memcpy(p->cfg->uuid, id, sizeof(id));
-    p->cfg->have_uuid = true;
+    memcpy(out, id, sizeof(id));
     return true;
-bad:
-    error_set(errp, "a UUID looks like 550e8400-e29b-41d4-a716-446655440000");
-    return false;
+}
+
+bool opt_uuid(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    MachineConfig *cfg = ((Parser *)opaque)->cfg;
+
+    if (!uuid_parse(arg, cfg->uuid)) {
+        error_set(errp, "a UUID looks like 550e8400-e29b-41d4-a716-446655440000");
+        return false;
+    }
+    cfg->have_uuid = true;
+    return true;
 }
 
 bool opt_msg(void *opaque, const OptionDef *def, const char *arg, Error **errp)

@@ -192,6 +192,7 @@ MachineConfig *config_new(void)
     c->ram_size = 128ull << 20;
     c->cpus = c->maxcpus = c->sockets = c->dies = c->cores = c->threads = 1;
     c->icount_shift = -1;
+    firmware_config_init(&c->firmware);
     return c;
 }
 
@@ -209,6 +210,7 @@ void config_free(MachineConfig *c)
     free(c->initrd);
     free(c->append);
     free(c->bios);
+    firmware_config_fini(&c->firmware);
     free(c->gdb);
     free(c->name);
     free(c->process);
@@ -320,7 +322,7 @@ bool config_parse(MachineConfig *cfg, int argc, char **argv, bool *done, Error *
 {
     Parser p = { .cfg = cfg };
     OptList **const lists[] = { &p.machine, &p.memory, &p.smp,       &p.name,
-                                &p.msg,     &p.rtc,    &p.overcommit };
+                                &p.msg,     &p.rtc,    &p.overcommit, &p.boot };
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     bool ok;
 

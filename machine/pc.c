@@ -8,7 +8,7 @@
  * Without firmware (-kernel alone) the board does what firmware would have done: interrupt routes,
  * power management ports, MTRRs, the virtual-wire APIC, ACPI tables, the memory map.
  */
-#include "machine/pc.h"
+#include "machine/pc-internal.h"
 
 #include <stdlib.h>
 #include "base/error.h"
@@ -35,36 +35,6 @@
 #include "hw/timer/i8254.h"
 #include "machine/boot.h"
 #include "machine/run.h"
-
-#define PC_ROM_SIZE 0x40000u      /* C0000h-FFFFFh */
-#define PC_BIOS_MAX (8u << 20)
-#define PC_RSDP 0xf0000u
-#define PC_PCI_LAST 0xfebfffffu   /* last address for BARs: the I/O APIC follows */
-#define PC_GIB4 0x100000000ull
-#define PC_BIOS_TOP (1u << 20)    /* where SeaBIOS keeps its tables, at the end of low RAM */
-#define PC_PIRQ_AB 10
-#define PC_PIRQ_CD 11
-
-typedef struct Pc {
-    Board board;
-    PcConfig cfg;
-    uint64_t below_4g, above_4g; /* bytes of RAM */
-    IoRegion ram_low, ram_high, ram_4g, rom_top;
-    uint8_t *rom;                /* PC_ROM_SIZE bytes */
-    uint8_t *bios;               /* firmware image, or NULL */
-    LapicBus *lapics;
-    PciBus *pci;
-    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *pm, *fw_cfg, *kbd;
-    Device **lapic;              /* one a processor */
-    E820Entry e820[E820_MAX];
-    unsigned e820_count;
-    uint8_t *acpi;               /* tables for below_4g - acpi_size */
-    uint32_t acpi_base;
-    size_t acpi_len;
-    Boot boot;
-    bool direct; /* -kernel without firmware */
-    IoRegion boot_io; /* with firmware and a real-mode kernel: BOOT_ROM_PORT */
-} Pc;
 
 static Pc *pc; /* the board of this process; under the machine lock */
 
@@ -146,26 +116,6 @@ static void pc_ferr(CpuState *c, bool on)
 }
 
 /* ---- memory ---- */
-
-static void e820_add(Pc *p, uint64_t addr, uint64_t end, uint32_t type)
-{
-    if (end > addr && p->e820_count < E820_MAX) {
-        p->e820[p->e820_count++] = (E820Entry){ addr, end - addr, type };
-    }
-}
-
-static void pc_e820(Pc *p)
-{
-    uint64_t acpi = p->acpi != NULL ? p->acpi_base : p->below_4g;
-
-    e820_add(p, 0, BOOT_LOW_END, E820_RAM);
-    e820_add(p, BOOT_LOW_END, 0xa0000, E820_RESERVED);
-    e820_add(p, 0xf0000, 0x100000, E820_RESERVED);
-    e820_add(p, 0x100000, acpi, E820_RAM);
-    e820_add(p, acpi, p->below_4g, E820_ACPI);
-    e820_add(p, 0xfffc0000, PC_GIB4, E820_RESERVED);
-    e820_add(p, PC_GIB4, PC_GIB4 + p->above_4g, E820_RAM);
-}
 
 static bool pc_make_ram(Pc *p, Error **errp)
 {
@@ -357,92 +307,12 @@ static bool pc_make_isa(Pc *p, Error **errp)
            pc_make_serial(p, errp);
 }
 
-/* ---- what firmware and guests find ---- */
-
-/* pc_cmos - the bytes in which firmware keeps memory sizes, as PC firmware lays them out. */
-static void pc_cmos(Pc *p)
-{
-    uint64_t above_1m = p->below_4g - BOOT_HIGH;
-    uint64_t above_16m = p->below_4g > (16u << 20) ? p->below_4g - (16u << 20) : 0;
-    uint32_t k = (uint32_t)MIN(above_1m >> 10, 0xffffu);
-    uint32_t k64 = (uint32_t)MIN(above_16m >> 16, 0xffffu);
-    uint32_t high = (uint32_t)MIN(p->above_4g >> 16, 0xffffffu);
-    const struct {
-        uint8_t index, val;
-    } bytes[] = {
-        { 0x14, 0x02 },                         /* equipment: a coprocessor */
-        { 0x15, 640 & 0xff }, { 0x16, 640 >> 8 }, /* base memory, KiB */
-        { 0x17, k & 0xff },     { 0x18, k >> 8 & 0xff },
-        { 0x30, k & 0xff },     { 0x31, k >> 8 & 0xff },
-        { 0x34, k64 & 0xff },   { 0x35, k64 >> 8 & 0xff }, /* above 16 MiB, 64 KiB */
-        { 0x5b, high & 0xff },  { 0x5c, high >> 8 & 0xff }, { 0x5d, high >> 16 & 0xff },
-        { 0x5f, (uint8_t)(p->cfg.cpus - 1) },
-    };
-
-    for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++) {
-        rtc_set_cmos(p->rtc, bytes[i].index, bytes[i].val);
-    }
-}
-
-static bool pc_fw_cfg(Pc *p, Error **errp)
-{
-    FwCfg *f = p->board.fw_cfg;
-    uint8_t map[E820_MAX * 20];
-
-    for (unsigned i = 0; i < p->e820_count; i++) {
-        st_le64(map + 20 * i, p->e820[i].addr);
-        st_le64(map + 20 * i + 8, p->e820[i].len);
-        st_le32(map + 20 * i + 16, p->e820[i].type);
-    }
-    fw_cfg_add_u64(f, FW_CFG_RAM_SIZE, p->cfg.ram_size);
-    fw_cfg_add_u16(f, FW_CFG_NB_CPUS, (uint16_t)p->cfg.cpus);
-    fw_cfg_add_u16(f, FW_CFG_MAX_CPUS, (uint16_t)p->cfg.cpus);
-    if (p->cfg.uuid != NULL) {
-        fw_cfg_add_bytes(f, FW_CFG_UUID, p->cfg.uuid, 16);
-    }
-    return fw_cfg_add_file(f, "etc/e820", map, 20 * p->e820_count, errp);
-}
-
-/* pc_make_acpi - tables at the top of low RAM, the RSDP in the ROM area. */
-static void pc_make_acpi(Pc *p)
-{
-    static const AcpiSerial com[PC_SERIAL_MAX] = {
-        { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 },
-    };
-    uint32_t *ids = xnewn(uint32_t, p->cfg.cpus);
-    AcpiConfig a = {
-        .cpus = p->cfg.cpus,
-        .apic_ids = ids,
-        .pci_first = (uint32_t)MAX(p->below_4g, PC_RAM_BELOW_4G),
-        .pci_last = PC_PCI_LAST,
-        .pirq = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD },
-        .hpet = p->cfg.hpet,
-        .kbd = p->kbd != NULL,
-        .pm_base = PIIX4_PM_DEFAULT_BASE,
-        .gpe_base = PIIX4_GPE0_BASE,
-        .acpi_enable = PIIX4_ACPI_ENABLE,
-        .acpi_disable = PIIX4_ACPI_DISABLE,
-    };
-    uint8_t rsdp[ACPI_RSDP_SIZE];
-
-    for (unsigned i = 0; i < p->cfg.cpus; i++) {
-        ids[i] = p->cfg.cpu[i]->apic_id;
-    }
-    for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
-        if (p->cfg.serial_port[i]) {
-            a.serial[i] = com[i];
-        }
-    }
-    free(acpi_build(&a, 0, &p->acpi_len, rsdp));
-    p->acpi_base = (uint32_t)((p->below_4g - p->acpi_len) & ~(uint64_t)(PAGE_SIZE - 1));
-    p->acpi = acpi_build(&a, p->acpi_base, &p->acpi_len, rsdp);
-    memcpy(p->rom + (PC_RSDP - 0xc0000), rsdp, sizeof(rsdp));
-    free(ids);
-}
-
 static void pc_boot_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
 {
-    boot_place(&((Pc *)opaque)->boot);
+    Pc *p = opaque;
+
+    boot_place(&p->boot);
+    boot_place_start(&p->boot);
 }
 
 static const IoOps pc_boot_ops = { .write = pc_boot_write, .max_size = 1 };
@@ -454,16 +324,14 @@ static bool pc_load_kernel(Pc *p, Error **errp)
         .kernel = p->cfg.kernel,
         .initrd = p->cfg.initrd,
         .append = p->cfg.append,
-        .high_end = p->acpi != NULL ? p->acpi_base : p->below_4g,
+        .high_end = p->high_end,
         .e820 = p->e820,
         .e820_count = p->e820_count,
         .rsdp = p->acpi != NULL ? PC_RSDP : 0,
+        .firmware = !p->direct,
         .long_mode = p->cfg.cpus > 0 && cpu_has(p->cfg.cpu[0], FEAT_LM),
     };
 
-    if (!p->direct) {
-        in.high_end -= MIN(PC_BIOS_TOP, in.high_end - BOOT_HIGH); /* tables of the firmware */
-    }
     if (!boot_load(&p->boot, &in, errp)) {
         return false;
     }
@@ -482,7 +350,8 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
     pc = p;
     p->cfg = *cfg;
-    p->direct = cfg->kernel != NULL && !boot_needs_bios(cfg->kernel);
+    p->direct = cfg->kernel != NULL && (!cfg->kernel_bios || cfg->bios == NULL) &&
+                !boot_needs_bios(cfg->kernel);
     if (p->direct) {
         p->cfg.bios = NULL;
     } else if (cfg->bios == NULL && cfg->kernel != NULL) {
@@ -495,66 +364,23 @@ bool pc_build(const PcConfig *cfg, Error **errp)
     p->board.exit_request = machine_exit_request;
     p->board.reset_request = machine_reset_request;
     p->board.shutdown_request = machine_shutdown_request;
-    if (!pc_make_ram(p, errp) || !pc_make_rom(p, errp) || !pc_make_lapics(p, errp) ||
-        !pc_make_bridges(p, errp) || !pc_make_isa(p, errp)) {
-        return false;
-    }
-    if (cfg->acpi && p->cfg.bios == NULL && p->below_4g >= (2u << 20)) {
-        pc_make_acpi(p);
-    }
-    pc_e820(p);
-    pc_cmos(p);
-    if (!pc_fw_cfg(p, errp)) {
-        return false;
-    }
-    return cfg->kernel == NULL || pc_load_kernel(p, errp);
+    return pc_make_ram(p, errp) && pc_make_rom(p, errp) && pc_make_lapics(p, errp) &&
+           pc_make_bridges(p, errp) && pc_make_isa(p, errp);
+}
+
+bool pc_complete(Error **errp)
+{
+    return pc_tables(pc, errp) && (pc->cfg.kernel == NULL || pc_load_kernel(pc, errp));
 }
 
 /* ---- reset ---- */
-
-/* pc_mtrrs - as PC firmware leaves them: write-back, but for the VGA window and the PCI hole. SDM
- * vol. 3, "Memory Type Range Registers (MTRRs)". */
-static void pc_mtrrs(const Pc *p, CpuState *c)
-{
-    uint64_t base = MAX(p->below_4g, 0xc0000000ull) & ~0x1fffffffull;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(c->msr_mtrr_fix); i++) {
-        /* 64K_00000, 16K_80000: WB; 16K_A0000: UC; 4K_C0000 and up: WP */
-        c->msr_mtrr_fix[i] = i < 2 ? 0x0606060606060606ull : i == 2 ? 0 : 0x0505050505050505ull;
-    }
-    c->msr_mtrr_phys[0] = base; /* uncacheable, up to 4 GiB */
-    c->msr_mtrr_phys[1] = ((BIT64(c->phys_bits) - 1) & ~(PC_GIB4 - base - 1)) | 0x800;
-    c->msr_mtrr_def = 0xc06;
-}
-
-/* pc_firmware - the board in firmware's place. */
-static void pc_firmware(Pc *p)
-{
-    static const uint8_t pirq[4] = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD };
-    PciDevice *bridge = pci_bus_find(p->pci, PCI_DEVFN(1, 0));
-
-    for (unsigned n = 0; n < 4; n++) {
-        pci_config_write(bridge, 0x60 + n, pirq[n], 1);
-    }
-    /* PIRQs and the SCI are levels at the PIC */
-    port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
-    piix4_pm_firmware(p->pm);
-    if (p->acpi != NULL) {
-        dma_write(p->acpi_base, p->acpi, p->acpi_len);
-    }
-    for (unsigned i = 0; i < p->cfg.cpus; i++) {
-        pc_mtrrs(p, p->cfg.cpu[i]);
-    }
-    if (p->cfg.cpus > 0) {
-        lapic_virtual_wire(p->lapic[0]);
-    }
-}
 
 void pc_reset(void)
 {
     Pc *p = pc;
 
     devices_reset();
+    pc_reset_boot_order(p);
     for (unsigned i = 0; i < p->cfg.cpus; i++) {
         cpu_reset(p->cfg.cpu[i], false);
     }
@@ -569,6 +395,12 @@ void pc_reset(void)
 void pc_power_button(void)
 {
     piix4_pm_power_button(pc->pm);
+}
+
+void pc_boot_set(const char *letters)
+{
+    pc->once = pc->once_used = false;
+    pc_set_order(pc, letters);
 }
 
 void pc_nmi(void)

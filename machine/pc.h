@@ -24,6 +24,11 @@ typedef struct PcConfig {
      * kernel is so old that it needs one. */
     const char *kernel, *initrd, *append, *bios;
     bool hpet, acpi;
+    bool graphics;    /* the user may look at a screen (fw_cfg tells firmware when not) */
+    bool kernel_bios; /* kernels start through the BIOS, which sets the screen up */
+    const struct FirmwareConfig *firmware; /* NULL: nothing asked for; borrowed for good */
+    unsigned sockets, cores, threads;      /* 0: one package a processor */
+    const struct CpuModel *model;          /* for SMBIOS; may be NULL */
     bool no_i8042;
     const uint8_t *uuid;       /* 16 bytes for fw_cfg, or NULL */
     const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
@@ -33,11 +38,12 @@ typedef struct PcConfig {
     bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */
 } PcConfig;
 
-/* pc_build - make guest RAM (unless there is some already) and all devices, and load the kernel.
- * Undoes nothing on failure: the process ends then. Machine lock held; once a process. */
+/* pc_build - make guest RAM (unless there is some already) and the board's devices. Undoes nothing on failure: the process ends then. Machine lock held; once a process. */
 bool pc_build(const PcConfig *cfg, struct Error **errp);
+/* pc_complete - once all devices are plugged in: tables for firmware and guest, and the kernel. */
+bool pc_complete(struct Error **errp);
 /* pc_reset - devices, processors, firmware's or the loader's state. Machine lock held, processors
- * stopped. Also to be called once after pc_build(). */
+ * stopped. Also to be called once after pc_complete(). */
 void pc_reset(void);
 /* pc_free - take the board apart again (tests). */
 void pc_free(void);
@@ -47,5 +53,7 @@ struct Board *pc_board(void);
 /* pc_power_button, pc_nmi - from the monitor or a signal. Machine lock held. */
 void pc_power_button(void);
 void pc_nmi(void);
+/* pc_boot_set - what the firmware tries from the next reset on: letters checked by boot_order_check(). */
+void pc_boot_set(const char *letters);
 
 #endif

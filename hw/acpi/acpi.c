@@ -23,6 +23,7 @@ enum { SDT_LENGTH = 4, SDT_REVISION = 8, SDT_CHECKSUM = 9, SDT_OEM = 10, SDT_TAB
 typedef struct Tables {
     Aml out; /* used as a byte buffer */
     uint32_t base;
+    AcpiTables *to; /* where links and tables are noted */
 } Tables;
 
 static uint8_t checksum(const uint8_t *p, size_t n)
@@ -51,6 +52,7 @@ static uint32_t table_add(Tables *t, const char *signature, uint8_t revision, co
 
     pad_to(&t->out, 16);
     at = t->out.len;
+    t->to->tables[t->to->table_count++] = (uint32_t)at;
     memcpy(h, signature, 4);
     st_le32(h + SDT_LENGTH, (uint32_t)(SDT_SIZE + len));
     h[SDT_REVISION] = revision;
@@ -64,6 +66,12 @@ static uint32_t table_add(Tables *t, const char *signature, uint8_t revision, co
     aml_bytes(&t->out, body, len);
     t->out.data[at + SDT_CHECKSUM] = checksum(t->out.data + at, SDT_SIZE + len);
     return t->base + (uint32_t)at;
+}
+
+/* link_at - the field at @offset of the table at guest address @table holds an address. */
+static void link_at(Tables *t, uint32_t table, uint32_t offset, uint8_t size)
+{
+    t->to->links[t->to->link_count++] = (AcpiLink){ table - t->base + offset, size };
 }
 
 /* ---- DSDT ---- */
@@ -250,6 +258,7 @@ static void gas(uint8_t *p, uint8_t width, uint8_t access, uint64_t addr)
 static uint32_t add_fadt(Tables *t, const AcpiConfig *cfg, uint32_t facs, uint32_t dsdt)
 {
     uint8_t body[244 - SDT_SIZE] = { 0 };
+    uint32_t at;
 
     st_le32(F(36), facs);
     st_le32(F(40), dsdt);
@@ -282,7 +291,11 @@ static uint32_t add_fadt(Tables *t, const AcpiConfig *cfg, uint32_t facs, uint32
     gas(F(172), 16, 2, cfg->pm_base + 4u);
     gas(F(208), 32, 3, cfg->pm_base + 8u);
     gas(F(220), 32, 1, cfg->gpe_base);
-    return table_add(t, "FACP", 3, body, sizeof(body));
+    at = table_add(t, "FACP", 3, body, sizeof(body));
+    link_at(t, at, 36, 4);
+    link_at(t, at, 40, 4);
+    link_at(t, at, 140, 8);
+    return at;
 }
 #undef F
 
@@ -378,15 +391,15 @@ static void make_rsdp(uint8_t *p, uint32_t rsdt, uint32_t xsdt)
     p[32] = checksum(p, ACPI_RSDP_SIZE);
 }
 
-uint8_t *acpi_build(const AcpiConfig *cfg, uint32_t base, size_t *len,
-                    uint8_t rsdp[ACPI_RSDP_SIZE])
+void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
 {
-    Tables t = { .base = base };
+    Tables t = { .base = base, .to = to };
     Aml body = { 0 };
     uint32_t facs, dsdt, list[4], rsdt, xsdt;
     uint64_t wide[4];
-    unsigned n = 0;
+    uint8_t n = 0;
 
+    *to = (AcpiTables){ 0 };
     facs = add_facs(&t);
     dsdt_body(&body, cfg);
     dsdt = table_add(&t, "DSDT", 2, body.data, body.len);
@@ -401,7 +414,17 @@ uint8_t *acpi_build(const AcpiConfig *cfg, uint32_t base, size_t *len,
     }
     rsdt = table_add(&t, "RSDT", 1, list, n * sizeof(list[0]));
     xsdt = table_add(&t, "XSDT", 1, wide, n * sizeof(wide[0]));
-    make_rsdp(rsdp, rsdt, xsdt);
-    *len = t.out.len;
-    return t.out.data;
+    for (unsigned i = 0; i < n; i++) {
+        link_at(&t, rsdt, SDT_SIZE + 4 * i, 4);
+        link_at(&t, xsdt, SDT_SIZE + 8 * i, 8);
+    }
+    make_rsdp(to->rsdp, rsdt, xsdt);
+    to->data = t.out.data;
+    to->len = t.out.len;
+}
+
+void acpi_free(AcpiTables *t)
+{
+    free(t->data);
+    *t = (AcpiTables){ 0 };
 }

@@ -29,9 +29,30 @@ typedef struct AcpiConfig {
     uint8_t acpi_enable, acpi_disable; /* for port B2h */
 } AcpiConfig;
 
+/* A field of the tables that holds an address: where it lies, and its 4 or 8 bytes. */
+typedef struct AcpiLink {
+    uint32_t offset;
+    uint8_t size;
+} AcpiLink;
+
+typedef struct AcpiTables {
+    uint8_t *data; /* all tables but the RSDP; owned */
+    size_t len;    /* does not depend on the base */
+    uint8_t rsdp[ACPI_RSDP_SIZE];
+    AcpiLink links[16];
+    unsigned link_count;
+    uint32_t tables[8]; /* offsets of the tables that have a checksum */
+    unsigned table_count;
+} AcpiTables;
+
 /* acpi_build - all tables but the RSDP in one block for guest address @base (a multiple of 64), and
- * the RSDP that points to them. The caller frees the block; its length does not depend on @base. */
-uint8_t *acpi_build(const AcpiConfig *cfg, uint32_t base, size_t *len,
-                    uint8_t rsdp[ACPI_RSDP_SIZE]);
+ * the RSDP that points to them. */
+void acpi_build(AcpiTables *t, const AcpiConfig *cfg, uint32_t base);
+void acpi_free(AcpiTables *t);
+
+/* acpi_loader - for firmware that places the tables itself: the script ("linker/loader") by which it
+ * allocates the files etc/acpi/tables (@t, built for base 0) and etc/acpi/rsdp, links and sums them.
+ * The caller frees it. */
+uint8_t *acpi_loader(const AcpiTables *t, size_t *len);
 
 #endif

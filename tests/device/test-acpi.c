@@ -42,15 +42,18 @@ static const uint8_t *table(const uint8_t *block, size_t len, uint32_t at, const
 
 static void test_structure(void **state)
 {
-    uint8_t rsdp[ACPI_RSDP_SIZE];
-    size_t len, len0;
-    uint8_t *block = acpi_build(&config, BASE, &len, rsdp);
+    AcpiTables t;
+    const uint8_t *block, *rsdp = t.rsdp;
+    size_t len;
     const uint8_t *rsdt, *xsdt, *fadt, *madt, *p;
     unsigned lapics = 0, x2apics = 0, overrides = 0;
 
-    free(acpi_build(&config, 0, &len0, rsdp));
-    assert_int_equal(len, len0); /* does not depend on the address */
-    free(acpi_build(&config, BASE, &len0, rsdp));
+    acpi_build(&t, &config, 0);
+    len = t.len;
+    acpi_free(&t);
+    acpi_build(&t, &config, BASE);
+    assert_int_equal(len, t.len); /* does not depend on the address */
+    block = t.data;
     assert_memory_equal(rsdp, "RSD PTR ", 8);
     assert_int_equal(sum(rsdp, 20), 0);
     assert_int_equal(sum(rsdp, 36), 0);
@@ -78,14 +81,66 @@ static void test_structure(void **state)
     assert_int_equal(x2apics, 1);
     assert_int_equal(overrides, 2);
     table(block, len, ld_le32(rsdt + 44), "HPET");
-    free(block);
+    acpi_free(&t);
+}
+
+/* What firmware does with the script: tables built for 0 and linked by it are those built for BASE. */
+static void test_loader(void **state)
+{
+    AcpiTables t, want;
+    uint8_t *script, *rsdp;
+    size_t len;
+    unsigned allocated = 0;
+
+    acpi_build(&t, &config, 0);
+    acpi_build(&want, &config, BASE);
+    rsdp = t.rsdp;
+    script = acpi_loader(&t, &len);
+    assert_int_equal(len % 128, 0);
+    for (const uint8_t *e = script; e < script + len; e += 128) {
+        bool of_rsdp = strcmp((const char *)e + 4, "etc/acpi/rsdp") == 0;
+        uint8_t *file = of_rsdp ? rsdp : t.data;
+        size_t file_len = of_rsdp ? ACPI_RSDP_SIZE : t.len;
+        uint32_t at;
+
+        assert_true(of_rsdp || strcmp((const char *)e + 4, "etc/acpi/tables") == 0);
+        switch (ld_le32(e)) {
+        case 1:
+            assert_int_equal(BASE % ld_le32(e + 60), 0);
+            assert_int_equal(e[64], of_rsdp ? 2 : 1); /* FSEG; anywhere high */
+            allocated++;
+            break;
+        case 2:
+            assert_string_equal((const char *)e + 60, "etc/acpi/tables");
+            at = ld_le32(e + 116);
+            assert_in_range(at, 0, file_len - e[120]);
+            if (e[120] == 8) {
+                st_le64(file + at, ld_le64(file + at) + BASE);
+            } else {
+                assert_int_equal(e[120], 4);
+                st_le32(file + at, ld_le32(file + at) + BASE);
+            }
+            break;
+        case 3:
+            assert_in_range(ld_le32(e + 64) + ld_le32(e + 68), 1, file_len);
+            file[ld_le32(e + 60)] -= sum(file + ld_le32(e + 64), ld_le32(e + 68));
+            break;
+        default:
+            fail_msg("command %u", ld_le32(e));
+        }
+    }
+    assert_int_equal(allocated, 2);
+    assert_memory_equal(rsdp, want.rsdp, ACPI_RSDP_SIZE);
+    assert_int_equal(t.len, want.len);
+    assert_memory_equal(t.data, want.data, want.len);
+    free(script);
+    acpi_free(&t);
+    acpi_free(&want);
 }
 
 static void test_iasl(void **state)
 {
-    uint8_t rsdp[ACPI_RSDP_SIZE];
-    size_t len;
-    uint8_t *block;
+    AcpiTables t;
     const uint8_t *rsdt, *fadt, *dsdt;
     char dir[] = "/tmp/doppel-acpi.XXXXXX", cmd[400];
     FILE *f;
@@ -94,10 +149,10 @@ static void test_iasl(void **state)
     if (system("command -v iasl >/dev/null 2>&1") != 0) {
         SKIP_TEST("iasl (package acpica-tools) is not installed");
     }
-    block = acpi_build(&config, BASE, &len, rsdp);
-    rsdt = table(block, len, ld_le32(rsdp + 16), "RSDT");
-    fadt = table(block, len, ld_le32(rsdt + 36), "FACP");
-    dsdt = table(block, len, ld_le32(fadt + 40), "DSDT");
+    acpi_build(&t, &config, BASE);
+    rsdt = table(t.data, t.len, ld_le32(t.rsdp + 16), "RSDT");
+    fadt = table(t.data, t.len, ld_le32(rsdt + 36), "FACP");
+    dsdt = table(t.data, t.len, ld_le32(fadt + 40), "DSDT");
     assert_non_null(mkdtemp(dir));
     snprintf(cmd, sizeof(cmd), "%s/dsdt.aml", dir);
     f = fopen(cmd, "wb");
@@ -112,13 +167,14 @@ static void test_iasl(void **state)
     snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
     assert_int_equal(system(cmd), 0);
     assert_int_equal(rc, 0);
-    free(block);
+    acpi_free(&t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_structure), cmocka_unit_test(test_iasl),
+        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_loader), cmocka_unit_test(test_iasl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,7 +142,7 @@ static void build(void)
     line = make_line("ringbuf,id=line0");
     make_line("ringbuf,id=line1");
     cfg.serial[0] = line;
-    must(pc_build(&cfg, &err), err);
+    must(pc_build(&cfg, &err) && pc_complete(&err), err);
     pc_board()->exit_request = no_exit;
     pc_board()->reset_request = nothing;
     pc_board()->shutdown_request = nothing;

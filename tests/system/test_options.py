@@ -300,6 +300,125 @@ def opt_L(tmp):
     listed("-L", "help", has="seabios")
 
 
+# ---- firmware ----
+
+def peek(vm, addr, count):
+    """Guest memory, through the monitor."""
+    text = "".join(vm.mon.cmd(f"xp/{min(4096, count - at)}xb {addr + at:#x}")
+                   for at in range(0, count, 4096))
+    return bytes(int(w, 16) for w in re.findall(r" 0x(\w\w)\b", text))
+
+
+def smbios(tmp, *args):
+    """{type: [(formatted area, strings)]} of the tables in the ROM area, by DSP0134."""
+    with monitor("-kernel", build(tmp, "image", "hlt")[0], *args) as vm:
+        rom = peek(vm, 0xf0000, 0x2000)
+    at = rom.index(b"_SM_")
+    anchor = rom[at:at + rom[at + 5]]
+    assert sum(anchor) % 256 == 0 and sum(anchor[16:]) % 256 == 0
+    length, base, count = (int.from_bytes(anchor[a:b], "little")
+                           for a, b in ((22, 24), (24, 28), (28, 30)))
+    table, found, handles = rom[base - 0xf0000:base - 0xf0000 + length], {}, set()
+    while table:
+        area, (text, table) = table[:table[1]], table[table[1]:].split(b"\0\0", 1)
+        table = table.lstrip(b"\0") if not text else table
+        strings = [t.decode() for t in text.split(b"\0")] if text else []
+        found.setdefault(area[0], []).append((area, strings))
+        assert area[2:4] not in handles
+        handles.add(area[2:4])
+        count -= 1
+    assert count == 0 and 127 in found
+    return found
+
+
+@row
+def opt_smbios(tmp):
+    words = tmp / "words"
+    words.write_text("from a file")
+    t = smbios(tmp, "-m", "5G", "-smp", "4,sockets=2", "-uuid", "00112233-4455-6677-8899-aabbccddeeff",
+               "-smbios", "type=0,vendor=We,version=7,release=3.4", "-smbios", "type=1,product=A,,B,serial=S1",
+               "-smbios", "type=2,asset=tag", "-smbios", "type=3,sku=case",
+               "-smbios", "type=11,value=one,value=two", "-smbios", f"type=11,path={words}")
+    area, strings = t[0][0]
+    assert strings[:2] == ["We", "7"] and area[0x14:0x16] == b"\3\4"
+    area, strings = t[1][0]
+    assert strings == ["QEMU", "A,B", "pc-i440fx-9.2", "S1"]
+    assert area[8:24].hex() == "33221100554477668899aabbccddeeff"
+    assert "tag" in t[2][0][1] and "case" in t[3][0][1]
+    assert t[11][0][1] == ["one", "two", "from a file"] and t[11][0][0][4] == 3
+    assert len(t[4]) == 2  # a package a processor
+    assert [int.from_bytes(a[12:14], "little") for a, _ in t[17]] == [5120]  # MiB
+    ends = [int.from_bytes(a[8:12], "little") for a, _ in t[19]]
+    assert ends == [0x380000 - 1, 0x400000 + 0x180000 - 1]  # KiB: 3.5 GiB below, 1.5 above
+    for bad, names in (("type=5", "type=5"), ("vendor=x", "type"), ("type=1,nonesuch=1", "nonesuch"),
+                       ("type=1,uuid=xyz", "uuid=xyz"), ("type=0,release=x", "release"),
+                       ("file=x", "file="), ("type=11,path=/nonexistent/x", "/nonexistent/x")):
+        refused("-smbios", bad, names=names)
+
+
+FW_CFG_DIR = """
+    mov $0x510, %edx     # the directory: selector 19h
+    mov $0x19, %eax
+    out %ax, %dx
+    inc %edx
+    mov $4096, %ecx
+    mov $0x20000, %edi
+    rep insb
+    PUT '.'
+    hlt
+"""
+
+
+def fw_files(tmp, *args):
+    """{name: (selector, size)} of the fw_cfg directory as a guest reads it."""
+    image, _ = build(tmp, "fwdir", FW_CFG_DIR)
+    with VM("-kernel", image, *args, monitor=True) as vm:
+        vm.expect(r"\.", LIMIT)
+        data = peek(vm, 0x20000, 4096)
+    entries = [data[4 + 64 * n:68 + 64 * n] for n in range(int.from_bytes(data[:4], "big"))]
+    return {e[8:].split(b"\0")[0].decode(): (int.from_bytes(e[4:6], "big"),
+                                             int.from_bytes(e[:4], "big")) for e in entries}
+
+
+@row
+def opt_fw_cfg(tmp):
+    content = tmp / "content"
+    content.write_bytes(b"12345")
+    files = fw_files(tmp, "-fw_cfg", f"name=opt/a,file={content}", "-fw_cfg", "opt/b,string=x,,y")
+    assert files["opt/a"][1] == 5 and files["opt/b"][1] == 3
+    refused("-fw_cfg", "name=opt/a", names="opt/a")
+    refused("-fw_cfg", "name=opt/a,file=/nonexistent/f", names="/nonexistent/f")
+    refused("-fw_cfg", "string=x", names="name")
+    refused("-fw_cfg", f"name=opt/{'x' * 60},string=a", names="55")
+
+
+@row
+def opt_option__rom(tmp):
+    rom = tmp / "my.rom"
+    rom.write_bytes(b"\x55\xaa\x01\xcb" + bytes(508))
+    assert fw_files(tmp, "-option-rom", rom)["genroms/my.rom"][1] == 512
+    refused("-option-rom", "/nonexistent/rom", names="/nonexistent/rom")
+    rom.write_bytes(b"nothing")
+    refused("-option-rom", rom, names=["my.rom", "option ROM"])
+
+
+@row
+def opt_boot(tmp):
+    files = fw_files(tmp, "-boot", "order=dc,menu=on,splash-time=250,reboot-timeout=100,strict=on")
+    assert files["etc/boot-menu-wait"][1] == 2 and files["etc/boot-fail-wait"][1] == 4
+    assert files["bootorder"][1] == len("HALT") + 1
+    assert "bootorder" not in fw_files(tmp)
+    read = " mov $0x3d, %al\n out %al, $0x70\n in $0x71, %al\n out %al, $0xf4\n hlt"
+    for order, code in (("d", 3), ("order=dc,", 0x23), ("once=n,order=ca", 4), ("menu=off", 0x12)):
+        assert exit_code(tmp, read, "-boot", order) == code << 1 & 0xff | 1
+    again = ' mov $0x3d, %al\n out %al, $0x70\n in $0x71, %al\n cmp $3, %al\n jne 1f\n' \
+            " mov $6, %al\n mov $0xcf9, %dx\n out %al, %dx\n1: EXIT 7\n hlt"
+    assert exit_code(tmp, again, "-boot", "once=d,order=c") == 15  # d at first, c after the reset
+    for bad, names in (("x", "'x'"), ("order=cc", "twice"), ("cadn", "3"), ("nonesuch=1", "nonesuch"),
+                       ("splash=/nonexistent/p", "/nonexistent/p"), ("splash-time=70000", "70000")):
+        refused("-boot", bad, names=names)
+
+
 # ---- display, network, character devices ----
 
 @row

@@ -225,7 +225,7 @@ static void test_linux_real(void **state)
     in.initrd = path;
     assert_true(boot_needs_bios(path));
     assert_true(boot_load(&b, &in, NULL));
-    assert_true(b.bios);
+    assert_int_equal(b.real, 0x9000);
     real = piece_at(&b, 0x90000);
     assert_int_equal(ld_le16(real->data + 0x20), 0xa33f);
     assert_string_equal((char *)real->data + ld_le16(real->data + 0x22), in.append);

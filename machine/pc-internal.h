@@ -1,0 +1,69 @@
+/*
+ * Inside the board "pc": what pc.c (chips and wires) and pc-firmware.c (tables and what firmware
+ * would have set up) share.
+ */
+#ifndef MACHINE_PC_INTERNAL_H
+#define MACHINE_PC_INTERNAL_H
+
+#include "bus/device.h"
+#include "bus/memory.h"
+#include "hw/acpi/acpi.h"
+#include "hw/board.h"
+#include "hw/intc/lapic.h"
+#include "hw/pci/pci.h"
+#include "machine/boot.h"
+#include "machine/firmware.h"
+#include "machine/pc.h"
+
+#define PC_ROM_SIZE 0x40000u      /* C0000h-FFFFFh */
+#define PC_BIOS_MAX (16u << 20)
+#define PC_RSDP 0xf0000u          /* without firmware */
+#define PC_SMBIOS_ANCHOR 0xf0040u
+#define PC_SMBIOS 0xf0100u
+#define PC_SMBIOS_MAX 0xf000u
+#define PC_PCI_LAST 0xfebfffffu   /* last address for BARs: the I/O APIC follows */
+#define PC_PCI_FIRST(p) MAX((p)->below_4g, 0x80000000ull) /* as SeaBIOS places them */
+#define PC_GIB4 0x100000000ull
+#define PC_BIOS_TOP (1u << 20)    /* where SeaBIOS keeps its tables, at the end of low RAM */
+#define PC_PIRQ_AB 10
+#define PC_PIRQ_CD 11
+
+typedef struct Pc {
+    Board board;
+    PcConfig cfg;
+    uint64_t below_4g, above_4g; /* bytes of RAM */
+    uint64_t high_end;           /* RAM below 4 GiB that a kernel may have ends here: tables follow */
+    IoRegion ram_low, ram_high, ram_4g, rom_top;
+    uint8_t *rom;                /* PC_ROM_SIZE bytes */
+    uint8_t *bios;               /* firmware image, or NULL */
+    LapicBus *lapics;
+    PciBus *pci;
+    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *pm, *fw_cfg, *kbd;
+    Device **lapic;              /* one a processor */
+    E820Entry e820[E820_MAX];
+    unsigned e820_count;
+    uint8_t *acpi;               /* without firmware: tables for high_end */
+    size_t acpi_len;
+    Boot boot;
+    bool direct; /* -kernel without firmware */
+    IoRegion boot_io; /* with firmware and a kernel: BOOT_ROM_PORT */
+    bool once, once_used; /* -boot once= is to come; counts now */
+} Pc;
+
+/* pc_tables - once all devices are there: CMOS, ACPI, SMBIOS, fw_cfg. */
+bool pc_tables(Pc *p, struct Error **errp);
+/* pc_set_order - what the BIOS tries, as letters, into the CMOS. */
+void pc_set_order(Pc *p, const char *letters);
+/* pc_fw_cfg - what firmware reads. */
+bool pc_fw_cfg(Pc *p, struct Error **errp);
+/* pc_acpi_tables, pc_smbios_tables - for guest address @base. The latter's are the caller's; NULL with errp
+ * when they are too large. */
+void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base);
+uint8_t *pc_smbios_tables(Pc *p, uint32_t base, size_t *len, uint8_t anchor[SMBIOS_ANCHOR_SIZE],
+                          struct Error **errp);
+/* pc_reset_boot_order - at reset: once= has had its turn. */
+void pc_reset_boot_order(Pc *p);
+/* pc_firmware - at reset, the board in firmware's place. */
+void pc_firmware(Pc *p);
+
+#endif
