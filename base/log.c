@@ -61,6 +61,15 @@ bool log_parse(const char *items, unsigned *bits, Error **errp)
     return true;
 }
 
+void log_help(FILE *out)
+{
+    fprintf(out, "Log items (comma separated):\n");
+    for (const LogItem *it = log_items; it->name != NULL; it++) {
+        fprintf(out, "%-15s %s\n", it->name, it->help);
+    }
+    fprintf(out, "%-15s %s\n", "trace:PATTERN", "trace events whose names match");
+}
+
 bool log_open(const char *path, Error **errp)
 {
     FILE *f = NULL;

@@ -33,7 +33,10 @@ extern const LogItem log_items[]; /* ends with name == NULL */
 struct Error;
 bool log_parse(const char *items, unsigned *bits, struct Error **errp);
 
-/* log_open - send the log to @path (NULL: stderr). Not safe against concurrent log_line(). */
+/* log_help - the items, for `-d help`. */
+void log_help(FILE *out);
+
+/* log_open - send the log to @path (NULL: stderr). Any thread. */
 bool log_open(const char *path, struct Error **errp);
 
 /* log_line - write one piece of text to the log, whatever the mask says. Any thread. */

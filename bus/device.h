@@ -84,6 +84,9 @@ typedef struct DeviceClass {
     /* Derive what is not saved; false with errp when the loaded values cannot be. May be NULL. */
     bool (*post_load)(Device *dev, struct Error **errp);
     void (*print)(Device *dev, FILE *out); /* extra lines of info qtree; may be NULL */
+    /* What the monitor's `info TOPIC` shows of it ("pic", "lapic", "irq"): nothing for topics that are not its
+     * own. Processors are paused. May be NULL. */
+    void (*info)(Device *dev, const char *topic, FILE *out);
 } DeviceClass;
 
 struct Device {

@@ -112,11 +112,7 @@ static bool opt_debug(void *opaque, const OptionDef *def, const char *arg, Error
     autofree char *copy = xstrdup(arg);
 
     if (opt_is_help(arg)) {
-        printf("Log items (comma separated):\n");
-        for (const LogItem *it = log_items; it->name != NULL; it++) {
-            printf("%-15s %s\n", it->name, it->help);
-        }
-        printf("%-15s %s\n", "trace:PATTERN", "trace events whose names match");
+        log_help(stdout);
         p->done = true;
         return true;
     }

@@ -94,6 +94,13 @@ void hmp_error(FILE *out, Error *err)
     }
 }
 
+void hmp_usage(FILE *out, const char *name)
+{
+    const HmpCommand *c = find(commands, name);
+
+    fprintf(out, "Error: usage: %s %s\n", c->name, c->args);
+}
+
 CpuState *hmp_cpu(const HmpSession *m)
 {
     return accel_cpu(m->cpu);

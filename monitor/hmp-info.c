@@ -12,6 +12,9 @@
 #include "bus/memory.h"
 #include "chardev/chardev.h"
 #include "config.h"
+#include "hw/board.h"
+#include "hw/pci/pci.h"
+#include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
 
@@ -126,4 +129,53 @@ void hmp_info_statehash(HmpSession *m, FILE *out, char *arg)
     accel_pause();
     fprintf(out, "%016" PRIx64 "\n", snapshot_hash());
     accel_resume();
+}
+
+/* ask - every device, what it has to say about @topic. */
+static void ask(const char *topic, FILE *out)
+{
+    accel_pause();
+    machine_lock();
+    for (Device *d = devices_first(); d != NULL; d = d->next) {
+        if (d->cls->info != NULL) {
+            d->cls->info(d, topic, out);
+        }
+    }
+    machine_unlock();
+    accel_resume();
+}
+
+void hmp_info_pic(HmpSession *m, FILE *out, char *arg)
+{
+    ask("pic", out);
+}
+
+void hmp_info_irq(HmpSession *m, FILE *out, char *arg)
+{
+    ask("irq", out);
+}
+
+void hmp_info_lapic(HmpSession *m, FILE *out, char *arg)
+{
+    autofree char *id = xasprintf("apic%u", m->cpu);
+    Device *d;
+
+    accel_pause();
+    machine_lock();
+    d = device_find(id);
+    if (d != NULL && d->cls->info != NULL) {
+        fprintf(out, "dumping local APIC state for CPU %u\n\n", m->cpu);
+        d->cls->info(d, "lapic", out);
+    }
+    machine_unlock();
+    accel_resume();
+}
+
+void hmp_info_pci(HmpSession *m, FILE *out, char *arg)
+{
+    machine_lock();
+    if (pc_board()->pci != NULL) {
+        pci_bus_print(pc_board()->pci, out);
+    }
+    machine_unlock();
 }

@@ -5,6 +5,7 @@
 #define MONITOR_HMP_INTERNAL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct CpuState;
@@ -39,6 +40,14 @@ char *hmp_word(char **rest);
 
 /* hmp_error - print "Error: ..." as QEMU's parsers expect it, and free @err (NULL: nothing). */
 void hmp_error(FILE *out, struct Error *err);
+
+/* hmp_usage - the command @name was not given what it takes: say what that is. */
+void hmp_usage(FILE *out, const char *name);
+
+/* hmp_expr - the value of the expression at *@text, up to what cannot belong to it, where *@text is put.
+ * hmp_expr_only - the same, and nothing may follow. */
+bool hmp_expr(const HmpSession *m, const char **text, uint64_t *val, struct Error **errp);
+bool hmp_expr_only(const HmpSession *m, const char *text, uint64_t *val, struct Error **errp);
 
 /* hmp_cpu - the session's current processor. */
 struct CpuState *hmp_cpu(const HmpSession *m);

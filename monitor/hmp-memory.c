@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "accel/accel.h"
+#include "base/error.h"
+#include "bus/lock.h"
 #include "bus/memory.h"
 #include "cpu/disas.h"
 #include "cpu/mmu.h"
@@ -42,6 +44,17 @@ static bool parse_format(const char *s, Format *f)
         f->size = 1;
     }
     return f->count <= 4096;
+}
+
+/* take_format - a word /FMT at the start of *@arg, if there is one. */
+static bool take_format(FILE *out, char **arg, Format *f)
+{
+    if (**arg == '/' && !parse_format(hmp_word(arg) + 1, f)) {
+        fprintf(out, "Error: the format is /COUNT, one of x d u o c i, and one of b h w g\n");
+        return false;
+    }
+    *arg += strspn(*arg, " \t");
+    return true;
 }
 
 static bool read_guest(CpuState *c, vaddr addr, bool physical, uint8_t *buf, unsigned n)
@@ -84,13 +97,13 @@ static void dump_code(CpuState *c, FILE *out, vaddr addr, bool physical, unsigne
 static void print_char(FILE *out, uint8_t ch)
 {
     if (ch == '\n' || ch == '\r') {
-        fprintf(out, " '\\%c'", ch == '\n' ? 'n' : 'r');
+        fprintf(out, "'\\%c'", ch == '\n' ? 'n' : 'r');
     } else if (ch == '\'' || ch == '\\') {
-        fprintf(out, " '\\%c'", ch);
+        fprintf(out, "'\\%c'", ch);
     } else if (ch >= 32 && ch < 127) {
-        fprintf(out, " '%c'", ch);
+        fprintf(out, "'%c'", ch);
     } else {
-        fprintf(out, " '\\x%02x'", ch);
+        fprintf(out, "'\\x%02x'", ch);
     }
 }
 
@@ -103,7 +116,10 @@ static void print_value(FILE *out, uint64_t v, const Format *f)
     switch (f->how) {
     case 'x': fprintf(out, " 0x%0*" PRIx64, (int)f->size * 2, v); break;
     case 'o': fprintf(out, " 0%0*" PRIo64, octal[f->size], v); break;
-    case 'c': print_char(out, (uint8_t)v); break;
+    case 'c':
+        fputc(' ', out);
+        print_char(out, (uint8_t)v);
+        break;
     case 'd': fprintf(out, " %*" PRId64, decimal[f->size], (int64_t)(v << pad) >> pad); break;
     default: fprintf(out, " %*" PRIu64, decimal[f->size], v);
     }
@@ -131,23 +147,18 @@ static void dump_data(CpuState *c, FILE *out, vaddr addr, bool physical, const F
 static void examine(HmpSession *m, FILE *out, char *arg, bool physical)
 {
     Format f = { 1, 4, 'x' };
-    char *end;
+    Error *err = NULL;
     vaddr addr;
 
-    if (*arg == '/' && !parse_format(hmp_word(&arg) + 1, &f)) {
-        fprintf(out, "Error: the format is /COUNT, one of x d u o c i, and one of b h w g\n");
+    if (!take_format(out, &arg, &f)) {
         return;
     }
-    if (strcmp(arg, "$pc") == 0 || strcmp(arg, "$rip") == 0 || strcmp(arg, "$eip") == 0) {
-        addr = hmp_cpu(m)->regs[GPR_RIP] + (hmp_cpu(m)->code64 ? 0 : hmp_cpu(m)->segs[SEG_CS].base);
-    } else {
-        addr = strtoull(arg, &end, 0);
-        if (*arg == 0 || *end != 0) {
-            fprintf(out, "Error: '%s' is not an address\n", arg);
-            return;
-        }
-    }
     accel_pause();
+    if (!hmp_expr_only(m, arg, &addr, &err)) {
+        accel_resume();
+        hmp_error(out, err);
+        return;
+    }
     if (f.how == 'i') {
         dump_code(hmp_cpu(m), out, addr, physical, f.count);
     } else {
@@ -164,4 +175,96 @@ void hmp_x(HmpSession *m, FILE *out, char *arg)
 void hmp_xp(HmpSession *m, FILE *out, char *arg)
 {
     examine(m, out, arg, true);
+}
+
+void hmp_print(HmpSession *m, FILE *out, char *arg)
+{
+    Format f = { 1, 8, 'x' };
+    Error *err = NULL;
+    uint64_t val;
+    bool ok;
+
+    if (!take_format(out, &arg, &f)) {
+        return;
+    }
+    accel_pause();
+    ok = hmp_expr_only(m, arg, &val, &err);
+    accel_resume();
+    if (!ok) {
+        hmp_error(out, err);
+        return;
+    }
+    switch (f.how) {
+    case 'o': fprintf(out, "0%" PRIo64 "\n", val); break;
+    case 'd': fprintf(out, "%" PRId64 "\n", (int64_t)val); break;
+    case 'u': fprintf(out, "%" PRIu64 "\n", val); break;
+    case 'c':
+        print_char(out, (uint8_t)val);
+        fputc('\n', out);
+        break;
+    default: fprintf(out, "0x%" PRIx64 "\n", val);
+    }
+}
+
+/* take_port - "/fmt port", and what follows in *@arg. The size of a port access is 1, 2 or 4 bytes. */
+static bool take_port(HmpSession *m, FILE *out, char **arg, unsigned *port, unsigned *size)
+{
+    Format f = { 1, 1, 'x' };
+    const char *text;
+    uint64_t val;
+    Error *err = NULL;
+    bool ok;
+
+    if (!take_format(out, arg, &f)) {
+        return false;
+    }
+    text = hmp_word(arg);
+    accel_pause();
+    ok = hmp_expr_only(m, text, &val, &err);
+    accel_resume();
+    if (ok && (val > 0xffff || f.size > 4)) {
+        error_set(&err, "a port is at most 0xffff, and of one of the sizes b h w");
+        ok = false;
+    }
+    *port = (unsigned)val;
+    *size = f.size;
+    hmp_error(out, err);
+    return ok;
+}
+
+void hmp_i(HmpSession *m, FILE *out, char *arg)
+{
+    static const char suffix[] = { 0, 'b', 'w', 0, 'l' };
+    unsigned port, size;
+
+    if (take_port(m, out, &arg, &port, &size)) {
+        uint32_t val;
+
+        machine_lock();
+        val = port_read((uint16_t)port, size);
+        machine_unlock();
+        fprintf(out, "port%c[0x%04x] = 0x%0*x\n", suffix[size], port, (int)size * 2, val);
+    }
+}
+
+void hmp_o(HmpSession *m, FILE *out, char *arg)
+{
+    unsigned port, size;
+    Error *err = NULL;
+    uint64_t val;
+    bool ok;
+
+    if (!take_port(m, out, &arg, &port, &size)) {
+        return;
+    }
+    accel_pause();
+    ok = hmp_expr_only(m, arg, &val, &err);
+    accel_resume();
+    if (!ok) {
+        hmp_error(out, err);
+        return;
+    }
+    machine_lock();
+    port_write((uint16_t)port, (uint32_t)val, size);
+    machine_unlock();
 }

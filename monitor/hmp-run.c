@@ -7,6 +7,9 @@
 #include <string.h>
 #include "accel/accel.h"
 #include "base/error.h"
+#include "bus/lock.h"
+#include "machine/firmware.h"
+#include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
 
@@ -62,5 +65,29 @@ void hmp_migrate(HmpSession *m, FILE *out, char *arg)
     vm_stop(RUN_PAUSED);
     if (!snapshot_to_file(arg + 5, &err)) {
         hmp_error(out, err);
+    }
+}
+
+void hmp_nmi(HmpSession *m, FILE *out, char *arg)
+{
+    machine_lock();
+    pc_nmi();
+    machine_unlock();
+}
+
+void hmp_boot_set(HmpSession *m, FILE *out, char *arg)
+{
+    char order[BOOT_ORDER_MAX + 1];
+    Error *err = NULL;
+
+    if (*arg == 0) {
+        hmp_usage(out, "boot_set");
+    } else if (!boot_order_check(arg, order, &err)) {
+        hmp_error(out, err);
+    } else {
+        machine_lock();
+        pc_boot_set(order);
+        machine_unlock();
+        fprintf(out, "boot device list now set to %s\n", order);
     }
 }

@@ -9,6 +9,7 @@
  */
 #include "hw/intc/i8259.h"
 
+#include <inttypes.h>
 #include "base/mem.h"
 #include "bus/memory.h"
 #include "bus/state.h"
@@ -29,6 +30,7 @@ typedef struct PicState {
     Device dev;
     Pic pic[2]; /* 0 is the master */
     IrqLine intr; /* wiring, constant after realize */
+    uint64_t taken[16]; /* acknowledged, for info irq; not the guest's */
     IoRegion io[2], io_elcr;
 } PicState;
 
@@ -138,6 +140,7 @@ unsigned pic_ack(Device *dev)
         vector = s->pic[0].base + 7u; /* "the 8259A will issue an interrupt level 7" */
     } else if (ir != 2) {
         pic_accept(&s->pic[0], (unsigned)ir);
+        s->taken[ir]++;
         vector = s->pic[0].base + (unsigned)ir;
     } else {
         ir2 = pic_pending(s, 1);
@@ -146,6 +149,7 @@ unsigned pic_ack(Device *dev)
             ir2 = 7;
         } else {
             pic_accept(&s->pic[1], (unsigned)ir2);
+            s->taken[8 + ir2]++;
         }
         vector = s->pic[1].base + (unsigned)ir2;
     }
@@ -400,6 +404,28 @@ static bool pic_post_load(Device *dev, struct Error **errp)
     return true;
 }
 
+static void pic_info(Device *dev, const char *topic, FILE *out)
+{
+    const PicState *s = container_of(dev, PicState, dev);
+
+    if (strcmp(topic, "pic") == 0) {
+        for (int n = 1; n >= 0; n--) {
+            const Pic *p = &s->pic[n];
+
+            fprintf(out, "pic%d: irr=%02x imr=%02x isr=%02x hprio=%u irq_base=%02x rr_sel=%u elcr=%02x "
+                         "fnm=%u\n", n, p->irr, p->imr, p->isr, (p->lowest + 1) & 7, p->base,
+                    p->read_isr, p->elcr, p->sfnm);
+        }
+    } else if (strcmp(topic, "irq") == 0) {
+        fprintf(out, "IRQ statistics for isa-i8259:\n");
+        for (unsigned n = 0; n < 16; n++) {
+            if (s->taken[n] != 0) {
+                fprintf(out, "%2u: %" PRIu64 "\n", n, s->taken[n]);
+            }
+        }
+    }
+}
+
 const DeviceClass i8259_class = {
     .name = "isa-i8259",
     .desc = "8259A interrupt controller pair",
@@ -409,4 +435,5 @@ const DeviceClass i8259_class = {
     .reset = pic_reset,
     .fields = pic_fields,
     .post_load = pic_post_load,
+    .info = pic_info,
 };

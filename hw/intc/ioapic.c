@@ -6,6 +6,7 @@
  */
 #include "hw/intc/ioapic.h"
 
+#include <inttypes.h>
 #include "base/mem.h"
 #include "bus/memory.h"
 #include "bus/state.h"
@@ -31,6 +32,7 @@ typedef struct IoapicState {
     uint8_t select;  /* IOREGSEL */
     uint8_t id;      /* bits 27:24 of register 0 */
     LapicBus *bus;   /* wiring */
+    uint64_t sent[IOAPIC_PINS]; /* messages, for info irq; not the guest's */
     IoRegion io;
 } IoapicState;
 
@@ -48,6 +50,7 @@ static void ioapic_send(IoapicState *s, unsigned n)
         .level = (rte & RTE_LEVEL) != 0 && mode <= LAPIC_LOWEST,
     };
 
+    s->sent[n]++;
     trace_ioapic_send(n, msg.vector, msg.dest, msg.mode);
     if (msg.dest == 0xff) {
         msg.dest = LAPIC_BROADCAST;
@@ -209,6 +212,53 @@ static const StateField ioapic_fields[] = {
     STATE_U8(IoapicState, id), STATE_END,
 };
 
+static void ioapic_print_bits(FILE *out, const char *name, uint32_t bits)
+{
+    fprintf(out, "  %-8s", name);
+    for (unsigned n = 0; n < IOAPIC_PINS; n++) {
+        if (bits >> n & 1) {
+            fprintf(out, " %u", n);
+        }
+    }
+    fprintf(out, "%s\n", bits == 0 ? " (none)" : "");
+}
+
+static void ioapic_info_pic(const IoapicState *s, FILE *out)
+{
+    static const char *const modes[8] = { "fixed", "lowest", "smi", "...", "nmi", "init", "...", "extint" };
+    uint32_t remote = 0;
+
+    fprintf(out, "ioapic0: ver=0x%x id=0x%02x sel=0x%02x\n", s->version, s->id, s->select);
+    for (unsigned n = 0; n < IOAPIC_PINS; n++) {
+        uint64_t rte = s->rte[n];
+
+        remote |= rte & RTE_REMOTE_IRR ? BIT(n) : 0;
+        fprintf(out, "  pin %-2u 0x%016" PRIx64 " dest=%x vec=%-3u %s %-5s %-6s %-6s %s\n", n, rte,
+                (unsigned)(rte >> 56), (unsigned)(rte & RTE_VECTOR),
+                rte & BIT64(13) ? "active-lo" : "active-hi", rte & RTE_LEVEL ? "level" : "edge",
+                rte & RTE_MASKED ? "masked" : "", modes[rte >> RTE_MODE_SHIFT & 7],
+                rte & RTE_LOGICAL ? "logical" : "physical");
+    }
+    ioapic_print_bits(out, "IRR", s->lines);
+    ioapic_print_bits(out, "Remote IRR", remote);
+}
+
+static void ioapic_info(Device *dev, const char *topic, FILE *out)
+{
+    const IoapicState *s = container_of(dev, IoapicState, dev);
+
+    if (strcmp(topic, "pic") == 0) {
+        ioapic_info_pic(s, out);
+    } else if (strcmp(topic, "irq") == 0) {
+        fprintf(out, "IRQ statistics for ioapic:\n");
+        for (unsigned n = 0; n < IOAPIC_PINS; n++) {
+            if (s->sent[n] != 0) {
+                fprintf(out, "%2u: %" PRIu64 "\n", n, s->sent[n]);
+            }
+        }
+    }
+}
+
 const DeviceClass ioapic_class = {
     .name = "ioapic",
     .desc = "82093AA I/O APIC",
@@ -218,4 +268,5 @@ const DeviceClass ioapic_class = {
     .unrealize = ioapic_unrealize,
     .reset = ioapic_reset,
     .fields = ioapic_fields,
+    .info = ioapic_info,
 };

@@ -130,6 +130,9 @@ void lapic_local(LapicState *s, unsigned n);
 /* lapic_error - "Error Handling": note it, and tell through the error LVT. */
 void lapic_error(LapicState *s, uint32_t bit);
 
+/* lapic-info.c: for the class. */
+void lapic_info(Device *dev, const char *topic, FILE *out);
+
 /* lapic-bus.c */
 
 /* lapic_send_ipi - "Interrupt Command Register (ICR)", after its low half was written. */

@@ -677,4 +677,5 @@ const DeviceClass lapic_class = {
     .reset = lapic_reset,
     .fields = lapic_fields,
     .post_load = lapic_post_load,
+    .info = lapic_info,
 };

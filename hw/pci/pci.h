@@ -79,6 +79,8 @@ void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),
                      void (*write)(void *opaque, uint8_t val), void *opaque);
 void pci_bus_reset(PciBus *bus);
 PciDevice *pci_bus_find(PciBus *bus, unsigned devfn);
+/* pci_bus_print - for info pci. */
+void pci_bus_print(PciBus *bus, FILE *out);
 
 /* pci_add - put a device on the bus, with a type 0 header. @class_code: class, subclass, interface.
  * @pin: 0 for none, 1..4 for INTA..INTD. Fails when the place is taken. Then set up config[],

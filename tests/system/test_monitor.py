@@ -1,11 +1,14 @@
 """The human monitor on a socket, with a guest of a few instructions."""
 import re
+import shutil
 import time
 
 import pytest
 
 from image import EXIT_DEVICE, build
-from vm import LIMIT, VM, wait_for
+from vm import DOPPEL, LIMIT, VM, wait_for
+
+QEMU = "qemu-system-x86_64"
 
 # Says B at each start, counts; P when the power button was pressed, and ends then.
 GUEST = """
@@ -200,3 +203,128 @@ def test_quit_while_it_resets(tmp_path):
         with VM("-kernel", image, monitor=True) as vm:
             vm.mon.send("quit\n")
             assert vm.wait() == 0
+
+
+def test_print_and_registers(m):
+    m.mon.cmd("stop")
+    for text, value in (("1+2*3", "0x7"), ("(1+2)*3", "0x9"), ("/d -1", "-1"), ("/u -1", str(2**64 - 1)),
+                        ("/o 8", "010"), ("/c 65", "'A'"), ("0x10|1&3^2", "0x13"), ("1<<4>>2", "0x4"),
+                        ("~0", "0x" + "f" * 16), ("7/2", "0x3"), ("7%4", "0x3"), ("'a'", "0x61")):
+        assert m.mon.cmd(f"print {text}") == value + "\n", text
+    eip = int(re.search(r"EIP=([0-9a-f]+)", m.mon.cmd("info registers")).group(1), 16)
+    assert int(m.mon.cmd("p $eip"), 16) == int(m.mon.cmd("p $pc"), 16) == eip
+    assert m.mon.cmd("p $cs") == "0x10\n"
+    for bad, says in (("1/0", "division by zero"), ("$nonesuch", "register"), ("1 2", "too much"),
+                      ("(1", "')'"), ("1<2", "operator"), ("", "early"), ("(" * 200, "deep")):
+        got = m.mon.cmd(f"print {bad}")
+        assert got.startswith("Error: ") and says in got, (bad, got)
+
+
+def test_ports(m):
+    m.mon.cmd("stop")
+    m.mon.cmd("o/b 0x70 0x0f")
+    m.mon.cmd("o/b 0x71 0x5a")
+    assert m.mon.cmd("i/b 0x71") == "portb[0x0071] = 0x5a\n"
+    assert m.mon.cmd("i/h 0x1000-0x10+0x20") == "portw[0x1010] = 0xffff\n"
+    assert m.mon.cmd("i 0x10000").startswith("Error: ")
+    assert m.mon.cmd("o/b 0x80").startswith("Error: ")
+
+
+def test_nmi_and_logs(m, tmp_path):
+    """A guest without an interrupt table shuts down on an NMI: the machine resets."""
+    log = tmp_path / "log"
+    m.mon.cmd(f"logfile {log}")
+    m.mon.cmd("log int,cpu_reset")
+    m.mon.cmd("trace-event lapic_* on")
+    assert "lapic_deliver : state 1" in m.mon.cmd("info trace-events lapic_deliver") or \
+        ": state 1" in m.mon.cmd("info trace-events lapic")
+    assert m.mon.cmd("nmi") == ""
+    m.expect("^B\n", LIMIT)
+    wait_for(lambda: "02" in log.read_text() and len(log.read_text()) > 100)
+    for bad in ("log nonesuch", "logfile /nonexistent/x", "trace-event nonesuch on", "trace-event", "boot_set x"):
+        assert m.mon.cmd(bad).startswith("Error: "), bad
+    m.mon.cmd("log none")
+
+
+def test_pci(m):
+    text = m.mon.cmd("info pci")
+    assert re.search(r"  Bus  0, device   1, function 0:\n    ISA bridge: PCI device 8086:7000\n", text)
+    assert re.search(r"    Bridge: PCI device 8086:7113\n(      .*\n)*?      IRQ \d+, pin A\n", text)
+
+
+# Page tables of both formats of 32-bit paging, with all rights, sizes and holes.
+PAGING = """
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)   # multiboot, load addresses given
+    .long start, start, 0, 0, entry
+entry:
+    mov $0x200000, %edi        # directory, then a table
+    xor %eax, %eax
+    mov $2048, %ecx
+    rep stosl
+    movl $0x000000e3, 0x200000      # 4 MiB at 0, supervisor
+    movl $0x00400087, 0x200004      # user
+    movl $0x004001e7, 0x200008      # the same, global
+    movl $0x00201007, 0x20000c      # a table
+    movl $0x00201005, 0x200ffc      # the same, read-only
+    movl $0x00000067, 0x201000
+    movl $0x00001067, 0x201004
+    movl $0x00003025, 0x201008
+    movl $0x00005003, 0x201010
+    movl $0x0000501b, 0x201ffc
+    mov $0x200000, %eax
+    mov %eax, %cr3
+    mov %cr4, %eax
+    or $0x90, %eax
+    mov %eax, %cr4
+    mov %cr0, %eax
+    or $0x80000000, %eax
+    mov %eax, %cr0
+    PUT 'P'
+    hlt
+"""
+PAE = """
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+    .long start, start, 0, 0, entry
+entry:
+    mov $0x200000, %edi
+    xor %eax, %eax
+    mov $4096, %ecx
+    rep stosl
+    movl $0x201001, 0x200000        # the four pointers
+    movl $0x202001, 0x200018
+    movl $0x000000e3, 0x201000      # 2 MiB
+    movl $0x00200087, 0x201008
+    movl $0x80000000, 0x20100c      # never executed
+    movl $0x00203007, 0x202ff8      # a table
+    movl $0x00001027, 0x203000
+    movl $0x00002005, 0x203008
+    movl $0x80000000, 0x20300c
+    mov $0x200000, %eax
+    mov %eax, %cr3
+    mov $0xa0, %eax
+    mov %eax, %cr4
+    mov $0xc0000080, %ecx
+    rdmsr
+    or $0x800, %eax
+    wrmsr
+    mov %cr0, %eax
+    or $0x80000000, %eax
+    mov %eax, %cr0
+    PUT 'P'
+    hlt
+"""
+
+
+@pytest.mark.parametrize("text", [PAGING, PAE], ids=["32-bit", "PAE"])
+def test_page_tables_as_qemu_shows_them(tmp_path, text):
+    if not shutil.which(QEMU):
+        pytest.skip(f"{QEMU} (package qemu-system-x86) is not installed")
+    image, _ = build(tmp_path, "paging", text)
+    got = []
+    for program in (DOPPEL, QEMU):
+        with VM("-kernel", image, "-net", "none", "-m", "64", program=program, monitor=True) as vm:
+            vm.expect("P", LIMIT)
+            got.append([vm.mon.cmd(f"info {t}") for t in ("mem", "tlb")])
+    # QEMU shows the execute-disable bit in the address as well
+    assert got[0] == [re.sub(r"^(\w{16}: )8", r"\g<1>0", t, flags=re.M) for t in got[1]]
+    assert len(got[0][0].splitlines()) >= 3

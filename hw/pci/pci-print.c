@@ -1,0 +1,79 @@
+/*
+ * What `info pci` shows of a bus, in QEMU's shape.
+ */
+#include "hw/pci/pci.h"
+
+#include <inttypes.h>
+#include "base/mem.h"
+
+/* PCI Local Bus Specification 3.0, appendix D, "Class Codes": class and subclass */
+static const struct {
+    uint16_t code;
+    const char *name;
+} classes[] = {
+    { 0x0100, "SCSI controller" },     { 0x0101, "IDE controller" },
+    { 0x0106, "SATA controller" },     { 0x0180, "Storage controller" },
+    { 0x0200, "Ethernet controller" }, { 0x0300, "VGA controller" },
+    { 0x0380, "Display controller" },  { 0x0401, "Audio controller" },
+    { 0x0403, "Audio controller" },    { 0x0500, "RAM controller" },
+    { 0x0600, "Host bridge" },         { 0x0601, "ISA bridge" },
+    { 0x0604, "PCI bridge" },          { 0x0680, "Bridge" },
+    { 0x0700, "Serial port" },         { 0x0780, "Communication controller" },
+    { 0x0880, "System peripheral" },   { 0x0c03, "USB controller" },
+    { 0x0c05, "SMBus" },
+};
+
+static void print_class(uint16_t code, FILE *out)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(classes); n++) {
+        if (classes[n].code == code) {
+            fprintf(out, "    %s", classes[n].name);
+            return;
+        }
+    }
+    fprintf(out, "    Class %04x", code);
+}
+
+static void print_bar(PciDevice *d, unsigned n, FILE *out)
+{
+    const PciBar *bar = &d->bars[n];
+    uint64_t base = bar->mapped ? bar->base : UINT64_MAX;
+    uint64_t last = base + bar->region->size - 1;
+
+    if (bar->type & PCI_BAR_IO) {
+        fprintf(out, "      BAR%u: I/O at 0x%04" PRIx64 " [0x%04" PRIx64 "].\n", n, base, last);
+    } else {
+        fprintf(out, "      BAR%u: %d bit%s memory at 0x%08" PRIx64 " [0x%08" PRIx64 "].\n", n,
+                bar->type & PCI_BAR_64 ? 64 : 32, bar->type & PCI_BAR_PREFETCH ? " prefetchable" : "",
+                base, last);
+    }
+}
+
+void pci_bus_print(PciBus *bus, FILE *out)
+{
+    for (unsigned devfn = 0; devfn < 256; devfn++) {
+        PciDevice *d = pci_bus_find(bus, devfn);
+
+        if (d == NULL) {
+            continue;
+        }
+        fprintf(out, "  Bus  0, device %3u, function %u:\n", devfn >> 3, devfn & 7);
+        print_class(ld_le16(d->config + PCI_CLASS), out);
+        fprintf(out, ": PCI device %04x:%04x\n", ld_le16(d->config + PCI_VENDOR),
+                ld_le16(d->config + PCI_DEVICE));
+        if (ld_le16(d->config + PCI_SUBSYS_VENDOR) != 0) {
+            fprintf(out, "      PCI subsystem %04x:%04x\n",
+                    ld_le16(d->config + PCI_SUBSYS_VENDOR), ld_le16(d->config + PCI_SUBSYS));
+        }
+        if (d->config[PCI_INT_PIN] != 0) {
+            fprintf(out, "      IRQ %u, pin %c\n", d->config[PCI_INT_LINE],
+                    'A' + d->config[PCI_INT_PIN] - 1);
+        }
+        for (unsigned n = 0; n < ARRAY_SIZE(d->bars); n++) {
+            if (d->bars[n].region != NULL) {
+                print_bar(d, n, out);
+            }
+        }
+        fprintf(out, "      id \"%s\"\n", d->dev.id);
+    }
+}
