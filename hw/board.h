@@ -14,6 +14,8 @@ typedef struct Board {
     IrqLine isa_irq[16];   /* inputs of the ISA interrupts; IRQ 2 is not connected */
     struct PciBus *pci;    /* NULL on a board without PCI */
     struct FwCfg *fw_cfg;  /* may be NULL */
+    /* The path of a ROM file, freed by the caller; NULL when there is none. May be NULL. */
+    char *(*rom_find)(const char *name);
     /* Requests to the machine; any thread; they return at once. May be NULL. */
     void (*exit_request)(int code);
     void (*reset_request)(void);

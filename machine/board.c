@@ -16,6 +16,8 @@
 #include "bus/memory.h"
 #include "chardev/chardev.h"
 #include "cpu/cpuid.h"
+#include "hw/board.h"
+#include "hw/display/vga.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
@@ -77,6 +79,56 @@ static char *rtc_base(const MachineConfig *cfg)
     }
 }
 
+/* ---- the graphics card ---- */
+
+static const MachineConfig *config; /* for find_rom(); of the whole run */
+
+static char *find_rom(const char *name)
+{
+    return rom_find(config, name);
+}
+
+/* Was a card asked for by -device? */
+static bool card_plugged(const MachineConfig *cfg)
+{
+    bool found = false;
+
+    for (size_t n = 0; n < cfg->device_count; n++) {
+        const DeviceClass *cls = device_class_find(opt_get_str(cfg->devices[n], "driver", ""));
+
+        found = found || cls == &vga_pci_class;
+    }
+    return found;
+}
+
+/* The BIOS is what sets a VGA up, but it takes a moment, and a kernel on a serial line does without:
+ * a kernel starts through it where a card was asked for and someone may look at it. */
+static bool kernel_bios(const MachineConfig *cfg)
+{
+    return !cfg->nographic && cfg->graphics && (cfg->vga == VGA_CHOICE_STD || card_plugged(cfg));
+}
+
+/* What -vga says; without it a standard VGA, unless there is a card already or -nodefaults. */
+static bool make_vga(const MachineConfig *cfg, Error **errp)
+{
+    bool asked = cfg->vga == VGA_CHOICE_STD;
+    autofree char *rom = find_rom("vgabios-stdvga.bin");
+    Device *dev;
+
+    if (cfg->vga == VGA_CHOICE_NONE || (!asked && (cfg->nodefaults || card_plugged(cfg)))) {
+        return true;
+    }
+    dev = device_new(&vga_pci_class, NULL);
+    dev->board = pc_board();
+    if ((rom == NULL && cfg->kernel != NULL && !asked && /* nobody would run it */
+         !device_set(dev, "romfile", "", errp)) || !device_realize(dev, errp)) {
+        error_prepend(errp, "-vga std: ");
+        device_free(dev);
+        return false;
+    }
+    return true;
+}
+
 static bool make_pc(const MachineConfig *cfg, Error **errp)
 {
     autofree char *rtc = rtc_base(cfg);
@@ -91,6 +143,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .hpet = cfg->hpet,
         .acpi = cfg->acpi,
         .graphics = cfg->graphics && !cfg->nographic,
+        .kernel_bios = kernel_bios(cfg),
         .firmware = &cfg->firmware,
         .sockets = cfg->sockets * cfg->dies,
         .cores = cfg->cores,
@@ -107,7 +160,12 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         pc.serial[n] = cfg->serial[n];
         pc.serial_port[n] = cfg->serial_port[n];
     }
-    return pc_build(&pc, errp);
+    if (!pc_build(&pc, errp)) {
+        return false;
+    }
+    config = cfg;
+    pc_board()->rom_find = find_rom;
+    return make_vga(cfg, errp);
 }
 
 static bool set_property(void *opaque, const char *key, const char *value, Error **errp)

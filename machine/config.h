@@ -43,6 +43,12 @@ typedef struct StrList {
     size_t count;
 } StrList;
 
+typedef enum VgaChoice {
+    VGA_CHOICE_DEFAULT, /* -vga was not given */
+    VGA_CHOICE_NONE,
+    VGA_CHOICE_STD,
+} VgaChoice;
+
 typedef struct MachineConfig {
     const char *program; /* argv[0] without folders */
 
@@ -79,6 +85,7 @@ typedef struct MachineConfig {
     struct OptList **devices; /* -device, in order; "driver" is a known class */
     size_t device_count;
     bool nodefaults;
+    VgaChoice vga;
 
     /* running */
     bool no_reboot, no_shutdown, stopped, nographic, daemonize;

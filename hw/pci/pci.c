@@ -31,11 +31,19 @@ struct PciBus {
 
 /* ---- base address registers ---- */
 
+static unsigned bar_register(unsigned n)
+{
+    return n == PCI_BAR_ROM ? PCI_ROM : PCI_BAR0 + 4 * n;
+}
+
 static uint64_t bar_base(const PciDevice *d, unsigned n)
 {
-    const uint8_t *p = d->config + PCI_BAR0 + 4 * n;
+    const uint8_t *p = d->config + bar_register(n);
     const PciBar *bar = &d->bars[n];
 
+    if (n == PCI_BAR_ROM) {
+        return ld_le32(p) & ~0x7ffu;
+    }
     if (bar->type & PCI_BAR_IO) {
         return ld_le32(p) & ~3u;
     }
@@ -51,6 +59,9 @@ static bool bar_wanted(const PciDevice *d, unsigned n, uint64_t base)
 
     if (base == 0 || last < base) {
         return false;
+    }
+    if (n == PCI_BAR_ROM && !(d->config[PCI_ROM] & 1)) {
+        return false; /* "Expansion ROM Enable" */
     }
     if (bar->type & PCI_BAR_IO) {
         return (command & PCI_CMD_IO) && last <= 0xffff;
@@ -113,13 +124,15 @@ static void pci_update_bars(PciDevice *d)
 
 void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type)
 {
-    uint8_t *p = d->wmask + PCI_BAR0 + 4 * n;
+    uint8_t *p = d->wmask + bar_register(n);
     uint64_t mask = ~(region->size - 1);
 
     d->bars[n].region = region;
     d->bars[n].type = type;
-    d->config[PCI_BAR0 + 4 * n] = type;
-    if (type & PCI_BAR_IO) {
+    d->config[bar_register(n)] = type;
+    if (n == PCI_BAR_ROM) {
+        st_le32(p, ((uint32_t)mask & ~0x7ffu) | 1);
+    } else if (type & PCI_BAR_IO) {
         st_le32(p, (uint32_t)mask & ~3u);
     } else if (type & PCI_BAR_64) {
         st_le64(p, mask & ~15ull);
@@ -185,7 +198,8 @@ void pci_config_write(PciDevice *d, unsigned offset, uint32_t val, unsigned size
         d->config[at] = (uint8_t)((d->config[at] & ~mask) | (byte & mask));
         d->config[at] &= (uint8_t)~(byte & d->w1c[at]);
     }
-    if (offset < PCI_BAR0 + 24 && offset + size > PCI_COMMAND) {
+    if ((offset < PCI_BAR0 + 24 && offset + size > PCI_COMMAND) ||
+        (offset < PCI_ROM + 4 && offset + size > PCI_ROM)) {
         pci_update_bars(d);
     }
     pci_set_irq(d, (d->config[PCI_STATUS] & 0x08) != 0); /* INTx may be off now, or on */
@@ -389,6 +403,9 @@ void pci_remove(PciDevice *d)
             bar_unmap(&d->bars[n]);
         }
     }
+    memset(d->bars, 0, sizeof(d->bars));
+    free(d->rom);
+    d->rom = NULL;
     d->bus->devices[d->devfn] = NULL;
     d->cap_end = d->msi_cap = 0;
     d->msix = NULL;

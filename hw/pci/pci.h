@@ -1,8 +1,7 @@
 /*
  * A PCI bus: configuration space by mechanism #1, base address registers, INTx.
  *
- * Source: PCI Local Bus Specification 3.0. MSI and MSI-X: hw/pci/msi.h. Bridges and
- * expansion ROMs are to come.
+ * Source: PCI Local Bus Specification 3.0. MSI and MSI-X: hw/pci/msi.h. Bridges are to come.
  */
 #ifndef HW_PCI_PCI_H
 #define HW_PCI_PCI_H
@@ -22,7 +21,7 @@ struct Msix;
 
 enum { PCI_VENDOR = 0x00, PCI_DEVICE = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06,
        PCI_REVISION = 0x08, PCI_CLASS = 0x0a, PCI_HEADER = 0x0e, PCI_BAR0 = 0x10,
-       PCI_SUBSYS_VENDOR = 0x2c, PCI_SUBSYS = 0x2e, PCI_CAPS = 0x34, PCI_INT_LINE = 0x3c,
+       PCI_SUBSYS_VENDOR = 0x2c, PCI_SUBSYS = 0x2e, PCI_ROM = 0x30, PCI_CAPS = 0x34, PCI_INT_LINE = 0x3c,
        PCI_INT_PIN = 0x3d };
 #define PCI_CMD_IO 0x1u
 #define PCI_CMD_MEMORY 0x2u
@@ -31,6 +30,8 @@ enum { PCI_VENDOR = 0x00, PCI_DEVICE = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x
 #define PCI_BAR_IO 0x1u
 #define PCI_BAR_64 0x4u
 #define PCI_BAR_PREFETCH 0x8u
+
+enum { PCI_BAR_ROM = 6, PCI_BARS = 7 }; /* the expansion ROM is the last BAR */
 
 typedef struct PciBar {
     IoRegion *region; /* NULL: none */
@@ -47,11 +48,16 @@ struct PciDevice {
     uint8_t wmask[256]; /* writable bits; constant after realize */
     uint8_t w1c[256];   /* bits that a 1 clears; constant after realize */
     uint8_t initial[256]; /* after reset; constant after realize */
-    PciBar bars[6];
+    PciBar bars[PCI_BARS];
     /* constant after realize */
     uint8_t cap_end;            /* where the next capability has room */
     uint8_t msi_cap, msi_flags; /* offset of the MSI capability (0: none), MSI_* */
     struct Msix *msix;          /* NULL: none */
+    /* properties (PCI_PROPS) */
+    char *addr, *romfile;
+    uint32_t rombar;
+    uint8_t *rom;        /* the expansion ROM's bytes, or NULL */
+    IoRegion rom_region;
     bool intx; /* level of the INTx pin */
     bool counted; /* in the bus's count of asserted pins; not saved */
     /* After the guest wrote [offset, offset + len); may be NULL. */
@@ -88,6 +94,16 @@ void pci_bus_print(PciBus *bus, FILE *out);
 bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_t device,
              uint32_t class_code, uint8_t revision, uint8_t pin, struct Error **errp);
 void pci_remove(PciDevice *d);
+
+/* PCI_PROPS - properties of a card that is plugged in; S.pci is its PciDevice, @rom the usual ROM file
+ * or NULL. pci_plug - pci_add() at the place that addr= names, else in the first free slot, with the
+ * ROM that romfile= names (a ROM that is not found is an error that names the package). */
+#define PCI_PROPS(S, rom)                                                                          \
+    PROP_STR("addr", S, pci.addr, NULL, "slot, or slot.function, in hexadecimal"),                 \
+    PROP_STR("romfile", S, pci.romfile, (rom), "file of the expansion ROM; empty: none"),          \
+    PROP_U32("rombar", S, pci.rombar, 1, "0: the ROM is handed to the firmware by fw_cfg")
+bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision,
+              uint8_t pin, struct Error **errp);
 /* pci_bar - BAR @n is @region, whose size is a power of two (>= 16 bytes memory, >= 4 ports). */
 void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type);
 /* pci_add_cap - "Capabilities List": @size bytes for capability @id at @offset (a multiple of 4 from

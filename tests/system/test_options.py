@@ -428,6 +428,29 @@ def opt_display(tmp):
 
 
 @row
+def opt_vga(tmp):
+    def tree(*args):
+        with monitor(*args) as vm:
+            return vm.mon.cmd("info mtree"), vm.mon.cmd("info qtree")
+
+    for args in ((), ("-vga", "std"), ("-nodefaults", "-vga", "std"), ("-nodefaults", "-device", "VGA"),
+                 ("-device", "VGA,addr=5"), ("-vga", "none", "-device", "VGA")):
+        assert tree(*args)[0].count("vga-window") == 1, args
+    for args in (("-vga", "none"), ("-nodefaults",)):
+        assert "vga" not in tree(*args)[0]
+    assert "dev: VGA, id \"v1\"" in tree("-device", "VGA,id=v1,vgamem_mb=32")[1]
+    refused("-global", "VGA.vgamem_mb=5", names="vgamem_mb 5")
+    listed("-vga", "help", has="std")
+    for name in ("cirrus", "qxl", "vmware", "virtio"):
+        refused("-vga", name, names=[name, "not supported"])
+    refused("-vga", "nonesuch", names="nonesuch")
+    refused("-device", "VGA,vgamem_mb=3", names="vgamem_mb 3")
+    refused("-device", "VGA,xres=5000", names="xres 5000")
+    refused("-device", "VGA,addr=40", names="addr '40'")
+    refused("-device", "VGA,romfile=vgabios-nonesuch.bin", names=["vgabios-nonesuch.bin", "seabios"])
+
+
+@row
 def opt_nographic(tmp):
     image, _ = build(tmp, "hello", "PUT 'H'\n EXIT 0\n hlt")
     p = run("-nographic", "-kernel", image, *EXIT_DEVICE)
@@ -780,7 +803,7 @@ def test_option(name, tmp_path):
 
 # ---- the rest of the promise ----
 
-NOT_YET = ["hda", "cdrom", "drive", "netdev", "vga", "vnc", "object", "smbios", "qmp", "sandbox", "boot"]
+NOT_YET = ["hda", "cdrom", "drive", "netdev", "vnc", "object", "smbios", "qmp", "sandbox", "boot"]
 
 
 @pytest.mark.parametrize("name", NOT_YET)

@@ -1,0 +1,128 @@
+/*
+ * Cards that are plugged in: their place on the bus and their expansion ROM.
+ * Source: PCI Local Bus Specification 3.0, "Expansion ROM Base Address Register".
+ */
+#include "hw/pci/pci.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "hw/board.h"
+#include "hw/misc/fw_cfg.h"
+
+enum { ROM_MAX = 16 << 20, ROM_MIN = 2048 };
+
+/* pci_choose - the place on @bus that addr= names, or the first free slot; -1 with errp set. */
+static int pci_choose(const PciDevice *d, PciBus *bus, Error **errp)
+{
+    unsigned long slot, fn = 0;
+    char *end;
+
+    if (d->addr == NULL) {
+        for (slot = 1; slot < 32; slot++) {
+            if (pci_bus_find(bus, PCI_DEVFN(slot, 0)) == NULL) {
+                return PCI_DEVFN((int)slot, 0);
+            }
+        }
+        error_set(errp, "%s: no free slot on the PCI bus", d->dev.id);
+        return -1;
+    }
+    slot = strtoul(d->addr, &end, 16);
+    if (*end == '.' && end != d->addr) {
+        const char *text = end + 1;
+
+        fn = strtoul(text, &end, 16);
+        end = end == text ? d->addr : end;
+    }
+    if (end == d->addr || *end != '\0' || slot > 31 || fn > 7) {
+        error_set(errp, "%s: addr '%s' is no slot (0 to 1f) or slot.function", d->dev.id, d->addr);
+        return -1;
+    }
+    return PCI_DEVFN((int)slot, (int)fn);
+}
+
+/* The bytes of a ROM file, padded to a power of two; NULL with errp set. */
+static uint8_t *read_rom(const PciDevice *d, const char *path, size_t *len, size_t *padded,
+                         Error **errp)
+{
+    FILE *f = fopen(path, "rbe");
+    uint8_t *rom = NULL;
+    struct stat st;
+
+    if (f == NULL || fstat(fileno(f), &st) != 0) {
+        error_set_errno(errp, errno, "%s: cannot read '%s'", d->dev.id, path);
+    } else if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > ROM_MAX) {
+        error_set(errp, "%s: '%s' is no ROM of 1 byte to 16 MiB", d->dev.id, path);
+    } else {
+        *len = (size_t)st.st_size;
+        *padded = ROM_MIN;
+        while (*padded < *len) {
+            *padded *= 2;
+        }
+        rom = xnewn(uint8_t, *padded);
+        if (fread(rom, 1, *len, f) != *len) {
+            error_set(errp, "%s: cannot read '%s'", d->dev.id, path);
+            free(rom);
+            rom = NULL;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return rom;
+}
+
+static bool load_rom(PciDevice *d, Error **errp)
+{
+    const Board *board = d->dev.board;
+    autofree char *path = NULL, *name = NULL;
+    size_t len, padded;
+
+    if (d->romfile == NULL || *d->romfile == '\0') {
+        return true;
+    }
+    path = board->rom_find != NULL ? board->rom_find(d->romfile) : xstrdup(d->romfile);
+    if (path == NULL) {
+        error_set(errp, "%s: no file '%s'; it is in the package %s (or give its folder with -L, or "
+                  "romfile= for none)", d->dev.id, d->romfile,
+                  strncmp(d->romfile, "vgabios", 7) == 0 ? "seabios" : "ipxe-qemu");
+        return false;
+    }
+    d->rom = read_rom(d, path, &len, &padded, errp);
+    if (d->rom == NULL) {
+        return false;
+    }
+    if (d->rombar != 0) {
+        rom_region_init(&d->rom_region, "pci-rom", d->rom, padded);
+        pci_bar(d, PCI_BAR_ROM, &d->rom_region, 0);
+        return true;
+    }
+    name = xasprintf("%s/%s", ld_le16(d->config + PCI_CLASS) == 0x0300 ? "vgaroms" : "genroms",
+                     strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path);
+    return board->fw_cfg == NULL || fw_cfg_add_file(board->fw_cfg, name, d->rom, len, errp);
+}
+
+bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision,
+              uint8_t pin, Error **errp)
+{
+    const Board *board = d->dev.board;
+    int devfn;
+
+    if (board == NULL || board->pci == NULL) {
+        error_set(errp, "%s: this board has no PCI bus", d->dev.id);
+        return false;
+    }
+    devfn = pci_choose(d, board->pci, errp);
+    if (devfn < 0 || !pci_add(d, board->pci, (unsigned)devfn, vendor, device, class_code, revision,
+                              pin, errp)) {
+        return false;
+    }
+    if (!load_rom(d, errp)) {
+        pci_remove(d);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,100 @@
+/*
+ * The human monitor: what is on the screen.
+ */
+#include "monitor/hmp-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "accel/accel.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "bus/lock.h"
+#include "hw/display/screen.h"
+#include "ui/screendump.h"
+
+/* The text on the screen goes to the monitor, or to a file. */
+static void dump_text(FILE *out, const char *path)
+{
+    autofree char *text = NULL;
+    FILE *f;
+
+    machine_lock();
+    text = screen_text(screen_first());
+    machine_unlock();
+    if (text == NULL) {
+        fprintf(out, "Error: the screen shows graphics; screendump FILE takes a picture\n");
+        return;
+    }
+    if (*path == '\0') {
+        fputs(text, out);
+        return;
+    }
+    f = fopen(path, "we");
+    if (f == NULL || fputs(text, f) < 0) {
+        fprintf(out, "Error: cannot write '%s': %s\n", path, strerror(errno));
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+}
+
+static void dump_picture(FILE *out, const char *path, DumpFormat format)
+{
+    Error *err = NULL;
+    Surface *s;
+
+    accel_pause(); /* so that all they stored is there */
+    machine_lock();
+    s = screendump_take(screen_first());
+    machine_unlock();
+    accel_resume();
+    if (s == NULL) {
+        fprintf(out, "Error: no memory for a picture of the screen\n");
+    } else if (!screendump_write(s, path, format, &err)) {
+        hmp_error(out, err);
+    }
+    surface_unref(s);
+}
+
+void hmp_screendump(HmpSession *m, FILE *out, char *arg)
+{
+    DumpFormat format = DUMP_PPM;
+    bool text = false;
+    char *word = hmp_word(&arg);
+    const char *format_name = "ppm";
+
+    while (word[0] == '-') {
+        if (strcmp(word, "-t") == 0) {
+            text = true;
+        } else if (strcmp(word, "-f") == 0) {
+            format_name = hmp_word(&arg);
+        } else {
+            fprintf(out, "Error: screendump: there is no option '%s' (-f png|ppm, -t)\n", word);
+            return;
+        }
+        word = hmp_word(&arg);
+    }
+    if (*arg == '-') { /* the format may stand last, as in QEMU's own form */
+        char *last = hmp_word(&arg);
+
+        format_name = strcmp(last, "-f") == 0 ? hmp_word(&arg) : "";
+    }
+    if (strcmp(format_name, "png") == 0) {
+        format = DUMP_PNG;
+    } else if (strcmp(format_name, "ppm") != 0) {
+        fprintf(out, "Error: screendump: the format is png or ppm, not '%s'\n", format_name);
+        return;
+    }
+    if (screen_first() == NULL) {
+        fprintf(out, "Error: there is no graphics card\n");
+        return;
+    }
+    if (text) {
+        dump_text(out, word);
+    } else if (*word == '\0') {
+        fprintf(out, "Error: screendump: no file given\n");
+    } else {
+        dump_picture(out, word, format);
+    }
+}
