@@ -7,6 +7,7 @@
 
 #include "bus/irq.h"
 
+struct IsaDma;
 struct PciBus;
 struct FwCfg;
 
@@ -16,6 +17,7 @@ typedef struct Board {
     struct FwCfg *fw_cfg;  /* may be NULL */
     /* The path of a ROM file, freed by the caller; NULL when there is none. May be NULL. */
     char *(*rom_find)(const char *name);
+    struct IsaDma *isa_dma; /* may be NULL */
     /* Requests to the machine; any thread; they return at once. May be NULL. */
     void (*exit_request)(int code);
     void (*reset_request)(void);

@@ -20,6 +20,7 @@
 #include "hw/acpi/acpi.h"
 #include "hw/board.h"
 #include "hw/char/serial-isa.h"
+#include "hw/dma/i8237.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
@@ -298,10 +299,12 @@ static bool pc_make_isa(Pc *p, Error **errp)
         p->kbd = pc_device(p, &i8042_class, NULL);
         i8042_connect(p->kbd, port92_set_a20, port92_a20, p->port92);
     }
+    p->dma = pc_device(p, &i8237_class, "dma");
+    p->board.isa_dma = i8237_dma(p->dma);
     p->fw_cfg = pc_device(p, &fw_cfg_class, NULL);
     p->board.fw_cfg = fw_cfg_of(p->fw_cfg);
     return device_realize(p->pit, errp) && device_realize(p->rtc, errp) &&
-           device_realize(p->port92, errp) &&
+           device_realize(p->port92, errp) && device_realize(p->dma, errp) &&
            (p->kbd == NULL || device_realize(p->kbd, errp)) && device_realize(p->fw_cfg, errp) &&
            (!p->cfg.hpet || pc_make_hpet(p, errp)) &&
            pc_make_serial(p, errp);
