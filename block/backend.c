@@ -48,6 +48,8 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
     b->name = xstrdup(p->name);
     b->img = img;
     b->cache = p->cache;
+    b->serial = xstrdup(p->serial);
+    b->read_only = p->read_only;
     while (*end != NULL) {
         end = &(*end)->next;
     }
@@ -71,6 +73,7 @@ bool block_close_all(void)
         backends = b->next;
         image_unref(b->img);
         free(b->attached);
+        free(b->serial);
         free(b->name);
         free(b);
     }
@@ -258,6 +261,16 @@ bool blk_read_only(const BlockBackend *b)
 uint64_t blk_size(const BlockBackend *b)
 {
     return b->img != NULL ? b->img->size : 0;
+}
+
+const char *blk_serial(const BlockBackend *b)
+{
+    return b->serial;
+}
+
+bool blk_wants_read_only(const BlockBackend *b)
+{
+    return b->read_only;
 }
 
 int blk_pread(BlockBackend *b, uint64_t offset, void *buf, uint32_t len)

@@ -38,6 +38,7 @@ typedef struct BlockParams {
     const char *name;   /* unique */
     const char *file;   /* NULL: no medium */
     const char *format; /* "raw"; NULL: guess, which must give raw */
+    const char *serial; /* for the device that is given none; may be NULL */
     bool read_only;
     BlockCache cache;
 } BlockParams;
@@ -105,6 +106,9 @@ bool blk_present(const BlockBackend *b);   /* there is a medium */
 bool blk_read_only(const BlockBackend *b); /* of the medium; true when there is none */
 /* blk_size - bytes of the medium, a multiple of 512 (what the file lacks reads as zeros); 0: none. */
 uint64_t blk_size(const BlockBackend *b);
+const char *blk_serial(const BlockBackend *b); /* BlockParams.serial */
+/* blk_wants_read_only - how a medium is opened when nobody says: as the first one was. */
+bool blk_wants_read_only(const BlockBackend *b);
 
 /*
  * Called once for each request that was not cancelled, never inside the call that made it. @ret is

@@ -9,6 +9,8 @@ struct BlockBackend {
     char *name;
     BlockImage *img; /* under the machine lock; NULL: no medium */
     BlockCache cache;
+    char *serial;
+    bool read_only;  /* how media are opened */
     char *attached;  /* id of the device */
     bool used;       /* by a device */
     const BlockDevOps *ops;

@@ -12,7 +12,15 @@
 #include "bus/internal-device.h"
 #include "bus/lock.h"
 
+typedef struct NamedBus {
+    BusType type;
+    const char *name;
+    void *bus;
+    struct NamedBus *next;
+} NamedBus;
+
 static Device *first; /* realized, in order */
+static NamedBus *buses;
 
 const DeviceClass *device_class_find(const char *name)
 {
@@ -137,4 +145,51 @@ Device *device_find(const char *id)
 Device *devices_first(void)
 {
     return first;
+}
+
+/* ---- buses ---- */
+
+void device_bus_add(BusType type, const char *name, void *bus)
+{
+    NamedBus *b = xnew(NamedBus), **end = &buses;
+
+    *b = (NamedBus){ type, name, bus, NULL };
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = b;
+}
+
+void device_bus_remove(void *bus)
+{
+    for (NamedBus **p = &buses; *p != NULL; p = &(*p)->next) {
+        if ((*p)->bus == bus) {
+            NamedBus *gone = *p;
+
+            *p = gone->next;
+            free(gone);
+            return;
+        }
+    }
+}
+
+void *device_bus_find(BusType type, const char *name, Error **errp)
+{
+    for (NamedBus *b = buses; b != NULL; b = b->next) {
+        if (b->type == type && strcmp(b->name, name) == 0) {
+            return b->bus;
+        }
+    }
+    error_set(errp, "Bus '%s' not found", name);
+    return NULL;
+}
+
+void *device_bus_nth(BusType type, unsigned n)
+{
+    for (NamedBus *b = buses; b != NULL; b = b->next) {
+        if (b->type == type && n-- == 0) {
+            return b->bus;
+        }
+    }
+    return NULL;
 }

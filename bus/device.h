@@ -24,7 +24,7 @@ typedef enum PropType {
     PT_BOOL, /* on/off, yes/no, true/false, y/n */
     PT_STR,  /* char *, owned by the device */
     PT_CHARDEV, /* struct Chardev *, by id; resolved through device_set_resolver() */
-    PT_DRIVE,   /* reserved */
+    PT_DRIVE,   /* struct BlockBackend *, by name; likewise */
 } PropType;
 
 typedef struct Property {
@@ -55,6 +55,10 @@ typedef struct Property {
     {                                                                                              \
         .name = (n), .type = PT_CHARDEV, .offset = offsetof(S, f), .help = (h)                     \
     }
+#define PROP_DRIVE(n, S, f, h)                                                                     \
+    {                                                                                              \
+        .name = (n), .type = PT_DRIVE, .offset = offsetof(S, f), .help = (h)                       \
+    }
 #define PROP_END                                                                                   \
     {                                                                                              \
         .name = NULL                                                                               \
@@ -64,6 +68,7 @@ typedef enum BusType {
     BUS_NONE, /* made by the board only */
     BUS_ISA,  /* pluggable with -device, ports and ISA interrupts */
     BUS_PCI,
+    BUS_IDE,
 } BusType;
 
 typedef struct DeviceClass {
@@ -123,5 +128,16 @@ void device_print_props(Device *dev, FILE *out);
 bool device_set_global(const char *driver, const char *prop, const char *value, struct Error **errp);
 /* device_set_resolver - how PT_CHARDEV text becomes a pointer (filled in by chardev/). */
 void device_set_resolver(void *(*chardev)(const char *id, struct Error **errp));
+/* device_set_drive_resolver - the same for PT_DRIVE (filled in by block/). */
+void device_set_drive_resolver(void *(*drive)(const char *id, struct Error **errp));
+
+/* Buses that devices are plugged into by name (`bus=ide.0`): what their controller makes known.
+ * @name is constant while it is known. Machine lock held. */
+void device_bus_add(BusType type, const char *name, void *bus);
+void device_bus_remove(void *bus);
+/* device_bus_find - NULL with errp when there is none of that name. device_bus_nth - in the order
+ * in which they were made known; NULL after the last. */
+void *device_bus_find(BusType type, const char *name, struct Error **errp);
+void *device_bus_nth(BusType type, unsigned n);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct Global {
 
 static Global *globals;
 static void *(*resolve_chardev)(const char *id, Error **errp);
+static void *(*resolve_drive)(const char *id, Error **errp);
 
 static const char *const type_names[] = {
     [PT_U8] = "uint8",   [PT_U16] = "uint16",  [PT_U32] = "uint32",
@@ -139,10 +140,28 @@ static void error_no_property(const DeviceClass *cls, const char *name, Error **
     }
 }
 
+/* A back end, by its name. */
+static bool set_back(Device *dev, const Property *p, const char *value,
+                     void *(*resolve)(const char *id, Error **errp), const char *what, Error **errp)
+{
+    void *back;
+
+    if (resolve == NULL) {
+        error_set(errp, "%s.%s: no %s here", dev->cls->name, p->name, what);
+        return false;
+    }
+    back = resolve(value, errp);
+    if (back == NULL) {
+        error_prepend(errp, "%s.%s: ", dev->cls->name, p->name);
+        return false;
+    }
+    *(void **)prop_field(dev, p) = back;
+    return true;
+}
+
 bool device_set(Device *dev, const char *name, const char *value, Error **errp)
 {
     const Property *p = prop_find(dev->cls, name);
-    void *back;
 
     if (p == NULL) {
         error_no_property(dev->cls, name, errp);
@@ -154,20 +173,9 @@ bool device_set(Device *dev, const char *name, const char *value, Error **errp)
         *(char **)prop_field(dev, p) = xstrdup(value);
         return true;
     case PT_CHARDEV:
-        if (resolve_chardev == NULL) {
-            error_set(errp, "%s.%s: no character devices here", dev->cls->name, p->name);
-            return false;
-        }
-        back = resolve_chardev(value, errp);
-        if (back == NULL) {
-            error_prepend(errp, "%s.%s: ", dev->cls->name, p->name);
-            return false;
-        }
-        *(void **)prop_field(dev, p) = back;
-        return true;
+        return set_back(dev, p, value, resolve_chardev, "character devices", errp);
     case PT_DRIVE:
-        error_set(errp, "%s.%s: drives are not supported yet", dev->cls->name, p->name);
-        return false;
+        return set_back(dev, p, value, resolve_drive, "drives", errp);
     default:
         return set_number(dev, p, value, errp);
     }
@@ -176,6 +184,11 @@ bool device_set(Device *dev, const char *name, const char *value, Error **errp)
 void device_set_resolver(void *(*chardev)(const char *id, Error **errp))
 {
     resolve_chardev = chardev;
+}
+
+void device_set_drive_resolver(void *(*drive)(const char *id, Error **errp))
+{
+    resolve_drive = drive;
 }
 
 /* A known class must know the property and like the value; an unknown one is kept, since tools
@@ -187,7 +200,7 @@ bool device_set_global(const char *driver, const char *prop, const char *value, 
 
     if (cls != NULL) {
         const Property *p = prop_find(cls, prop);
-        if (p == NULL || p->type != PT_CHARDEV) { /* back ends may be made later */
+        if (p == NULL || (p->type != PT_CHARDEV && p->type != PT_DRIVE)) { /* back ends may be made later */
             Device *scratch = xalloc0(1, cls->size);
             bool ok;
             scratch->cls = cls;
