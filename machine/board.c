@@ -18,6 +18,7 @@
 #include "cpu/cpuid.h"
 #include "hw/board.h"
 #include "hw/display/vga.h"
+#include "machine/drives.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
@@ -233,7 +234,7 @@ bool board_build(const MachineConfig *cfg, Error **errp)
         return false;
     }
     machine_lock();
-    ok = make_pc(cfg, errp);
+    ok = make_pc(cfg, errp) && drives_plug(cfg, errp);
     for (size_t n = 0; ok && n < cfg->device_count; n++) {
         ok = plug(cfg->devices[n], errp);
     }

@@ -18,6 +18,7 @@
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "machine/daemon.h"
+#include "machine/drives.h"
 
 #pragma weak board_build
 #pragma weak board_start
@@ -56,6 +57,16 @@ static void *resolve_chardev(const char *id, Error **errp)
         error_set(errp, "there is no chardev '%s'", id);
     }
     return c;
+}
+
+static void *resolve_drive(const char *id, Error **errp)
+{
+    BlockBackend *b = blk_find(id);
+
+    if (b == NULL) {
+        error_set(errp, "there is no drive '%s'", id);
+    }
+    return b;
 }
 
 static bool setup_loop(Error **errp)
@@ -102,10 +113,14 @@ static bool start(MachineConfig *cfg, Error **errp)
     chardev_setup(&machine_lock_guard, quit);
     block_setup(&machine_lock_guard, cfg->icount_shift >= 0);
     device_set_resolver(resolve_chardev);
+    device_set_drive_resolver(resolve_drive);
     if (cfg->pidfile != NULL && !pidfile_make(cfg->pidfile, errp)) {
         return false;
     }
     if (!config_open(cfg, errp)) {
+        return false;
+    }
+    if (!drives_open(cfg, errp)) {
         return false;
     }
     if (!cfg->none) {

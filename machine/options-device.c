@@ -14,7 +14,7 @@
 
 static void list_devices(void)
 {
-    static const char *const buses[] = { NULL, "ISA", "PCI" };
+    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE" };
 
     for (const DeviceClass *const *c = device_classes; *c != NULL; c++) {
         if (!(*c)->user_creatable) {
@@ -244,7 +244,7 @@ static bool config_group(void *opaque, const char *group, OptList *l, Error **er
 {
     static const char *const options[][2] = {
         { "machine", "machine" },       { "memory", "m" },        { "smp-opts", "smp" },
-        { "device", "device" },         { "chardev", "chardev" }, { "mon", "mon" },
+        { "device", "device" },         { "drive", "drive" },         { "chardev", "chardev" }, { "mon", "mon" },
         { "global", "global" },         { "name", "name" },       { "rtc", "rtc" },
         { "accel", "accel" },           { "msg", "msg" },         { "icount", "icount" },
         { "overcommit", "overcommit" },

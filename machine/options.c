@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "machine/drives.h"
 #include <config.h> /* the one made by ./configure */
 #include "machine/options.inc"
 
@@ -169,12 +170,6 @@ static bool opt_not_yet(void *opaque, const OptionDef *def, const char *arg, Err
     return false;
 }
 
-static bool disk_word(void *opaque, const char *text, Error **errp)
-{
-    error_set(errp, "%s: disk images are not supported yet", text);
-    return false;
-}
-
 const OptionDef machine_options[] = { MACHINE_OPTIONS };
 
 /* ---- the whole ---- */
@@ -201,6 +196,7 @@ void config_free(MachineConfig *c)
         opt_free(c->devices[i]);
     }
     free(c->devices);
+    drives_free(c);
     free(c->cpu);
     free(c->kernel);
     free(c->initrd);
@@ -327,7 +323,7 @@ bool config_parse(MachineConfig *cfg, int argc, char **argv, bool *done, Error *
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         *lists[i] = opt_new();
     }
-    ok = options_parse(machine_options, argc, argv, &p, disk_word, errp);
+    ok = options_parse(machine_options, argc, argv, &p, opt_disk_word, errp);
     if (ok && !p.done) {
         if (p.accels.count == 0 &&
             (strcmp(cfg->program, "kvm") == 0 || strcmp(cfg->program, "qemu-kvm") == 0)) {

@@ -9,6 +9,7 @@
 #include <config.h> /* the one made by ./configure */
 #include "base/mem.h"
 #include "cpu/cpuid.h"
+#include "hw/ide/piix3-ide.h"
 #include "hw/pci/piix4-pm.h"
 #include "hw/rtc/mc146818.h"
 
@@ -160,6 +161,7 @@ bool pc_tables(Pc *p, Error **errp)
 {
     p->high_end = p->below_4g;
     pc_cmos(p);
+    pc_disks(p);
     if (p->cfg.bios != NULL) {
         /* the firmware keeps its own tables at the top */
         p->high_end -= MIN(PC_BIOS_TOP, p->high_end - BOOT_HIGH);
@@ -248,6 +250,7 @@ void pc_firmware(Pc *p)
     port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
     assign_pci(p, pirq);
     piix4_pm_firmware(p->pm);
+    piix3_ide_firmware(p->ide);
     if (p->acpi != NULL) {
         dma_write(p->high_end, p->acpi, p->acpi_len);
     }

@@ -38,7 +38,7 @@ typedef struct Pc {
     uint8_t *bios;               /* firmware image, or NULL */
     LapicBus *lapics;
     PciBus *pci;
-    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *pm, *fw_cfg, *kbd, *dma;
+    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *ide, *pm, *fw_cfg, *kbd, *dma;
     Device **lapic;              /* one a processor */
     E820Entry e820[E820_MAX];
     unsigned e820_count;
@@ -61,6 +61,8 @@ bool pc_fw_cfg(Pc *p, struct Error **errp);
 void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base);
 uint8_t *pc_smbios_tables(Pc *p, uint32_t base, size_t *len, uint8_t anchor[SMBIOS_ANCHOR_SIZE],
                           struct Error **errp);
+/* pc_disks - IDE disks, into the CMOS. */
+void pc_disks(Pc *p);
 /* pc_reset_boot_order - at reset: once= has had its turn. */
 void pc_reset_boot_order(Pc *p);
 /* pc_firmware - at reset, the board in firmware's place. */

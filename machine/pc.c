@@ -21,6 +21,8 @@
 #include "hw/board.h"
 #include "hw/char/serial-isa.h"
 #include "hw/dma/i8237.h"
+#include "hw/ide/ide.h"
+#include "hw/ide/piix3-ide.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
@@ -237,11 +239,13 @@ static bool pc_make_bridges(Pc *p, Error **errp)
         p->board.isa_irq[n] = n != 2 ? piix3_isa_input(p->piix3, n) : (IrqLine){ 0 };
     }
     piix3_connect(p->piix3, p->pci, irq);
+    p->ide = pc_device(p, &piix3_ide_class, NULL);
+    piix3_ide_connect(p->ide, p->pci, p->board.isa_irq[14], p->board.isa_irq[15]);
     p->pm = pc_device(p, &piix4_pm_class, NULL);
     piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->piix3), (IrqLine){ pc_smi, p, 0 });
     return device_realize(p->pic, errp) && device_realize(p->ioapic, errp) &&
            device_realize(host, errp) && device_realize(p->piix3, errp) &&
-           device_realize(p->pm, errp);
+           device_realize(p->ide, errp) && device_realize(p->pm, errp);
 }
 
 static bool pc_make_hpet(Pc *p, Error **errp)

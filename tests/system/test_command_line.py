@@ -35,7 +35,7 @@ def run(*args, name=None):
     (["-chardev", "sokcet,id=a"], "did you mean 'socket'?"),
     (["-M", "none", "-serial", "nonesuch"], "-serial nonesuch:"),
     (["-M", "none", "-serial", "tcp:127.0.0.1:1"], "Connection refused"),
-    (["-hda", "x"], "-hda x: not supported yet"),
+    (["-hda", "x"], "-hda x: "),
     (["disk.img"], "disk.img"),
     (["-smp", "4,sockets=3"], "-smp 4,sockets=3:"),
     (["-M", "none", "-pidfile", "/nonexistent/p"], "/nonexistent/p"),

@@ -402,6 +402,72 @@ def opt_option__rom(tmp):
     refused("-option-rom", rom, names=["my.rom", "option ROM"])
 
 
+def disk(tmp, name="disk.img", size=1 << 20):
+    path = tmp / name
+    with open(path, "wb") as f:
+        f.truncate(size)
+    return path
+
+
+def blocks(*args):
+    """What info block says: {name: the lines}."""
+    with monitor(*args) as vm:
+        text = vm.mon.cmd("info block")
+    return {b.split(":")[0]: b for b in text.strip().split("\n\n") if b}
+
+
+@row
+def opt_hda(tmp):
+    d = disk(tmp)
+    for args in (["-hda", d], [d]):
+        got = blocks(*args)
+        assert list(got) == ["ide0-hd0", "ide1-cd0"]
+        assert f"ide0-hd0: {d} (raw)" in got["ide0-hd0"]
+    others = [disk(tmp, f"{n}.img") for n in range(4)]
+    assert set(blocks(*[w for n, p in zip("abcd", others) for w in (f"-hd{n}", p)])) == \
+        {"ide0-hd0", "ide0-hd1", "ide1-hd0", "ide1-hd1"}
+    refused("-hda", tmp / "nonesuch", names=["nonesuch", "No such file or directory"])
+    refused("-hda", tmp, names=[str(tmp), "Is a directory"])
+    refused("-hda", d, others[0], names="exists")
+
+
+@row
+def opt_cdrom(tmp):
+    d = disk(tmp, "disc.iso")
+    assert f"ide1-cd0: {d} (raw, read-only)" in blocks("-cdrom", d)["ide1-cd0"]
+    assert "[not inserted]" in blocks()["ide1-cd0"]
+    assert blocks("-nodefaults") == {}
+    refused("-cdrom", tmp / "nonesuch", names="nonesuch")
+
+
+@row
+def opt_drive(tmp):
+    d, e = disk(tmp), disk(tmp, "e.img")
+    got = blocks("-drive", f"file={d},format=raw,index=1,cache=writethrough,serial=x",
+                 "-drive", f"if=none,id=mine,file={e},format=raw", "-device", "ide-hd,drive=mine,bus=ide.1,unit=1",
+                 "-drive", "if=ide,media=cdrom")
+    assert set(got) == {"ide0-hd1", "mine", "ide0-cd0"}
+    assert "writethrough" in got["ide0-hd1"]
+    refused("-drive", f"file={d},format=qcow2", names="qcow2")
+    refused("-drive", f"file={d},format=nonesuch", names="Unknown driver 'nonesuch'")
+    refused("-drive", f"file={d},if=nonesuch", names="unsupported bus type 'nonesuch'")
+    for key in ("if=virtio", "if=floppy", "cache=none", "snapshot=on", "aio=native", "discard=unmap", "bps=1",
+                "file.locking=off", "throttling.bps-total=1", "werror=stop"):
+        if key != "if=floppy" or "isa-fdc" not in run("-device", "help").stdout:
+            refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
+    refused("-drive", f"file={d},nonesuch=1", names="nonesuch")
+    refused("-drive", f"file={d},bus=2", names="bus=2")
+    refused("-drive", "if=ide", names="drive is empty")
+    refused("-drive", f"file={d},format=raw,readonly=on", names="read-only")
+    refused("-drive", f"file={d},index=0", "-drive", f"file={e},index=0", names="exists")
+    refused("-device", "ide-hd", names="No drive specified")
+    refused("-device", "ide-hd,drive=nonesuch", names="nonesuch")
+    refused("-drive", f"file={d},if=none,id=x", "-device", "ide-hd,drive=x,bus=ide.9", names="Bus 'ide.9' not found")
+    refused("-drive", f"file={d},if=none,id=x", "-device", "ide-hd,drive=x,unit=2", names="unit 2")
+    refused("-hda", d, "-drive", f"file={e},if=none,id=x", "-device", "ide-hd,drive=x,bus=ide.0,unit=0",
+            names="unit 0 is in use")
+
+
 @row
 def opt_boot(tmp):
     files = fw_files(tmp, "-boot", "order=dc,menu=on,splash-time=250,reboot-timeout=100,strict=on")
@@ -803,7 +869,7 @@ def test_option(name, tmp_path):
 
 # ---- the rest of the promise ----
 
-NOT_YET = ["hda", "cdrom", "drive", "netdev", "vnc", "object", "smbios", "qmp", "sandbox", "boot"]
+NOT_YET = ["netdev", "vnc", "object", "smbios", "qmp", "sandbox", "boot"]
 
 
 @pytest.mark.parametrize("name", NOT_YET)

@@ -9,6 +9,7 @@
 #include "base/optlist.h"
 #include "chardev/chardev.h"
 #include "machine/config.h"
+#include "machine/drives.h"
 
 static bool done;
 
@@ -104,7 +105,33 @@ static void test_machine(void **state)
     bad("d -M none -accel kvm", "kvm: ");
     bad("d -kernal x", "did you mean -kernel?");
     bad("d -vnc :0", "-vnc :0: not supported yet");
-    bad("d disk.img", "disk.img: disk images are not supported yet");
+}
+
+static void test_drives(void **state)
+{
+    MachineConfig *c = good("d -M none a.img -cdrom b.iso -drive file=c,,d,media=cdrom,if=ide "
+                            "-drive id=x,if=none,file=e,cache=unsafe,readonly -drive if=none");
+
+    assert_int_equal(c->drive_count, 5);
+    assert_string_equal(drive_find(c, DRIVE_IDE, 0, 0)->id, "ide0-hd0");
+    assert_string_equal(drive_find(c, DRIVE_IDE, 1, 0)->id, "ide1-cd0");
+    assert_string_equal(drive_find(c, DRIVE_IDE, 0, 1)->file, "c,d");
+    assert_string_equal(drive_find(c, DRIVE_IDE, 0, 1)->id, "ide0-cd1");
+    assert_string_equal(drive_find(c, DRIVE_NONE, 0, 0)->id, "x");
+    assert_true(drive_find(c, DRIVE_NONE, 0, 0)->read_only);
+    assert_int_equal(drive_find(c, DRIVE_NONE, 0, 0)->cache, BLK_UNSAFE);
+    assert_string_equal(drive_find(c, DRIVE_NONE, 0, 1)->id, "none1");
+    assert_null(drive_find(c, DRIVE_NONE, 0, 1)->file);
+    config_free(c);
+    bad("d -hda a -hda b", "drive with bus=0, unit=0 (index=0) exists");
+    bad("d -drive index=1,unit=1", "index cannot be used with bus and unit");
+    bad("d -drive index=4", "if=ide,bus=2,unit=0");
+    bad("d -hda a -hdb b -drive bus=0", "if=ide,bus=0,unit=2");
+    bad("d -hda a -hdb b -hdc c -hdd d -drive file=e", "if=ide,bus=2,unit=0");
+    bad("d -drive cache=none", "cache=none is not supported yet");
+    bad("d -drive cache=x", "invalid cache option");
+    bad("d -drive foo=1", "does not support the option 'foo'");
+    bad("d -drive iops_max=1", "iops_max= is not supported yet");
 }
 
 static void test_memory(void **state)
@@ -308,8 +335,8 @@ static void test_readconfig(void **state)
     assert_int_equal(c->cpus, 2);
     assert_string_equal(c->chardev_args.s[0], "id=c,backend=null");
     config_free(c);
-    assert_int_equal(write(fd, "[drive \"a\"]\n", 12), 12);
-    bad(line, "[drive]: this group is not supported yet");
+    assert_int_equal(write(fd, "[netdev \"a\"]\n", 13), 13);
+    bad(line, "[netdev]: this group is not supported yet");
     close(fd);
     unlink(path);
 }
@@ -336,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),   cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_drives),
         cmocka_unit_test(test_memory),     cmocka_unit_test(test_smp),
         cmocka_unit_test(test_rest),       cmocka_unit_test(test_files),
         cmocka_unit_test(test_nographic),  cmocka_unit_test(test_open),

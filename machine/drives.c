@@ -1,0 +1,131 @@
+/*
+ * From the drives of the command line to back ends and devices.
+ */
+#include "machine/drives.h"
+
+#include <stdlib.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/optlist.h"
+#include "bus/device.h"
+#include "machine/config.h"
+#include "machine/pc.h"
+
+const Drive *drive_find(const MachineConfig *cfg, DriveIf iface, unsigned bus, unsigned unit)
+{
+    for (size_t n = 0; n < cfg->drive_count; n++) {
+        const Drive *d = &cfg->drives[n];
+
+        if (d->iface == iface && d->bus == bus && d->unit == unit) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+void drives_free(MachineConfig *cfg)
+{
+    for (size_t n = 0; n < cfg->drive_count; n++) {
+        Drive *d = &cfg->drives[n];
+
+        free(d->id);
+        free(d->file);
+        free(d->format);
+        free(d->serial);
+        free(d->from);
+    }
+    free(cfg->drives);
+    cfg->drives = NULL;
+    cfg->drive_count = 0;
+}
+
+/* default_cd - an empty drive, master of the second channel, for users who need to give it a disc
+ * later. A -device for a disk or CD says that the user makes the choice. */
+static bool default_cd(const MachineConfig *cfg)
+{
+    static const char *const choosers[] = { "ide-cd", "ide-hd", "scsi-cd", "scsi-hd" };
+
+    if (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_IDE, 1, 0) != NULL) {
+        return false;
+    }
+    for (size_t n = 0; n < cfg->device_count; n++) {
+        const char *driver = opt_get_str(cfg->devices[n], "driver", "");
+
+        for (size_t i = 0; i < ARRAY_SIZE(choosers); i++) {
+            if (strcmp(driver, choosers[i]) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool open_one(const Drive *d, Error **errp)
+{
+    BlockParams p = {
+        .name = d->id,
+        .file = d->file,
+        .format = d->format,
+        .serial = d->serial,
+        .read_only = d->read_only || d->cdrom,
+        .cache = d->cache,
+    };
+
+    if (blk_new(&p, errp) == NULL) {
+        error_prepend(errp, "%s: ", d->from);
+        return false;
+    }
+    return true;
+}
+
+bool drives_open(MachineConfig *cfg, Error **errp)
+{
+    for (size_t n = 0; n < cfg->drive_count; n++) {
+        const Drive *d = &cfg->drives[n];
+
+        if (cfg->none && d->iface != DRIVE_NONE) {
+            error_set(errp, "%s: machine type does not support it: there is no board", d->from);
+            return false;
+        }
+        if (!open_one(d, errp)) {
+            return false;
+        }
+    }
+    if (default_cd(cfg)) {
+        cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
+        cfg->drives[cfg->drive_count] = (Drive){
+            .iface = DRIVE_IDE, .bus = 1, .cdrom = true, .id = xstrdup("ide1-cd0"),
+            .from = xstrdup("default CD-ROM drive"),
+        };
+        return open_one(&cfg->drives[cfg->drive_count++], errp);
+    }
+    return true;
+}
+
+static bool plug_ide(const Drive *d, Error **errp)
+{
+    Device *dev = device_new(device_class_find(d->cdrom ? "ide-cd" : "ide-hd"), NULL);
+    const char bus[] = { 'i', 'd', 'e', '.', (char)('0' + d->bus), 0 };
+    const char unit[] = { (char)('0' + d->unit), 0 };
+
+    dev->board = pc_board();
+    if (!device_set(dev, "drive", d->id, errp) || !device_set(dev, "bus", bus, errp) ||
+        !device_set(dev, "unit", unit, errp) || !device_realize(dev, errp)) {
+        error_prepend(errp, "%s: ", d->from);
+        device_free(dev);
+        return false;
+    }
+    return true;
+}
+
+bool drives_plug(const MachineConfig *cfg, Error **errp)
+{
+    for (unsigned place = 0; place < 4; place++) {
+        const Drive *d = drive_find(cfg, DRIVE_IDE, place / 2, place % 2);
+
+        if (d != NULL && !plug_ide(d, errp)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,43 @@
+/*
+ * Drives of the command line: -drive, -hda to -hdd, -cdrom, -fda, -fdb and the bare word. Each
+ * becomes a block back end; one with an interface other than none gets a device too.
+ */
+#ifndef MACHINE_DRIVES_H
+#define MACHINE_DRIVES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "block/block.h"
+
+struct Error;
+struct MachineConfig;
+
+typedef enum DriveIf {
+    DRIVE_NONE, /* for a -device */
+    DRIVE_IDE,
+    DRIVE_FLOPPY,
+} DriveIf;
+
+typedef struct Drive {
+    DriveIf iface;
+    unsigned bus, unit; /* place on the interface; unit alone with none */
+    bool cdrom;
+    char *id;           /* of the back end: the user's or made from the place */
+    char *file;         /* or NULL: no medium */
+    char *format;       /* or NULL: not said */
+    char *serial;       /* or NULL */
+    bool read_only;
+    BlockCache cache;
+    char *from;         /* the option, for messages */
+} Drive;
+
+/* drives_open - make the back ends; the default CD-ROM drive first, unless it is not wanted. */
+bool drives_open(struct MachineConfig *cfg, struct Error **errp);
+/* drives_plug - devices for those on IDE. Machine lock held, board made. */
+bool drives_plug(const struct MachineConfig *cfg, struct Error **errp);
+/* drive_find - of that place, or NULL. */
+const Drive *drive_find(const struct MachineConfig *cfg, DriveIf iface, unsigned bus,
+                        unsigned unit);
+void drives_free(struct MachineConfig *cfg);
+
+#endif

@@ -1,0 +1,253 @@
+/*
+ * Options about drives.
+ */
+#include "machine/internal.h"
+
+#include <stdlib.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "bus/device.h"
+#include "machine/drives.h"
+
+#define NO_PLACE 0xffffffffu
+
+static const struct {
+    const char *name;
+    DriveIf iface;
+    unsigned buses, units; /* places; 0: any number */
+} interfaces[] = {
+    { "ide", DRIVE_IDE, 2, 2 }, { "floppy", DRIVE_FLOPPY, 1, 2 }, { "none", DRIVE_NONE, 1, 0 },
+};
+
+static bool parse_if(const char *name, unsigned *which, Error **errp)
+{
+    static const char *const not_yet[] = { "scsi", "virtio", "pflash", "sd", "mtd", "xen" };
+
+    for (*which = 0; *which < ARRAY_SIZE(interfaces); ++*which) {
+        if (strcmp(interfaces[*which].name, name) == 0) {
+            break;
+        }
+    }
+    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
+        if (strcmp(not_yet[n], name) == 0) {
+            error_set(errp, "if=%s is not supported yet", name);
+            return false;
+        }
+    }
+    if (*which == ARRAY_SIZE(interfaces)) {
+        error_set(errp, "unsupported bus type '%s'", name);
+        return false;
+    }
+    if (interfaces[*which].iface == DRIVE_FLOPPY && device_class_find("isa-fdc") == NULL) {
+        error_set(errp, "floppy drives are not supported yet");
+        return false;
+    }
+    return true;
+}
+
+/* next_place - the first free one behind those that were given. */
+static void next_place(const MachineConfig *cfg, unsigned which, Drive *d, bool bus_given)
+{
+    unsigned units = interfaces[which].units;
+
+    for (d->unit = 0; drive_find(cfg, d->iface, d->bus, d->unit) != NULL; d->unit++) {
+        if (units != 0 && d->unit + 1 == units) {
+            if (bus_given) {
+                d->unit = units;
+                return;
+            }
+            d->bus++;
+            d->unit = (unsigned)-1;
+        }
+    }
+}
+
+/* find_place - bus= and unit=, or index=, or the next one. */
+static bool find_place(MachineConfig *cfg, OptList *l, unsigned which, Drive *d, Error **errp)
+{
+    unsigned units = interfaces[which].units;
+    unsigned index = (unsigned)opt_get_u64(l, "index", 255, NO_PLACE);
+    unsigned bus = (unsigned)opt_get_u64(l, "bus", 255, NO_PLACE);
+    unsigned unit = (unsigned)opt_get_u64(l, "unit", 255, NO_PLACE);
+
+    if (index != NO_PLACE && (bus != NO_PLACE || unit != NO_PLACE)) {
+        error_set(errp, "index cannot be used with bus and unit");
+        return false;
+    }
+    d->bus = bus != NO_PLACE ? bus : 0;
+    d->unit = unit;
+    if (index != NO_PLACE) {
+        d->bus = units != 0 ? index / units : 0;
+        d->unit = units != 0 ? index % units : index;
+        if (d->iface == DRIVE_FLOPPY) {
+            d->bus = 0;
+            d->unit = index;
+        }
+    } else if (unit == NO_PLACE) {
+        next_place(cfg, which, d, bus != NO_PLACE);
+    }
+    if (units != 0 && (d->bus >= interfaces[which].buses || d->unit >= units)) {
+        error_set(errp, "machine type does not support if=%s,bus=%u,unit=%u",
+                  interfaces[which].name, d->bus, d->unit);
+        return false;
+    }
+    if (drive_find(cfg, d->iface, d->bus, d->unit) != NULL) {
+        error_set(errp, "drive with bus=%u, unit=%u (index=%u) exists", d->bus, d->unit,
+                  d->bus * units + d->unit);
+        return false;
+    }
+    return true;
+}
+
+static void parse_cache(OptList *l, Drive *d)
+{
+    const char *cache = opt_get_str(l, "cache", "writeback");
+
+    if (strcmp(cache, "writethrough") == 0) {
+        d->cache = BLK_WRITETHROUGH;
+    } else if (strcmp(cache, "unsafe") == 0) {
+        d->cache = BLK_UNSAFE;
+    } else if (strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0) {
+        opt_bad(l, "cache=%s is not supported yet (there are writeback, writethrough and unsafe)",
+                cache);
+    } else if (strcmp(cache, "writeback") != 0) {
+        opt_bad(l, "cache=%s: invalid cache option", cache);
+    }
+}
+
+/* only - a key whose default alone is there yet. */
+static void only(OptList *l, const char *key, const char *value, const char *other)
+{
+    const char *v = opt_get_str(l, key, value);
+
+    if (strcmp(v, value) != 0 && strcmp(v, other) != 0) {
+        opt_bad(l, "%s=%s is not supported yet (only %s)", key, v, value);
+    }
+}
+
+static void parse_policies(OptList *l)
+{
+    only(l, "aio", "threads", "threads");
+    only(l, "discard", "ignore", "off");
+    only(l, "detect-zeroes", "off", "off");
+    only(l, "werror", "report", "report");
+    only(l, "rerror", "report", "report");
+    if (opt_get_bool(l, "snapshot", false)) {
+        opt_bad(l, "snapshot=on is not supported yet");
+    }
+    if (opt_get_bool(l, "copy-on-read", false)) {
+        opt_bad(l, "copy-on-read=on is not supported yet");
+    }
+    opt_get_bool(l, "boot", false); /* of old front ends; the firmware's order says it */
+}
+
+/* Known elsewhere, and not here yet. */
+static bool unknown_key(void *opaque, const char *key, const char *value, Error **errp)
+{
+    static const char *const not_yet[] = { "throttling.", "bps", "iops", "group", "file.", "driver",
+                                           "backing.", "l2-cache", "cache.", "node-name", "stats",
+                                           "cyls", "heads", "secs", "trans", "addr", "locking",
+                                           "encrypt", "lazy-refcounts", "pass-discard",
+                                           "overlap-check", "force-share", "auto-read-only",
+                                           "size", "offset" };
+
+    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
+        if (strncmp(key, not_yet[n], strlen(not_yet[n])) == 0) {
+            error_set(errp, "%s= is not supported yet", key);
+            return false;
+        }
+    }
+    error_set(errp, "Block format 'raw' does not support the option '%s'", key);
+    return false;
+}
+
+static void make_id(Drive *d)
+{
+    if (d->iface == DRIVE_IDE) {
+        d->id = xasprintf("ide%u-%s%u", d->bus, d->cdrom ? "cd" : "hd", d->unit);
+    } else {
+        d->id = xasprintf("%s%u", d->iface == DRIVE_FLOPPY ? "floppy" : "none", d->unit);
+    }
+}
+
+static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **errp)
+{
+    static const char *const media[] = { "disk", "cdrom", NULL };
+    Drive d = { .iface = DRIVE_IDE };
+    const char *file = opt_get_str(l, "file", ""), *id = opt_get_str(l, "id", NULL);
+    unsigned which;
+
+    if (!parse_if(opt_get_str(l, "if", "ide"), &which, errp)) {
+        return false;
+    }
+    d.iface = interfaces[which].iface;
+    d.cdrom = opt_get_choice(l, "media", media, 0) == 1;
+    d.read_only = opt_get_bool(l, "read-only", opt_get_bool(l, "readonly", false));
+    parse_cache(l, &d);
+    parse_policies(l);
+    if (!find_place(cfg, l, which, &d, errp)) {
+        return false;
+    }
+    d.format = xstrdup(opt_get_str(l, "format", NULL));
+    d.serial = xstrdup(opt_get_str(l, "serial", NULL));
+    d.file = *file != 0 ? xstrdup(file) : NULL;
+    d.from = xstrdup(from);
+    if (id != NULL) {
+        d.id = xstrdup(id);
+    } else {
+        make_id(&d);
+    }
+    cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
+    cfg->drives[cfg->drive_count++] = d;
+    return opt_each_unused(l, unknown_key, NULL, errp) && opt_done(l, errp);
+}
+
+bool opt_drive(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l = opt_parse(arg, "file", errp);
+    autofree char *from = xasprintf("-drive %s", arg);
+    bool ok;
+
+    if (l == NULL) {
+        return false;
+    }
+    ok = add_drive(p->cfg, l, from, errp);
+    opt_free(l);
+    return ok;
+}
+
+/* -hda to -hdd (user: the index), -cdrom, -fda, -fdb: a file and where it goes. */
+static bool add_file(MachineConfig *cfg, const char *name, const char *file, const char *key,
+                     const char *value, const char *index, Error **errp)
+{
+    OptList *l = opt_new();
+    autofree char *from = xasprintf("%s%s%s", name, *name != 0 ? " " : "", file);
+    bool ok;
+
+    opt_set(l, "file", file);
+    opt_set(l, "index", index);
+    opt_set(l, key, value);
+    ok = add_drive(cfg, l, from, errp);
+    opt_free(l);
+    return ok;
+}
+
+bool opt_disk(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    autofree char *name = xasprintf("-%s", def->name);
+    const char index[2] = { (char)('0' + (def->user & 3)), 0 };
+
+    if (def->user & DISK_FLOPPY) {
+        return add_file(p->cfg, name, arg, "if", "floppy", index, errp);
+    }
+    return add_file(p->cfg, name, arg, "media", def->user & DISK_CD ? "cdrom" : "disk", index,
+                    errp);
+}
+
+bool opt_disk_word(void *opaque, const char *text, Error **errp)
+{
+    return add_file(((Parser *)opaque)->cfg, "", text, "media", "disk", "0", errp);
+}
