@@ -1,9 +1,10 @@
 /*
  * Fuzz the devices of the board pc: the input is a program of port, memory, configuration space and
- * MSR accesses, interrupt acknowledges, serial input, keys, mouse movement and clock steps.
+ * MSR accesses, interrupt acknowledges, serial input, keys, mouse movement, clock steps and looks at the
+ * screen.
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
- * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug; default all. Without libFuzzer the program
+ * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga; default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include <stdio.h>
@@ -20,6 +21,8 @@
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 #include "hw/board.h"
+#include "hw/display/screen.h"
+#include "hw/display/vga.h"
 #include "hw/input/input.h"
 #include "hw/intc/lapic.h"
 #include "machine/board.h"
@@ -35,6 +38,11 @@ extern _Thread_local CpuState *cpu_current;
 
 static CpuState *cpus[CPUS];
 static Chardev *line;
+
+/* Where the graphics card's BARs are put. */
+#define VGA_LFB 0xe0000000u
+#define VGA_MMIO 0xe2000000u
+#define VGA_DEVFN 16
 
 /* Where accesses go: pieces of port and memory space. */
 typedef struct Area {
@@ -56,7 +64,10 @@ static const Area areas[] = {
     { "ioapic", true, 0xfec00000, 0x50 },
     { "lapic", true, 0xfee00000, 0x400 },
     { "debug", false, 0xe9, 1 },     { "debug", false, 0x501, 2 },
-    { "pci", true, 0xa0000, 0x60000 },
+    { "pci", true, 0xc0000, 0x40000 },
+    { "vga", false, 0x3b0, 0x30 },   { "vga", false, 0x3c0, 16 },
+    { "vga", false, 0x1ce, 3 },      { "vga", true, 0xa0000, 0x20000 },
+    { "vga", true, VGA_LFB, 1u << 20 }, { "vga", true, VGA_MMIO, 0x800 },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
 
@@ -104,6 +115,9 @@ static void plug(const char *driver, bool with_line)
     if (with_line) {
         must(device_set(dev, "chardev", "line1", &err), err);
     }
+    if (dev->cls == &vga_pci_class) {
+        must(device_set(dev, "romfile", "", &err) && device_set(dev, "vgamem_mb", "1", &err), err);
+    }
     must(device_realize(dev, &err), err);
 }
 
@@ -146,6 +160,7 @@ static void build(void)
     pc_board()->exit_request = no_exit;
     pc_board()->reset_request = nothing;
     pc_board()->shutdown_request = nothing;
+    plug("VGA", false);
     plug("isa-debugcon", true);
     plug("isa-debug-exit", false);
 }
@@ -236,6 +251,13 @@ static void user_input(Input *in)
     }
 }
 
+/* At the screen. */
+static void look(void)
+{
+    screen_refresh(screen_first());
+    free(screen_text(screen_first()));
+}
+
 static void step(Input *in)
 {
     unsigned op = (unsigned)take(in, 1);
@@ -261,7 +283,12 @@ static void step(Input *in)
         cpu_current->hooks.ack_interrupt(cpu_current);
         break;
     case 10:
-        cpu_current = cpus[take(in, 1) % CPUS];
+        op = (unsigned)take(in, 1);
+        if (op & 0x80) {
+            look();
+        } else {
+            cpu_current = cpus[op % CPUS];
+        }
         break;
     default:
         if (op / 12 >= 16) {
@@ -284,6 +311,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     cpu_current = cpus[0];
     pc_reset();
+    port_write(0xcf8, 0x80000000u | VGA_DEVFN << 8 | 0x10, 4);
+    port_write(0xcfc, VGA_LFB, 4);
+    port_write(0xcf8, 0x80000000u | VGA_DEVFN << 8 | 0x18, 4);
+    port_write(0xcfc, VGA_MMIO, 4);
+    port_write(0xcf8, 0x80000000u | VGA_DEVFN << 8 | 0x04, 4);
+    port_write(0xcfc, 3, 2);
     for (unsigned n = 0; in.left > 0 && n < 4096; n++) {
         step(&in);
     }
