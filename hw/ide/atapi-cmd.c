@@ -7,7 +7,9 @@
  *
  * After the user changed the disc the guest is told in two steps, as a drive would that was seen
  * with its tray open: first "medium not present, tray open" (2/3Ah/2), then "medium may have
- * changed" (6/28h/0).
+ * changed" (6/28h/0). One that asks for events (GET EVENT STATUS NOTIFICATION) knows by then, and
+ * gets only the second: Linux 6.1 would take the first for the change, clear it, and fail its
+ * first read on the second.
  */
 #include "hw/ide/internal.h"
 
@@ -292,6 +294,9 @@ static void cmd_get_event_status(IdeDrive *d, const uint8_t *cdb)
         p[2] = 0x04;
         p[4] = d->media_event;
         p[5] = (uint8_t)((d->tray_open ? 1 : 0) | (loaded(d) ? 2 : 0));
+        if (d->media_event == EVENT_NEW_MEDIA && d->change_step == CHANGE_GONE) {
+            d->change_step = CHANGE_ATTENTION;
+        }
         d->media_event = EVENT_NONE;
         atapi_reply(d, 8, ld_be16(cdb + 7));
     } else {
