@@ -157,6 +157,11 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .rtc_slew = cfg->rtc_slew,
     };
 
+    for (unsigned n = 0; n < ARRAY_SIZE(pc.floppy); n++) {
+        const Drive *d = drive_find(cfg, DRIVE_FLOPPY, 0, n);
+
+        pc.floppy[n] = d != NULL ? blk_find(d->id) : NULL;
+    }
     for (unsigned n = 0; n < PC_SERIAL_MAX; n++) {
         pc.serial[n] = cfg->serial[n];
         pc.serial_port[n] = cfg->serial_port[n];

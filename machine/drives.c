@@ -78,6 +78,16 @@ static bool open_one(const Drive *d, Error **errp)
     return true;
 }
 
+/* add_empty - one more drive, without a medium. */
+static bool add_empty(MachineConfig *cfg, Drive d, const char *id, Error **errp)
+{
+    d.id = xstrdup(id);
+    d.from = xasprintf("default drive %s", id);
+    cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
+    cfg->drives[cfg->drive_count] = d;
+    return open_one(&cfg->drives[cfg->drive_count++], errp);
+}
+
 bool drives_open(MachineConfig *cfg, Error **errp)
 {
     for (size_t n = 0; n < cfg->drive_count; n++) {
@@ -91,15 +101,10 @@ bool drives_open(MachineConfig *cfg, Error **errp)
             return false;
         }
     }
-    if (default_cd(cfg)) {
-        cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
-        cfg->drives[cfg->drive_count] = (Drive){
-            .iface = DRIVE_IDE, .bus = 1, .cdrom = true, .id = xstrdup("ide1-cd0"),
-            .from = xstrdup("default CD-ROM drive"),
-        };
-        return open_one(&cfg->drives[cfg->drive_count++], errp);
-    }
-    return true;
+    return (!default_cd(cfg) ||
+            add_empty(cfg, (Drive){ .iface = DRIVE_IDE, .bus = 1, .cdrom = true }, "ide1-cd0", errp)) &&
+           (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_FLOPPY, 0, 0) != NULL ||
+            add_empty(cfg, (Drive){ .iface = DRIVE_FLOPPY }, "floppy0", errp));
 }
 
 static bool plug_ide(const Drive *d, Error **errp)

@@ -31,7 +31,7 @@ typedef struct Drive {
     char *from;         /* the option, for messages */
 } Drive;
 
-/* drives_open - make the back ends; the default CD-ROM drive first, unless it is not wanted. */
+/* drives_open - make the back ends; and an empty CD-ROM and floppy drive, unless not wanted. */
 bool drives_open(struct MachineConfig *cfg, struct Error **errp);
 /* drives_plug - devices for those on IDE. Machine lock held, board made. */
 bool drives_plug(const struct MachineConfig *cfg, struct Error **errp);

@@ -39,10 +39,6 @@ static bool parse_if(const char *name, unsigned *which, Error **errp)
         error_set(errp, "unsupported bus type '%s'", name);
         return false;
     }
-    if (interfaces[*which].iface == DRIVE_FLOPPY && device_class_find("isa-fdc") == NULL) {
-        error_set(errp, "floppy drives are not supported yet");
-        return false;
-    }
     return true;
 }
 

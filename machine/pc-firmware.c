@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cpu/cpuid.h"
 #include "hw/ide/piix3-ide.h"
+#include "hw/block/fdc.h"
 #include "hw/pci/piix4-pm.h"
 #include "hw/rtc/mc146818.h"
 
@@ -40,10 +41,14 @@ static void pc_cmos(Pc *p)
     uint32_t k = (uint32_t)MIN(above_1m >> 10, 0xffffu);
     uint32_t k64 = (uint32_t)MIN(above_16m >> 16, 0xffffu);
     uint32_t high = (uint32_t)MIN(p->above_4g >> 16, 0xffffffu);
+    FloppyType a = fdc_drive_type(p->fdc, 0), b = fdc_drive_type(p->fdc, 1);
+    unsigned floppies = (a != FLOPPY_NONE) + (b != FLOPPY_NONE);
     const struct {
         uint8_t index, val;
     } bytes[] = {
-        { 0x14, 0x02 },                         /* equipment: a coprocessor */
+        { 0x10, (uint8_t)(a << 4 | b) },
+        /* equipment: a coprocessor, floppy drives */
+        { 0x14, (uint8_t)(0x02 | (floppies > 0 ? (floppies - 1) << 6 | 1 : 0)) },
         { 0x15, 640 & 0xff }, { 0x16, 640 >> 8 }, /* base memory, KiB */
         { 0x17, k & 0xff },     { 0x18, k >> 8 & 0xff },
         { 0x30, k & 0xff },     { 0x31, k >> 8 & 0xff },

@@ -19,6 +19,7 @@
 #include "cpu/cpu.h"
 #include "hw/acpi/acpi.h"
 #include "hw/board.h"
+#include "hw/block/fdc.h"
 #include "hw/char/serial-isa.h"
 #include "hw/dma/i8237.h"
 #include "hw/ide/ide.h"
@@ -278,6 +279,15 @@ static bool pc_make_serial(Pc *p, Error **errp)
     return true;
 }
 
+static bool pc_make_fdc(Pc *p, Error **errp)
+{
+    p->fdc = pc_device(p, &fdc_class, "fdc");
+    for (unsigned n = 0; n < ARRAY_SIZE(p->cfg.floppy); n++) {
+        fdc_set_drive(p->fdc, n, p->cfg.floppy[n]);
+    }
+    return device_realize(p->fdc, errp);
+}
+
 static bool pc_set_rtc(Pc *p, Error **errp)
 {
     const char *base = p->cfg.rtc_base, *clock = p->cfg.rtc_clock;
@@ -310,7 +320,7 @@ static bool pc_make_isa(Pc *p, Error **errp)
     return device_realize(p->pit, errp) && device_realize(p->rtc, errp) &&
            device_realize(p->port92, errp) && device_realize(p->dma, errp) &&
            (p->kbd == NULL || device_realize(p->kbd, errp)) && device_realize(p->fw_cfg, errp) &&
-           (!p->cfg.hpet || pc_make_hpet(p, errp)) &&
+           (!p->cfg.hpet || pc_make_hpet(p, errp)) && pc_make_fdc(p, errp) &&
            pc_make_serial(p, errp);
 }
 

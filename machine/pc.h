@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct BlockBackend;
 struct Board;
 struct Chardev;
 struct CpuState;
@@ -20,7 +21,7 @@ typedef struct PcConfig {
     uint64_t max_ram_below_4g; /* 0: PC_RAM_BELOW_4G */
     unsigned cpus;
     struct CpuState **cpu;     /* made by the caller, index and apic_id set */
-    /* NULL for none; borrowed for pc_build(). With a kernel, bios is used only where the
+    /* NULL for none; borrowed until pc_complete(). With a kernel, bios is used only where the
      * kernel is so old that it needs one. */
     const char *kernel, *initrd, *append, *bios;
     bool hpet, acpi;
@@ -34,11 +35,13 @@ typedef struct PcConfig {
     const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
     const char *rtc_clock;     /* host (or NULL), rt, vm */
     bool rtc_slew;             /* make up for lost periodic interrupts */
+    struct BlockBackend *floppy[2]; /* drives A and B; NULL: not there */
     struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4 */
     bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */
 } PcConfig;
 
-/* pc_build - make guest RAM (unless there is some already) and the board's devices. Undoes nothing on failure: the process ends then. Machine lock held; once a process. */
+/* pc_build - make guest RAM (unless there is some already) and the board's devices. Undoes nothing on failure:
+ * the process ends then. Machine lock held; once a process. */
 bool pc_build(const PcConfig *cfg, struct Error **errp);
 /* pc_complete - once all devices are plugged in: tables for firmware and guest, and the kernel. */
 bool pc_complete(struct Error **errp);

@@ -49,7 +49,7 @@ struct IsaDma {
     uint8_t request[2];  /* software requests */
     uint8_t high_byte[2]; /* the flip-flop: 1, the next access is the high byte */
     uint8_t scratch[16]; /* page registers that belong to no channel */
-    uint8_t dreq;        /* driven by the devices; each restores its own after a load */
+    uint8_t dreq;        /* driven by the devices */
     DmaClient clients[8]; /* wiring */
     IoRegion io[2], io_page;
 };
@@ -312,6 +312,7 @@ static const StateField i8237_fields[] = {
     STATE_BYTES(IsaDma, request),
     STATE_BYTES(IsaDma, high_byte),
     STATE_BYTES(IsaDma, scratch),
+    STATE_U8(IsaDma, dreq),
     STATE_END,
 };
 

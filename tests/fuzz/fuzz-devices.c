@@ -4,16 +4,19 @@
  * screen.
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
- * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga; default all. Without libFuzzer the program
+ * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc; default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/optlist.h"
+#include "block/block.h"
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
@@ -68,6 +71,9 @@ static const Area areas[] = {
     { "vga", false, 0x3b0, 0x30 },   { "vga", false, 0x3c0, 16 },
     { "vga", false, 0x1ce, 3 },      { "vga", true, 0xa0000, 0x20000 },
     { "vga", true, VGA_LFB, 1u << 20 }, { "vga", true, VGA_MMIO, 0x800 },
+    { "dma", false, 0x00, 16 },      { "dma", false, 0xc0, 32 },
+    { "dma", false, 0x80, 16 },      { "fdc", false, 0x3f0, 8 },
+    { "fdc", false, 0x02, 14 },      { "fdc", false, 0x81, 1 },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
 
@@ -137,6 +143,21 @@ static Chardev *make_line(const char *text)
     return c;
 }
 
+/* make_drive - a back end called @name whose image is in memory. */
+static BlockBackend *make_drive(const char *name, unsigned sectors)
+{
+    int fd = memfd_create(name, 0);
+    autofree char *path = xasprintf("/proc/self/fd/%d", fd);
+    const BlockParams p = { .name = name, .file = path, .format = "raw" };
+    Error *err = NULL;
+    BlockBackend *b;
+
+    must(fd >= 0 && ftruncate(fd, sectors * 512) == 0, NULL);
+    b = blk_new(&p, &err);
+    must(b != NULL, err);
+    return b;
+}
+
 static void build(void)
 {
     static CpuModel model;
@@ -156,6 +177,8 @@ static void build(void)
     line = make_line("ringbuf,id=line0");
     make_line("ringbuf,id=line1");
     cfg.serial[0] = line;
+    block_setup(&machine_lock_guard, true);
+    cfg.floppy[0] = make_drive("floppy0", 2880);
     must(pc_build(&cfg, &err) && pc_complete(&err), err);
     pc_board()->exit_request = no_exit;
     pc_board()->reset_request = nothing;

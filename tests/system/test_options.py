@@ -421,11 +421,13 @@ def opt_hda(tmp):
     d = disk(tmp)
     for args in (["-hda", d], [d]):
         got = blocks(*args)
-        assert list(got) == ["ide0-hd0", "ide1-cd0"]
+        assert list(got) == ["ide0-hd0", "ide1-cd0", "floppy0"]
         assert f"ide0-hd0: {d} (raw)" in got["ide0-hd0"]
     others = [disk(tmp, f"{n}.img") for n in range(4)]
     assert set(blocks(*[w for n, p in zip("abcd", others) for w in (f"-hd{n}", p)])) == \
-        {"ide0-hd0", "ide0-hd1", "ide1-hd0", "ide1-hd1"}
+        {"ide0-hd0", "ide0-hd1", "ide1-hd0", "ide1-hd1", "floppy0"}
+    assert str(others[0]) in blocks("-fda", others[0])["floppy0"]
+    assert str(others[0]) in blocks("-fdb", others[0])["floppy1"]
     refused("-hda", tmp / "nonesuch", names=["nonesuch", "No such file or directory"])
     refused("-hda", tmp, names=[str(tmp), "Is a directory"])
     refused("-hda", d, others[0], names="exists")
@@ -446,15 +448,15 @@ def opt_drive(tmp):
     got = blocks("-drive", f"file={d},format=raw,index=1,cache=writethrough,serial=x",
                  "-drive", f"if=none,id=mine,file={e},format=raw", "-device", "ide-hd,drive=mine,bus=ide.1,unit=1",
                  "-drive", "if=ide,media=cdrom")
-    assert set(got) == {"ide0-hd1", "mine", "ide0-cd0"}
+    assert set(got) == {"ide0-hd1", "mine", "ide0-cd0", "floppy0"}
     assert "writethrough" in got["ide0-hd1"]
     refused("-drive", f"file={d},format=qcow2", names="qcow2")
     refused("-drive", f"file={d},format=nonesuch", names="Unknown driver 'nonesuch'")
     refused("-drive", f"file={d},if=nonesuch", names="unsupported bus type 'nonesuch'")
-    for key in ("if=virtio", "if=floppy", "cache=none", "snapshot=on", "aio=native", "discard=unmap", "bps=1",
+    assert "floppy1" in blocks("-drive", f"file={d},if=floppy,index=1,format=raw")
+    for key in ("if=virtio", "cache=none", "snapshot=on", "aio=native", "discard=unmap", "bps=1",
                 "file.locking=off", "throttling.bps-total=1", "werror=stop"):
-        if key != "if=floppy" or "isa-fdc" not in run("-device", "help").stdout:
-            refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
+        refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
     refused("-drive", f"file={d},nonesuch=1", names="nonesuch")
     refused("-drive", f"file={d},bus=2", names="bus=2")
     refused("-drive", "if=ide", names="drive is empty")
