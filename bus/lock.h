@@ -6,7 +6,8 @@
  *   1. machine lock                      (bus/lock.c)
  *   2. locks of back ends                (in each back end: chardev, the pool of block/request.c)
  *   3. a local APIC's timer_lock         (hw/intc/lapic-timer.c)
- *   4. a surface's lock                  (hw/display/surface.h)
+ *   4. a VNC client's lock               (ui/vnc-internal.h)
+ *      a surface's lock                  (hw/display/surface.h)
  *   5. timer queue, loop's posted calls  (base/clock.c, base/loop.c)
  *   6. log                               (base/log.c)
  * The other registers of a local APIC are atomics and need none. A processor drops the machine lock before

@@ -99,6 +99,11 @@ typedef struct MachineConfig {
     char *pidfile;
     char *incoming; /* file:PATH of a saved state, or NULL */
 
+    /* display */
+    StrList vnc;          /* arguments of -vnc; none and !no_display: a default one */
+    bool no_display;      /* -display none, -nographic */
+    const struct Keymap *keymap; /* -k */
+
     /* kept between config_parse() and config_open() */
     StrList chardev_args, serial_args, monitor_args, mon_args;
 } MachineConfig;

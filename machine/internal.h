@@ -28,9 +28,9 @@ OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp,
     opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid;
 /* machine/options-device.c */
 OptHandler opt_device, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
-    opt_net, opt_display, opt_readconfig, opt_echr;
+    opt_net, opt_readconfig, opt_echr;
 /* machine/options-display.c */
-OptHandler opt_vga;
+OptHandler opt_vga, opt_display, opt_vnc, opt_keymap;
 /* machine/options-firmware.c */
 OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
 /* uuid_parse - 8-4-4-4-12 hexadecimal digits; most significant byte first. */

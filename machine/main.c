@@ -19,6 +19,7 @@
 #include "chardev/chardev.h"
 #include "machine/daemon.h"
 #include "machine/drives.h"
+#include "ui/vnc.h"
 
 #pragma weak board_build
 #pragma weak board_start
@@ -98,6 +99,19 @@ static bool open_monitors(const MachineConfig *cfg, Error **errp)
     return cfg->gdb == NULL || gdb_open(cfg->gdb, errp);
 }
 
+/* Without any display option the screen is on the loopback; -daemonize leaves nobody to be told where. */
+static bool open_displays(const MachineConfig *cfg, Error **errp)
+{
+    vnc_setup(cfg->name, cfg->keymap);
+    for (size_t i = 0; i < cfg->vnc.count; i++) {
+        if (!vnc_open(cfg->vnc.s[i], errp)) {
+            error_prepend(errp, "-vnc %s: ", cfg->vnc.s[i]);
+            return false;
+        }
+    }
+    return cfg->vnc.count > 0 || cfg->no_display || cfg->none || vnc_open_default(errp);
+}
+
 /* Everything up to the first guest instruction. */
 static bool start(MachineConfig *cfg, Error **errp)
 {
@@ -133,7 +147,7 @@ static bool start(MachineConfig *cfg, Error **errp)
         }
         board_built = true;
     }
-    return open_monitors(cfg, errp) && daemon_ready(errp);
+    return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp);
 }
 
 int main(int argc, char **argv)
@@ -156,6 +170,7 @@ int main(int argc, char **argv)
         }
         loop_run();
     }
+    vnc_close_all();
     if (board_built && board_destroy != NULL) {
         board_destroy();
     }

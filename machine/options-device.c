@@ -212,20 +212,6 @@ bool opt_net(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     return true;
 }
 
-bool opt_display(void *opaque, const OptionDef *def, const char *arg, Error **errp)
-{
-    Parser *p = opaque;
-
-    if (opt_is_help(arg)) {
-        printf("Available display backend types:\nnone\n");
-        p->done = true;
-    } else if (strcmp(arg, "none") != 0) {
-        error_set(errp, "not supported yet (only none)");
-        return false;
-    }
-    return true;
-}
-
 bool opt_echr(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     uint64_t c;

@@ -1,12 +1,15 @@
 /*
- * Options about what the guest's screen is made of.
+ * Options about what the guest's screen is made of and where it is shown.
  */
 #include "machine/internal.h"
 
 #include <stdio.h>
+#include <string.h>
 #include "base/error.h"
 #include "base/text.h"
 #include "base/mem.h"
+#include "ui/keymap.h"
+#include "ui/vnc.h"
 
 static const struct {
     const char *name, *what;
@@ -50,4 +53,60 @@ bool opt_vga(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     error_set(errp, "there is no graphics card '%s'; did you mean '%s'?", arg,
               near.best != NULL ? near.best : "std");
     return false;
+}
+
+bool opt_display(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const not_yet[] = { "sdl", "gtk", "curses", "cocoa", "dbus", "spice-app",
+                                           "egl-headless" };
+    Parser *p = opaque;
+
+    if (opt_is_help(arg)) {
+        printf("Available display backend types:\nnone\nvnc\n");
+        p->done = true;
+        return true;
+    }
+    if (strncmp(arg, "vnc=", 4) == 0) {
+        return opt_vnc(opaque, def, arg + 4, errp);
+    }
+    if (strcmp(arg, "none") == 0) {
+        p->cfg->no_display = true;
+        return true;
+    }
+    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
+        if (strncmp(arg, not_yet[n], strcspn(arg, ",")) == 0) {
+            error_set(errp, "not supported yet (there are none and vnc=host:display)");
+            return false;
+        }
+    }
+    error_set(errp, "unknown display (there are none and vnc=host:display)");
+    return false;
+}
+
+bool opt_vnc(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (!vnc_check(arg, errp)) {
+        return false;
+    }
+    str_list_add(&p->cfg->vnc, arg);
+    return true;
+}
+
+bool opt_keymap(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    if (opt_is_help(arg)) {
+        keymap_list(stdout);
+        p->done = true;
+        return true;
+    }
+    p->cfg->keymap = keymap_find(arg);
+    if (p->cfg->keymap == NULL) {
+        error_set(errp, "there is no such layout ('help' lists)");
+        return false;
+    }
+    return true;
 }

@@ -17,6 +17,7 @@
 #include "machine/drives.h"
 #include <config.h> /* the one made by ./configure */
 #include "machine/options.inc"
+#include "ui/keymap.h"
 
 /* ---- simple handlers ---- */
 
@@ -50,7 +51,7 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
         c->stopped = true;
         break;
     case FLAG_NOGRAPHIC:
-        c->nographic = true;
+        c->nographic = c->no_display = true;
         break;
     case FLAG_DAEMONIZE:
         c->daemonize = true;
@@ -184,6 +185,7 @@ MachineConfig *config_new(void)
     c->cpus = c->maxcpus = c->sockets = c->dies = c->cores = c->threads = 1;
     c->icount_shift = -1;
     firmware_config_init(&c->firmware);
+    c->keymap = keymap_find("en-us");
     return c;
 }
 
@@ -208,6 +210,7 @@ void config_free(MachineConfig *c)
     free(c->process);
     free(c->pidfile);
     str_list_free(&c->rom_dirs);
+    str_list_free(&c->vnc);
     str_list_free(&c->chardev_args);
     str_list_free(&c->serial_args);
     str_list_free(&c->monitor_args);

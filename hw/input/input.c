@@ -12,6 +12,9 @@ static InputSink *sinks; /* machine lock */
 
 void input_add(InputSink *s)
 {
+    static unsigned last;
+
+    s->index = ++last;
     s->next = sinks;
     sinks = s;
 }
@@ -44,6 +47,51 @@ void input_mouse(int dx, int dy, int dz, unsigned buttons)
             return;
         }
     }
+}
+
+const InputSink *input_mouse_next(const InputSink *prev)
+{
+    const InputSink *s = prev == NULL ? sinks : prev->next;
+
+    while (s != NULL && s->mouse == NULL) {
+        s = s->next;
+    }
+    return s;
+}
+
+bool input_mouse_select(unsigned index)
+{
+    for (InputSink **p = &sinks; *p != NULL; p = &(*p)->next) {
+        InputSink *s = *p;
+
+        if (s->index == index && s->mouse != NULL) {
+            *p = s->next;
+            s->next = sinks;
+            sinks = s;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool input_key_ready(void)
+{
+    for (const InputSink *s = sinks; s != NULL; s = s->next) {
+        if (s->key != NULL) {
+            return s->ready == NULL || s->ready(s->opaque);
+        }
+    }
+    return true;
+}
+
+int input_leds(void)
+{
+    for (const InputSink *s = sinks; s != NULL; s = s->next) {
+        if (s->key != NULL) {
+            return s->leds != NULL ? s->leds(s->opaque) : -1;
+        }
+    }
+    return -1;
 }
 
 /* clang-format off */

@@ -12,6 +12,7 @@
 #include "hw/input/trace.h"
 
 #define KBD_BUFFER 16u /* bytes of the keyboard's own buffer */
+#define KBD_LONGEST 8u /* bytes of a key: Pause */
 #define KBD_BREAK 1u
 #define KBD_REPEAT 2u
 enum { KBD_ACK = 0xfa, KBD_RESEND = 0xfe };
@@ -295,6 +296,7 @@ void ps2_kbd_reset(Ps2Kbd *k)
     kbd_defaults(k);
     k->command = 0;
     k->leds = 0;
+    k->leds_set = false;
     k->set = 2;
     k->last = 0;
     k->enabled = true;
@@ -313,6 +315,7 @@ static void kbd_argument(Ps2Kbd *k, uint8_t command, uint8_t val)
     switch (command) {
     case 0xed:
         k->leds = val & 7;
+        k->leds_set = true;
         break;
     case 0xf0:
         if (val > 3) {
@@ -416,11 +419,26 @@ uint8_t ps2_kbd_read(Ps2Kbd *k)
 
 /* ---- life ---- */
 
+static bool kbd_ready(void *opaque)
+{
+    const Ps2Kbd *k = opaque;
+
+    return k->out.count + KBD_LONGEST <= KBD_BUFFER;
+}
+
+static int kbd_leds(void *opaque)
+{
+    const Ps2Kbd *k = opaque;
+
+    return k->leds_set ? k->leds : -1;
+}
+
 void ps2_kbd_init(Ps2Kbd *k, void (*changed)(void *opaque), void *opaque)
 {
     k->changed = changed;
     k->opaque = opaque;
-    k->sink = (InputSink){ .key = kbd_key, .opaque = k };
+    k->sink = (InputSink){ .name = "QEMU PS/2 Keyboard", .key = kbd_key, .ready = kbd_ready,
+                           .leds = kbd_leds, .opaque = k };
     timer_init(&k->repeat, CLK_VIRTUAL, kbd_repeat, k, &machine_lock_guard);
     input_add(&k->sink);
 }
@@ -447,6 +465,7 @@ void ps2_kbd_post_load(Ps2Kbd *k)
     k->out.head %= PS2_QUEUE;
     k->out.count = (uint8_t)MIN(k->out.count, PS2_QUEUE);
     k->set = k->set >= 1 && k->set <= 3 ? k->set : 2;
+    k->leds_set = k->leds != 0;
     if (k->repeating >= INPUT_KEYS) {
         kbd_stop_repeat(k);
     }

@@ -253,7 +253,7 @@ void ps2_mouse_init(Ps2Mouse *m, void (*changed)(void *opaque), void *opaque)
 {
     m->changed = changed;
     m->opaque = opaque;
-    m->sink = (InputSink){ .mouse = mouse_moved, .opaque = m };
+    m->sink = (InputSink){ .name = "QEMU PS/2 Mouse", .mouse = mouse_moved, .opaque = m };
     input_add(&m->sink);
 }
 

@@ -45,6 +45,7 @@ typedef struct Ps2Kbd {
     uint8_t set;       /* scan code set, 1 to 3 */
     uint8_t leds;      /* bit 0 scroll, 1 num, 2 caps */
     uint8_t rate;      /* typematic, as by command F3h */
+    bool leds_set;     /* by the guest, since power-on; not saved */
     bool enabled;
     bool overrun;      /* the buffer was full: told once */
     uint8_t type3[256];  /* of set 3: KBD_BREAK, KBD_REPEAT by scan code */

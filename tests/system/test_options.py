@@ -493,6 +493,24 @@ def opt_boot(tmp):
 def opt_display(tmp):
     listed("-display", "help", has="none")
     refused("-display", "nonesuch", names="nonesuch")
+    refused("-display", "sdl", names="sdl")
+    refused("-display", "vnc=nonesuch", names="nonesuch")
+
+
+@row
+def opt_vnc(tmp):
+    for spec in ("nonesuch", ":x", ":70000", "unix:", ":1,nonesuch=1", ":1,password=on", ":1,websocket",
+                 ":1,share=x", ":5,to=3", ":1,power-control=on", f"unix:{tmp}/no/such"):
+        refused("-vnc", spec, names="-vnc " + spec)
+    p = subprocess.run([DOPPEL, "-vnc", "none", "-monitor", "stdio", "-S", "-serial", "null"],
+                       input="info vnc\nquit\n", capture_output=True, text=True, timeout=LIMIT)
+    assert p.returncode == 0 and "default:" in p.stdout and "Server" not in p.stdout
+
+
+@row
+def opt_k(tmp):
+    listed("-k", "help", has="de")
+    refused("-k", "nonesuch", names="nonesuch")
 
 
 @row

@@ -104,7 +104,9 @@ static void test_machine(void **state)
     bad("d -M none -accel hvf", "does not exist on this host");
     bad("d -M none -accel kvm", "kvm: ");
     bad("d -kernal x", "did you mean -kernel?");
-    bad("d -vnc :0", "-vnc :0: not supported yet");
+    bad("d -vnc :x", "-vnc :x: 'x' is not a display's number");
+    bad("d -vnc :0,password=on", "password=on: not supported yet");
+    bad("d -k xx", "-k xx: there is no such layout");
 }
 
 static void test_drives(void **state)

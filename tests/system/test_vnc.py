@@ -1,0 +1,557 @@
+"""The VNC server: viewers that behave and such that do not; keys and the pointer reach the guest."""
+import os
+import random
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+import rfb
+from image import EXIT_DEVICE, build
+from vm import DOPPEL, LIMIT, STEP, VM, run, wait_for
+
+# Tells each byte from port 60h: K or M (mouse) and two hexadecimal digits, a line each. Byte `set` goes to
+# the keyboard as the scan code set, which is then not translated.
+GUEST = """
+    mov $0x90000, %esp
+    call empty
+    mov $0x60, %al          # command byte: no translation, no interrupts, both ports on
+    out %al, $0x64
+    call empty
+    mov $0x04, %al
+    out %al, $0x60
+.if SET != 2
+    call empty
+    mov $0xf0, %al
+    out %al, $0x60
+    call byte
+    call empty
+    mov $SET, %al
+    out %al, $0x60
+    call byte
+.endif
+.if SET == 3
+    call empty
+    mov $0xf8, %al          # all keys make and break
+    out %al, $0x60
+    call byte
+.endif
+.if LAMPS
+    call empty
+    mov $0xed, %al
+    out %al, $0x60
+    call byte
+    call empty
+    mov $LAMPS & 7, %al
+    out %al, $0x60
+    call byte
+.endif
+    call empty
+    mov $0xd4, %al          # mouse: enable
+    out %al, $0x64
+    call empty
+    mov $0xf4, %al
+    out %al, $0x60
+    call byte
+    PUT 'R'
+    PUT '\\n'
+again:
+    in $0x64, %al
+    test $1, %al
+    jz again
+    mov %al, %ah
+    in $0x60, %al
+    mov %al, %bl
+    mov $0x3f8, %dx
+    mov $'K', %al
+    test $0x20, %ah
+    jz 1f
+    mov $'M', %al
+1:  out %al, %dx
+    mov %bl, %al
+    shr $4, %al
+    call digit
+    mov %bl, %al
+    call digit
+    PUT '\\n'
+    jmp again
+digit:
+    and $15, %al
+    add $'0', %al
+    cmp $'9', %al
+    jbe 1f
+    add $39, %al
+1:  out %al, %dx
+    ret
+empty:
+    in $0x64, %al
+    test $2, %al
+    jnz empty
+    ret
+byte:
+    in $0x64, %al
+    test $1, %al
+    jz byte
+    in $0x60, %al
+    ret
+"""
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vnc")
+    made = {}
+
+    def make(codes=2, lamps=0):
+        if (codes, lamps) not in made:
+            made[codes, lamps] = build(folder, f"keys{codes}-{lamps}",
+                                       f".set SET, {codes}\n.set LAMPS, {lamps}\n" + GUEST)[0]
+        return made[codes, lamps]
+    return make
+
+
+class Viewed:
+    """A machine with a VNC server on a socket, and its guest."""
+
+    def __init__(self, tmp, image=None, *args, vnc="", ready=True):
+        self.path = tmp / "vnc.sock"
+        start = ["-kernel", image, *EXIT_DEVICE] if image else ["-S"]
+        self.vm = VM(*start, "-vnc", f"unix:{self.path}{vnc}", *args, monitor=True)
+        self.mon = self.vm.mon
+        self.held = 0
+        if image and ready:
+            self.vm.expect("^R$", LIMIT)
+
+    def client(self, **kw):
+        return rfb.Client(self.path, **kw)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.vm.close()
+
+    def bytes(self, want, kind="K"):
+        """The guest got these bytes next, and no others but of a key that is held and repeats."""
+        got = []
+        while len(got) < len(want):
+            m = self.vm.expect(r"^([KM])([0-9a-f]{2})$", LIMIT)
+            byte = int(m.group(2), 16)
+            assert m.group(1) == kind
+            if byte == want[len(got)]:
+                got.append(byte)
+                self.held = byte
+            else:
+                assert byte == self.held, [hex(b) for b in [*got, byte]]
+
+
+# ---- the screen ----
+
+@pytest.mark.parametrize("version", [b"RFB 003.003\n", b"RFB 003.007\n", b"RFB 003.008\n",
+                                     b"RFB 003.889\n", b"RFB 003.005\n"])
+def test_versions(tmp_path, version):
+    with Viewed(tmp_path, None, "-name", "me") as v, v.client(version=version) as c:
+        assert (c.width, c.height) == (640, 480)
+        assert c.name == "QEMU (me)"
+        c.set_encodings()
+        c.full()
+        c.quiet()
+
+
+@pytest.mark.parametrize("encoding", [rfb.RAW, rfb.RRE, rfb.HEXTILE, rfb.ZLIB, rfb.TIGHT, rfb.ZRLE])
+def test_encodings(tmp_path, encoding):
+    """The whole screen comes in each encoding, and decodes to the same."""
+    with Viewed(tmp_path) as v, v.client() as c:
+        c.set_encodings(encoding, rfb.COPYRECT, rfb.LAST_RECT, rfb.DESKTOP_SIZE)
+        c.pixels = bytearray(b"\x55" * len(c.pixels))
+        assert c.full() == bytes(len(c.pixels))
+        assert encoding in c.seen
+        c.request()
+        c.quiet()  # nothing changes
+
+
+def test_info(tmp_path):
+    """Who looks; the socket goes away with the machine."""
+    with Viewed(tmp_path) as v:
+        head = f"default:\n  Server: {v.path} (unix)\n    Auth: none (Sub: none)\n"
+        assert v.mon.cmd("info vnc") == head
+        with v.client():
+            wait_for(lambda: v.mon.cmd("info vnc").count("  Client: ") == 1)
+            with v.client():
+                wait_for(lambda: v.mon.cmd("info vnc").count("  Client: ") == 2)
+        wait_for(lambda: v.mon.cmd("info vnc") == head)
+        v.mon.send("quit\n")
+        assert v.vm.p.wait(LIMIT) == 0
+        assert not v.path.exists()
+
+
+def test_signal_with_clients(tmp_path):
+    """SIGTERM ends the machine, whatever its clients do: one reads, one does not, one says nothing."""
+    with Viewed(tmp_path) as v, v.client() as a, v.client() as b, v.client(start=False) as c:
+        a.full()
+        b.set_encodings()
+        for _ in range(20):
+            b.request(False)
+        c.get(12)
+        v.vm.p.terminate()
+        assert v.vm.p.wait(LIMIT) == 0
+        assert not v.path.exists()
+        with pytest.raises(rfb.Error):
+            a.message()
+
+
+def tcp_port(mon):
+    return int(re.search(r"Server: 127\.0\.0\.1:(\d+) \(ipv4\)", mon.cmd("info vnc")).group(1))
+
+
+def test_tcp_and_to():
+    """to= takes the next free port; a taken one without it is an error that names it."""
+    with VM("-S", "-vnc", "127.0.0.1:30,to=90", monitor=True) as a:
+        first = tcp_port(a.mon)
+        assert 5930 <= first <= 5990
+        with VM("-S", "-vnc", f"127.0.0.1:{first - 5900},to=95", monitor=True) as b:
+            assert first < tcp_port(b.mon) <= 5995
+            with rfb.Client(("127.0.0.1", tcp_port(b.mon))) as c:
+                c.full()
+        p = run("-S", "-vnc", f"127.0.0.1:{first - 5900}")
+        assert p.returncode == 1 and str(first) in p.stderr and p.stderr.count("\n") == 1
+
+
+def test_default_display(tmp_path):
+    """Without a display option VNC is on the loopback and one line says where."""
+    env = {k: v for k, v in os.environ.items() if k != "DISPLAY"}
+    p = subprocess.Popen([DOPPEL, "-S", "-serial", "null", "-monitor", f"unix:{tmp_path}/m,server,nowait"],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env=env, text=True)
+    try:
+        line = p.stdout.readline()
+        port = int(re.fullmatch(r"VNC server running on 127\.0\.0\.1:(\d+)\n", line).group(1))
+        with rfb.Client(("127.0.0.1", port)) as c:
+            c.full()
+        p.terminate()
+        assert p.communicate(timeout=LIMIT)[0] == "" and p.returncode == 0
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
+        p.stderr.close()
+
+
+# ---- keys ----
+
+def keys(c, v, pairs):
+    """Press and release one after the other; what the guest must get for each."""
+    for press, make, brk in pairs:
+        press(True)
+        v.bytes(make)
+        press(False)
+        v.bytes(brk)
+
+
+def test_keysyms(tmp_path, guest):
+    """Letters, a shifted one without Shift, a key of the cursor block, Pause."""
+    with Viewed(tmp_path, guest()) as v, v.client() as c:
+        def k(sym):
+            sym = ord(sym) if isinstance(sym, str) else sym
+            return lambda down: c.key(sym, down)
+        keys(c, v, [(k("a"), [0x1c], [0xf0, 0x1c]),
+                    (k("A"), [0x12, 0x1c, 0xf0, 0x12], [0xf0, 0x1c]),
+                    (k("!"), [0x12, 0x16, 0xf0, 0x12], [0xf0, 0x16]),
+                    (k(0xff52), [0xe0, 0x75], [0xe0, 0xf0, 0x75]),
+                    (k(0xff13), [0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77], []),
+                    (k(0xff0d), [0x5a], [0xf0, 0x5a])])
+        c.key(0xffe1, True)  # with Shift: no other
+        v.bytes([0x12])
+        c.key(ord("A"), True)
+        v.bytes([0x1c])
+        c.key(ord("a"), False)  # another name of it
+        v.bytes([0xf0, 0x1c])
+        c.key(ord("1"), True)  # and a character that must not have it
+        v.bytes([0xf0, 0x12, 0x16, 0x12])
+        c.key(ord("1"), False)
+        c.key(0xffe1, False)
+        v.bytes([0xf0, 0x16, 0xf0, 0x12])
+
+
+def test_layout(tmp_path, guest):
+    """-k de: z and y change places, AltGr, a dead key that stands for itself."""
+    with Viewed(tmp_path, guest(), "-k", "de") as v, v.client() as c:
+        for sym, want in (("z", [0x35, 0xf0, 0x35]),
+                          ("@", [0xe0, 0x11, 0x15, 0xe0, 0xf0, 0x11, 0xf0, 0x15]),
+                          ("^", [0x0e, 0xf0, 0x0e, 0x29, 0xf0, 0x29]),
+                          ("ß", [0x4e, 0xf0, 0x4e])):
+            c.type(sym)
+            v.bytes(want)
+
+
+def test_locks(tmp_path, guest):
+    """With the guest's Caps Lock on an A needs no Shift and an a does; Num Lock follows the viewer's."""
+    with Viewed(tmp_path, guest(lamps=4)) as v, v.client() as c:
+        c.type("A", "a")
+        v.bytes([0x1c, 0xf0, 0x1c, 0x12, 0x1c, 0xf0, 0x12, 0xf0, 0x1c])
+        c.type(0xffb7)  # KP_7: Num Lock is off in the guest
+        v.bytes([0x77, 0xf0, 0x77, 0x6c, 0xf0, 0x6c])
+        c.type(0xffb8)  # it is on now, though the guest did not show it yet
+        v.bytes([0x75, 0xf0, 0x75])
+
+
+def test_extended_keys(tmp_path, guest):
+    """Scan codes need no layout."""
+    with Viewed(tmp_path, guest()) as v, v.client() as c:
+        c.set_encodings(rfb.EXTENDED_KEY)
+        c.until(lambda: c.extended_keys, ask=False)
+        for code, make, brk in ((0x1e, [0x1c], [0xf0, 0x1c]), (0xc8, [0xe0, 0x75], [0xe0, 0xf0, 0x75]),
+                                (0xe04b, [0xe0, 0x6b], [0xe0, 0xf0, 0x6b]),
+                                (0xb8, [0xe0, 0x11], [0xe0, 0xf0, 0x11]),
+                                (0xc6, [0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77], []),
+                                (0xb7, [0xe0, 0x12, 0xe0, 0x7c], [0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12])):
+            c.code(code, True)
+            v.bytes(make)
+            c.code(code, False)
+            v.bytes(brk)
+
+
+def test_gone_releases(tmp_path, guest):
+    """A client that disappears lets go of its keys and buttons, and of no other's."""
+    with Viewed(tmp_path, guest()) as v, v.client() as stays:
+        with v.client() as goes:
+            stays.key(0xffe3, True)
+            v.bytes([0x14])
+            goes.key(ord("x"), True)
+            v.bytes([0x22])
+        v.bytes([0xf0, 0x22])
+        stays.key(0xffe3, False)
+        v.bytes([0xf0, 0x14])
+
+
+def test_paste(tmp_path, guest):
+    """A long text typed at once arrives whole, in order."""
+    text = "the quick brown fox jumps over the lazy dog " * 3
+    with Viewed(tmp_path, guest(), vnc=",key-delay-ms=0") as v, v.client() as c:
+        c.type(*text)
+        makes = []
+        while len(makes) < len(text):
+            byte = v.vm.expect(r"^K(..)$", LIMIT).group(1)
+            if byte == "f0":
+                v.vm.expect(r"^K(..)$", LIMIT)
+            else:
+                makes.append(byte)
+        codes = {ch: makes[n] for n, ch in enumerate(text)}
+        assert makes == [codes[ch] for ch in text] and len(set(codes.values())) == 27
+
+
+# ---- the pointer ----
+
+def moved(v, want_dx, want_dy, buttons=0):
+    """Packets until these sums are reached, exactly."""
+    dx = dy = 0
+    flags = 0
+    while (dx, dy, flags & 7) != (want_dx, want_dy, buttons):
+        flags, x, y = (int(v.vm.expect(r"^M(..)$", LIMIT).group(1), 16) for _ in range(3))
+        dx += x - 256 * (flags >> 4 & 1)
+        dy -= y - 256 * (flags >> 5 & 1)
+
+
+def test_pointer(tmp_path, guest):
+    """Differences are exact; a border homes the guest's pointer; buttons; two clients share it."""
+    with Viewed(tmp_path, guest()) as v, v.client() as c:
+        c.point(0, 0)
+        moved(v, -640, -480)
+        c.point(300, 200)
+        moved(v, 300, 200)
+        c.point(299, 201, 1)
+        moved(v, -1, 1, 1)
+        c.point(299, 201, 4)
+        moved(v, 0, 0, 2)
+        with v.client() as other:
+            other.point(310, 201, 2)
+            moved(v, 11, 0, 2 | 4)
+        moved(v, 0, 0, 2)
+        c.point(639, 201, 0)
+        moved(v, 329 + 640, 0)
+        for n in range(200):
+            c.point(100 + n, 400 - n)
+        moved(v, 299 - 639, 201 - 201)
+
+
+def test_relative_pointer(tmp_path, guest):
+    """A viewer that knows QEMU's pointer motion change sends differences."""
+    with Viewed(tmp_path, guest()) as v, v.client() as c:
+        c.set_encodings(rfb.POINTER_MOTION)
+        c.until(lambda: c.relative, ask=False)
+        c.point(0x7fff - 5, 0x7fff + 7)
+        moved(v, -5, 7)
+
+
+# ---- the monitor ----
+
+def test_sendkey(tmp_path, guest):
+    with Viewed(tmp_path, guest()) as v:
+        assert v.mon.cmd("sendkey ctrl-alt-delete 5") == ""
+        v.bytes([0x14, 0x11, 0xe0, 0x71, 0xe0, 0xf0, 0x71, 0xf0, 0x11, 0xf0, 0x14])
+        assert v.mon.cmd("sendkey a") == "" and v.mon.cmd("send-key shift-b 1") == ""
+        v.bytes([0x1c, 0xf0, 0x1c, 0x12, 0x32, 0xf0, 0x32, 0xf0, 0x12])
+        assert "nonesuch" in v.mon.cmd("sendkey ctrl-nonesuch")
+        assert "string expected" in v.mon.cmd("sendkey")
+        assert "'x'" in v.mon.cmd("sendkey a x")
+        assert "too many" in v.mon.cmd("sendkey " + "-".join("a" * 40))
+        v.mon.cmd("stop")
+        answers = [v.mon.cmd("sendkey a-b-c-d 60000") for _ in range(120)]
+        assert answers[0] == "" and "too many" in answers[-1]
+
+
+def test_mouse_commands(tmp_path, guest):
+    with Viewed(tmp_path, guest()) as v:
+        assert v.mon.cmd("info mice") == "* Mouse #2: QEMU PS/2 Mouse\n"
+        assert v.mon.cmd("mouse_move 300 -7") == ""
+        moved(v, 300, -7)
+        v.mon.cmd("mouse_button 2")
+        moved(v, 0, 0, 4)
+        v.mon.cmd("mouse_button 0")
+        moved(v, 0, 0)
+        assert v.mon.cmd("mouse_set 2") == ""
+        assert "'7'" in v.mon.cmd("mouse_set 7")
+        assert "not a number" in v.mon.cmd("mouse_move 3")
+        assert "not a number" in v.mon.cmd("mouse_button")
+
+
+# ---- viewers that do not behave ----
+
+def p99(mon, count=200):
+    times = []
+    for _ in range(count):
+        start = time.monotonic()
+        mon.cmd("info status")
+        times.append(time.monotonic() - start)
+    return sorted(times)[count * 99 // 100 - 1]
+
+
+def connects(v, count):
+    for n in range(count):
+        with v.client(start=False) as c:
+            if n % 4:
+                c.handshake(b"RFB 003.008\n", True)
+            if n % 4 > 1:
+                c.request(False)
+            if n % 4 > 2:
+                c.message()
+
+
+def bothered(v, work, count=200):
+    """The monitor's 99th percentile while `work` goes on."""
+    t = threading.Thread(target=work)
+    t.start()
+    got = []
+    while t.is_alive() or not got:
+        got.append(p99(v.mon, count))
+    t.join()
+    return max(got)
+
+
+def test_rude(tmp_path):
+    """Half a message, one that never reads, many connects: the others are served, the monitor answers."""
+    with Viewed(tmp_path) as v, v.client() as half, v.client() as deaf, v.client() as good:
+        half.s.sendall(b"\3\0\0")
+        deaf.set_encodings()
+        for _ in range(20):
+            deaf.request(False)
+        bothered(v, lambda: connects(v, 100), 20)
+        good.full()
+        half.s.sendall(bytes(3) + struct.pack(">HH", 640, 480))
+        half.message()
+
+
+@pytest.mark.full
+def test_monitor_latency(tmp_path):
+    """1,000 connects, a client that does not read and one in half a message cost the monitor little."""
+    with Viewed(tmp_path) as v:
+        alone = p99(v.mon, 2000)
+        with v.client() as half, v.client() as deaf:
+            half.s.sendall(b"\3\0\0")
+            for _ in range(20):
+                deaf.request(False)
+            stalled = p99(v.mon, 2000)
+            busy = bothered(v, lambda: connects(v, 1000))
+        print(f"p99: alone {alone * 1e3:.2f} ms, stalled {stalled * 1e3:.2f} ms, "
+              f"connects {busy * 1e3:.2f} ms")
+        assert stalled <= max(2e-3, 1.5 * alone) * 2
+        assert busy <= max(2e-3, 1.5 * alone) * 8  # the test itself takes a processor
+
+
+def test_limit(tmp_path):
+    """Who stands in the door makes room; the limit of clients holds; then there is room again."""
+    with Viewed(tmp_path) as v:
+        door = [v.client(start=False) for _ in range(40)]
+        with v.client(start=False) as late:
+            wait_for(lambda: try_handshake(late, v))
+        for c in door:
+            c.close()
+        inside = []
+        while len(inside) < 32:
+            try:
+                inside.append(v.client())
+            except (rfb.Error, ConnectionError):
+                pass
+        with pytest.raises((rfb.Error, ConnectionError)):
+            v.client()
+        for c in inside:
+            c.close()
+        wait_for(lambda: "Client" not in v.mon.cmd("info vnc"))
+        with v.client() as c:
+            c.full()
+
+
+def try_handshake(c, v):
+    try:
+        with v.client():
+            return True
+    except (rfb.Error, ConnectionError):
+        return False
+
+
+def test_exclusive(tmp_path):
+    """As QEMU: who does not want to share throws the others out, and nobody comes in until it is gone."""
+    with Viewed(tmp_path) as v, v.client() as first:
+        first.full()
+        with v.client(shared=False) as alone:
+            alone.full()
+            with pytest.raises((rfb.Error, ConnectionError)):
+                first.message()
+            with pytest.raises((rfb.Error, ConnectionError)):
+                v.client()
+        wait_for(lambda: "Client" not in v.mon.cmd("info vnc"))
+        with v.client() as c:
+            c.full()
+
+
+def test_force_shared(tmp_path):
+    with Viewed(tmp_path, vnc=",share=force-shared") as v, v.client() as first:
+        with pytest.raises((rfb.Error, ConnectionError)):
+            v.client(shared=False)
+        first.full()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_garbage(tmp_path, seed):
+    """Random bytes, before the handshake, in it and after: the server lives and serves the next."""
+    rng = random.Random(seed)
+    heads = [b"", b"RFB 003.008\n", b"RFB 003.008\n\1", b"RFB 003.008\n\1\1", b"RFB 003.003\n\1",
+             b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\2\0"]
+    with Viewed(tmp_path) as v:
+        for n in range(60):
+            with v.client(start=False, limit=0.2) as c:
+                kind = [0, 2, 3, 4, 5, 6, 251, 255, 7, 8, 10, 150, 248][n % 13]
+                tail = bytes([kind]) + rng.randbytes(rng.choice((1, 7, 19, 63, 400, 5000)))
+                try:
+                    c.s.sendall((heads[3] if n % 3 else rng.choice(heads)) + tail)
+                    if n % 5 == 0:
+                        c.s.recv(65536)
+                except (OSError, TimeoutError):
+                    pass
+        with v.client() as c:
+            c.full()
+        assert v.mon.cmd("info status").startswith("VM status")

@@ -1,0 +1,113 @@
+/*
+ * The first words of an RFB connection: version, security type, ClientInit. They are ours and not
+ * libvncserver's, since this is where limits, passwords and TLS belong.
+ *
+ * Source: RFC 6143, "Handshake Messages". On the client's thread.
+ */
+#include "ui/vnc-internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "base/mem.h"
+#include "ui/vnc-handshake.h"
+
+enum { SECURITY_NONE = 1 };
+
+/* wait_for - until the socket is ready or the time is over. */
+static bool wait_for(int fd, short events, int64_t deadline)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    int64_t left = deadline - clock_now(CLK_REAL);
+
+    return left > 0 && poll(&p, 1, (int)(left / NS_PER_MS) + 1) != 0;
+}
+
+static bool take(int fd, void *buf, size_t n, int64_t deadline)
+{
+    uint8_t *p = buf;
+
+    while (n > 0) {
+        ssize_t r = recv(fd, p, n, MSG_DONTWAIT);
+
+        if (r > 0) {
+            p += r;
+            n -= (size_t)r;
+        } else if (r == 0 || (errno != EAGAIN && errno != EINTR) ||
+                   !wait_for(fd, POLLIN, deadline)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool give(int fd, const void *buf, size_t n, int64_t deadline)
+{
+    const uint8_t *p = buf;
+
+    while (n > 0) {
+        ssize_t r = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (r >= 0) {
+            p += r;
+            n -= (size_t)r;
+        } else if ((errno != EAGAIN && errno != EINTR) || !wait_for(fd, POLLOUT, deadline)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* "ProtocolVersion": what is not 3.7 or 3.8 is 3.3. */
+static bool version(int fd, unsigned *minor, int64_t deadline)
+{
+    static const char ours[] = "RFB 003.008\n";
+    char theirs[13] = "";
+    unsigned major;
+    char end;
+
+    if (!give(fd, ours, 12, deadline) || !take(fd, theirs, 12, deadline) ||
+        sscanf(theirs, "RFB %3u.%3u%c", &major, minor, &end) != 3 || end != '\n' || major != 3) {
+        return false;
+    }
+    *minor = *minor == 7 || *minor == 8 ? *minor : 3;
+    return true;
+}
+
+/* "Security" and "SecurityResult" */
+static bool security(int fd, unsigned minor, int64_t deadline)
+{
+    static const uint8_t none3[4] = { 0, 0, 0, SECURITY_NONE }, list[2] = { 1, SECURITY_NONE };
+    static const uint8_t good[4] = { 0 };
+    static const char bad[] = "\0\0\0\1\0\0\0\x19" "no such type of security.";
+    uint8_t type;
+
+    if (minor == 3) {
+        return give(fd, none3, sizeof(none3), deadline);
+    }
+    if (!give(fd, list, sizeof(list), deadline) || !take(fd, &type, 1, deadline)) {
+        return false;
+    }
+    if (type != SECURITY_NONE) {
+        if (minor == 8) {
+            give(fd, bad, sizeof(bad) - 1, deadline);
+        }
+        return false;
+    }
+    return minor == 7 || give(fd, good, sizeof(good), deadline);
+}
+
+bool vnc_handshake(int fd, unsigned *minor, bool *shared)
+{
+    int64_t deadline = clock_now(CLK_REAL) + VNC_HANDSHAKE_MS * NS_PER_MS;
+    uint8_t flag;
+
+    if (!version(fd, minor, deadline) || !security(fd, *minor, deadline) ||
+        !take(fd, &flag, 1, deadline)) {
+        return false;
+    }
+    *shared = flag != 0;
+    return true;
+}

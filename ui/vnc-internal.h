@@ -1,0 +1,99 @@
+/*
+ * Inside the VNC server: a server (listener, clients, the screen it shows) on the loop thread, and a
+ * thread for each client. docs/decisions/ says why.
+ */
+#ifndef UI_VNC_INTERNAL_H
+#define UI_VNC_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/clock.h"
+#include "chardev/address.h"
+#include "hw/display/screen.h"
+#include "ui/seat.h"
+
+enum {
+    VNC_CLIENTS_MAX = 32,
+    VNC_EVENTS_MAX = 64,     /* of one client that the loop has not come to */
+    VNC_TILE = 32,           /* pixels a side: what is looked at when something in it changed */
+    VNC_HANDSHAKE_MS = 10000,
+    VNC_STALL_MS = 30000,    /* in the middle of a message, either way */
+};
+
+struct VncServer;
+
+typedef enum VncEventKind {
+    VNC_KEYSYM,
+    VNC_KEY,
+    VNC_POINT,
+    VNC_MOVE,
+} VncEventKind;
+
+typedef struct VncEvent {
+    VncEventKind kind;
+    bool down;
+    uint32_t value; /* keysym or key */
+    uint16_t x, y, buttons;
+} VncEvent;
+
+typedef enum VncShare { /* share= */
+    VNC_ALLOW_EXCLUSIVE,
+    VNC_FORCE_SHARED,
+    VNC_IGNORE,
+} VncShare;
+
+typedef struct VncClient {
+    struct VncServer *server; /* constant, as these */
+    int fd;                   /* the connection; closed by the loop thread at the end */
+    int wake_fd;              /* eventfd: there is damage */
+    const char *guest_name;   /* or NULL */
+    char *peer;               /* "127.0.0.1:4711" */
+    pthread_t thread;
+
+    /* loop thread */
+    struct VncClient *next;
+    Seat *seat;     /* once the handshake is over */
+    bool exclusive;
+
+    pthread_mutex_t lock; /* the rest; nothing is waited for under it but `room` and `start` */
+    pthread_cond_t room;  /* in events, or closing */
+    pthread_cond_t start; /* surface came, or closing */
+    bool closing;
+    bool want_exclusive;  /* of the client's ClientInit */
+    Surface *surface;     /* to be shown; a reference */
+    uint64_t *dirty;      /* a bit for each tile of it, by rows of `dirty_words` */
+    unsigned dirty_words, dirty_rows;
+    bool woken;           /* wake_fd was written */
+    VncEvent events[VNC_EVENTS_MAX];
+    unsigned head, count;
+    bool posted;          /* the loop was told of events */
+} VncClient;
+
+/* vnc-client.c: the thread's main function. */
+void *vnc_client_thread(void *opaque);
+/* vnc_library_init - what libvncserver has of globals; once, before any client. */
+bool vnc_library_init(struct Error **errp);
+
+/* vnc.c, for clients' threads */
+
+/* vnc_post - an event for the guest; waits while the queue is full. */
+void vnc_post(VncClient *c, const VncEvent *e);
+/* vnc_join_in - the handshake is over: wait for a surface. False: the client is not wanted. */
+bool vnc_join_in(VncClient *c, bool exclusive);
+/* vnc_leave - the thread's last call. */
+void vnc_leave(VncClient *c);
+
+/* vnc-options.c */
+typedef struct VncOptions {
+    bool none;
+    SockAddr addr;
+    VncShare share;
+    unsigned key_delay_ms;
+    bool lock_key_sync;
+    char *id;
+} VncOptions;
+bool vnc_options_parse(VncOptions *o, const char *spec, struct Error **errp);
+void vnc_options_free(VncOptions *o);
+
+#endif

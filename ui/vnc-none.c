@@ -1,0 +1,34 @@
+/*
+ * A build without libvncserver: VNC is refused by name.
+ */
+#include <config.h>
+#ifndef CONFIG_VNC
+#include "base/error.h"
+#include "ui/vnc.h"
+
+void vnc_setup(const char *name, const struct Keymap *map)
+{
+}
+
+bool vnc_open(const char *spec, Error **errp)
+{
+    error_set(errp, "this doppel was built without VNC (Debian: apt-get install libvncserver-dev, "
+                    "then ./configure)");
+    return false;
+}
+
+bool vnc_open_default(Error **errp)
+{
+    return true; /* nothing was asked for */
+}
+
+void vnc_close_all(void)
+{
+}
+
+void vnc_info(FILE *out)
+{
+    fprintf(out, "None\n");
+}
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * The argument of -vnc: "host:display", ":display", "unix:path" or "none", and sub-options.
+ */
+#include "ui/vnc-internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/optlist.h"
+#include "base/text.h"
+#include "ui/vnc.h"
+
+enum { PORT_BASE = 5900 };
+
+/* take_port - "host:display", with "[::1]:display" too. */
+static bool take_port(VncOptions *o, OptList *l, const char *text, Error **errp)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t display, to;
+    size_t n;
+
+    if (colon == NULL) {
+        error_set(errp, "no vnc port specified (host:display, unix:path or none)");
+        return false;
+    }
+    if (!text_u64(colon + 1, 65535, &display)) {
+        error_set(errp, "'%s' is not a display's number", colon + 1);
+        return false;
+    }
+    if (display > 65535 - PORT_BASE) {
+        error_set(errp, "port %s out of range", colon + 1);
+        return false;
+    }
+    to = opt_get_u64(l, "to", 65535 - PORT_BASE, display);
+    if (to < display) {
+        error_set(errp, "to=%llu is below the display's number", (unsigned long long)to);
+        return false;
+    }
+    n = (size_t)(colon - text);
+    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    o->addr.host = xstrndup(text, n);
+    o->addr.port = xasprintf("%llu", (unsigned long long)display + PORT_BASE);
+    o->addr.to = to > display ? (unsigned)to + PORT_BASE : 0;
+    return true;
+}
+
+static bool take_address(VncOptions *o, OptList *l, Error **errp)
+{
+    const char *text = opt_get_str(l, "vnc", NULL);
+    bool v4 = opt_get_bool(l, "ipv4", false), v6 = opt_get_bool(l, "ipv6", false);
+
+    o->addr = (SockAddr){ .fd = -1, .family = v4 == v6 ? AF_UNSPEC : v4 ? AF_INET : AF_INET6 };
+    if (text == NULL) {
+        error_set(errp, "no vnc port specified (host:display, unix:path or none)");
+        return false;
+    }
+    o->none = strcmp(text, "none") == 0;
+    if (o->none) {
+        return true;
+    }
+    if (strncmp(text, "unix:", 5) == 0) {
+        if (text[5] == '\0' || strlen(text) - 5 > 107) {
+            error_set(errp, "the path of %s is %s", text, text[5] == '\0' ? "empty" : "too long");
+            return false;
+        }
+        o->addr.path = xstrdup(text + 5);
+        return true;
+    }
+    return take_port(o, l, text, errp);
+}
+
+/* What is known to others and refused here until it exists. */
+static void refuse(OptList *l)
+{
+    static const char *const not_yet[] = { "password", "password-secret", "websocket", "reverse",
+                                           "tls-creds", "tls-authz", "sasl", "sasl-authz", "acl",
+                                           "audiodev", "display", "head" };
+
+    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
+        const char *value = opt_get_str(l, not_yet[n], NULL);
+
+        if (value != NULL && strcmp(value, "off") != 0) {
+            opt_bad(l, "%s=%s: not supported yet", not_yet[n], value);
+        }
+    }
+    if (opt_get_bool(l, "power-control", false)) {
+        opt_bad(l, "power-control=on: not supported yet");
+    }
+    if (opt_get_bool(l, "lossy", false)) {
+        opt_bad(l, "lossy=on: not supported yet (a viewer that asks for JPEG gets it)");
+    }
+}
+
+bool vnc_options_parse(VncOptions *o, const char *spec, Error **errp)
+{
+    static const char *const shares[] = { "allow-exclusive", "force-shared", "ignore", NULL };
+    OptList *l = opt_parse(spec, "vnc", errp);
+    bool ok;
+
+    *o = (VncOptions){ .addr = { .fd = -1 } };
+    if (l == NULL) {
+        return false;
+    }
+    ok = take_address(o, l, errp);
+    if (ok) {
+        o->share = (VncShare)opt_get_choice(l, "share", shares, VNC_ALLOW_EXCLUSIVE);
+        o->key_delay_ms = (unsigned)opt_get_u64(l, "key-delay-ms", 10000, 10);
+        o->lock_key_sync = opt_get_bool(l, "lock-key-sync", true);
+        o->id = xstrdup(opt_get_str(l, "id", NULL));
+        opt_get_bool(l, "non-adaptive", false); /* what is sent does not adapt itself anyway */
+        opt_known(l, "to");
+        refuse(l);
+        ok = opt_done(l, errp);
+    }
+    opt_free(l);
+    if (!ok) {
+        vnc_options_free(o);
+    }
+    return ok;
+}
+
+void vnc_options_free(VncOptions *o)
+{
+    addr_free(&o->addr);
+    free(o->id);
+    o->id = NULL;
+}
+
+bool vnc_check(const char *spec, Error **errp)
+{
+    VncOptions o;
+
+    if (!vnc_options_parse(&o, spec, errp)) {
+        return false;
+    }
+    vnc_options_free(&o);
+    return true;
+}

@@ -1,0 +1,568 @@
+/*
+ * VNC servers: listeners, who is connected, what of the screen has changed. All on the loop thread but
+ * the last section. The protocol is in vnc-client.c, on a thread for each client.
+ */
+#include <config.h>
+#ifdef CONFIG_VNC
+#include "ui/vnc-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "bus/lock.h"
+#include "ui/keymap.h"
+#include "ui/trace.h"
+#include "ui/vnc.h"
+
+enum { CLIENT_STACK = 512 << 10, RETRY_MS = 5 };
+
+typedef struct VncServer {
+    struct VncServer *next;
+    VncOptions opts;
+    char *id;
+    int listen_fd; /* -1: none */
+    char *where;   /* "127.0.0.1:5900" or a path; NULL: nowhere */
+    const char *family;
+    VncClient *clients; /* the newest first */
+    unsigned client_count;
+    Screen *screen; /* while clients are joined in; NULL: there is none */
+    ScreenListener listener;
+    Surface *empty; /* what is shown without a screen */
+    Timer retry;
+} VncServer;
+
+static VncServer *servers; /* loop thread */
+static const Keymap *vnc_map;  /* constant after vnc_setup(), as the next */
+static const char *guest_name;
+
+void vnc_setup(const char *name, const Keymap *map)
+{
+    guest_name = name;
+    vnc_map = map;
+}
+
+/* ---- clients ---- */
+
+/* hang_up - the client's thread will end soon. */
+static void hang_up(VncClient *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->closing = true;
+    pthread_cond_broadcast(&c->room);
+    pthread_cond_broadcast(&c->start);
+    pthread_mutex_unlock(&c->lock);
+    shutdown(c->fd, SHUT_RDWR);
+}
+
+static void wake_locked(VncClient *c)
+{
+    uint64_t one = 1;
+
+    if (!c->woken) {
+        c->woken = true;
+        if (write(c->wake_fd, &one, sizeof(one)) < 0) {
+            c->woken = false; /* cannot be: nobody else counts it up */
+        }
+    }
+}
+
+/* give_surface - @s is what the client shall show, all of it new. */
+static void give_surface(VncClient *c, Surface *s)
+{
+    unsigned words = (s->width + 64 * VNC_TILE - 1) / (64 * VNC_TILE);
+    unsigned rows = (s->height + VNC_TILE - 1) / VNC_TILE;
+    uint64_t *dirty = try_newn(uint64_t, (size_t)words * rows);
+
+    if (dirty == NULL) {
+        hang_up(c);
+        return;
+    }
+    memset(dirty, 0xff, (size_t)words * rows * sizeof(uint64_t));
+    pthread_mutex_lock(&c->lock);
+    free(c->dirty);
+    surface_unref(c->surface);
+    c->surface = surface_ref(s);
+    c->dirty = dirty;
+    c->dirty_words = words;
+    c->dirty_rows = rows;
+    pthread_cond_broadcast(&c->start);
+    wake_locked(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void on_surface(void *opaque, Surface *surface)
+{
+    VncServer *s = opaque;
+
+    for (VncClient *c = s->clients; c != NULL; c = c->next) {
+        if (c->seat != NULL) {
+            give_surface(c, surface);
+        }
+    }
+}
+
+static void add_damage(VncClient *c, unsigned x, unsigned y, unsigned w, unsigned h)
+{
+    unsigned x1 = (x + w - 1) / VNC_TILE, y1 = (y + h - 1) / VNC_TILE;
+
+    pthread_mutex_lock(&c->lock);
+    for (unsigned row = y / VNC_TILE; row <= y1 && row < c->dirty_rows; row++) {
+        for (unsigned col = x / VNC_TILE; col <= x1 && col / 64 < c->dirty_words; col++) {
+            c->dirty[(size_t)row * c->dirty_words + col / 64] |= BIT64(col % 64);
+        }
+    }
+    wake_locked(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void on_damage(void *opaque, unsigned x, unsigned y, unsigned w, unsigned h)
+{
+    VncServer *s = opaque;
+
+    for (VncClient *c = w > 0 && h > 0 ? s->clients : NULL; c != NULL; c = c->next) {
+        if (c->seat != NULL) {
+            add_damage(c, x, y, w, h);
+        }
+    }
+}
+
+static bool anyone_looks(const VncServer *s)
+{
+    for (const VncClient *c = s->clients; c != NULL; c = c->next) {
+        if (c->seat != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* share_ok - apply share=; false: the newcomer has to go. */
+static bool share_ok(VncServer *s, VncClient *c)
+{
+    bool others_exclusive = false;
+
+    for (VncClient *o = s->clients; o != NULL; o = o->next) {
+        others_exclusive |= o != c && o->seat != NULL && o->exclusive;
+    }
+    if (s->opts.share == VNC_IGNORE) {
+        return true;
+    }
+    if (!c->want_exclusive) {
+        return !others_exclusive;
+    }
+    if (s->opts.share == VNC_FORCE_SHARED) {
+        return false;
+    }
+    for (VncClient *o = s->clients; o != NULL; o = o->next) {
+        if (o != c) {
+            hang_up(o);
+        }
+    }
+    return true;
+}
+
+/* The handshake is over: the client sees the screen and has a seat. */
+static void on_joined(void *opaque)
+{
+    VncClient *c = opaque;
+    VncServer *s = c->server;
+    bool first = !anyone_looks(s);
+
+    if (!share_ok(s, c)) {
+        hang_up(c);
+        return;
+    }
+    machine_lock();
+    c->exclusive = c->want_exclusive;
+    c->seat = seat_new(vnc_map, s->opts.key_delay_ms, s->opts.lock_key_sync);
+    if (first) {
+        s->screen = screen_first();
+        s->listener = (ScreenListener){ .surface = on_surface, .damage = on_damage, .opaque = s };
+        if (s->screen != NULL) {
+            screen_listen(s->screen, &s->listener);
+        }
+    } else if (s->screen != NULL) {
+        give_surface(c, screen_surface(s->screen));
+    }
+    if (s->screen == NULL) {
+        s->empty = s->empty != NULL ? s->empty : surface_new(640, 480);
+        if (s->empty != NULL) {
+            give_surface(c, s->empty);
+        } else {
+            hang_up(c);
+        }
+    }
+    machine_unlock();
+}
+
+/* The client's thread is at its end, or will be after hang_up(). */
+static void client_free(VncClient *c)
+{
+    VncServer *s = c->server;
+
+    pthread_join(c->thread, NULL);
+    for (VncClient **p = &s->clients; *p != NULL; p = &(*p)->next) {
+        if (*p == c) {
+            *p = c->next;
+            break;
+        }
+    }
+    s->client_count--;
+    machine_lock();
+    seat_free(c->seat);
+    if (s->screen != NULL && !anyone_looks(s)) {
+        screen_unlisten(s->screen, &s->listener);
+        s->screen = NULL;
+    }
+    machine_unlock();
+    trace_vnc_client_gone(c->peer);
+    close(c->fd);
+    close(c->wake_fd);
+    surface_unref(c->surface);
+    free(c->dirty);
+    free(c->peer);
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->room);
+    pthread_cond_destroy(&c->start);
+    free(c);
+}
+
+static void on_left(void *opaque)
+{
+    client_free(opaque);
+}
+
+/* ---- what clients do ---- */
+
+static void apply(VncClient *c, const VncEvent *e)
+{
+    Surface *shown = c->server->screen != NULL ? screen_surface(c->server->screen) : c->server->empty;
+
+    switch (e->kind) {
+    case VNC_KEYSYM:
+        seat_keysym(c->seat, e->value, e->down);
+        break;
+    case VNC_KEY:
+        seat_key(c->seat, e->value, e->down);
+        break;
+    case VNC_POINT:
+        seat_point(c->seat, e->x, e->y, shown->width, shown->height, e->buttons);
+        break;
+    case VNC_MOVE:
+        seat_move(c->seat, (int)e->x - 0x7fff, (int)e->y - 0x7fff, 0, e->buttons);
+        break;
+    }
+}
+
+static bool take_event(VncClient *c, VncEvent *e)
+{
+    bool any;
+
+    pthread_mutex_lock(&c->lock);
+    any = c->count > 0;
+    if (any) {
+        *e = c->events[c->head];
+        c->head = (c->head + 1) % VNC_EVENTS_MAX;
+        c->count--;
+        pthread_cond_signal(&c->room);
+    } else {
+        c->posted = false;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return any;
+}
+
+/* All that the queue of keys has room for; the rest when its timer has made some. While the machine stands,
+ * nothing makes room, and what is typed then is lost. */
+static void take_events(VncClient *c)
+{
+    VncEvent e;
+
+    machine_lock();
+    while (c->seat != NULL && (seat_room() || !clock_running()) && take_event(c, &e)) {
+        if (seat_room() || !e.down) {
+            apply(c, &e);
+        }
+    }
+    if (!seat_room()) {
+        timer_arm(&c->server->retry, clock_now(CLK_REAL) + RETRY_MS * NS_PER_MS);
+    }
+    machine_unlock();
+}
+
+static void on_events(void *opaque)
+{
+    take_events(opaque);
+}
+
+static void on_retry(void *opaque)
+{
+    VncServer *s = opaque;
+
+    for (VncClient *c = s->clients; c != NULL; c = c->next) {
+        take_events(c);
+    }
+}
+
+/* ---- connections ---- */
+
+static void client_new(VncServer *s, int fd)
+{
+    VncClient *c = xnew(VncClient);
+    pthread_attr_t attr;
+    int r;
+
+    c->server = s;
+    c->guest_name = guest_name;
+    c->fd = fd;
+    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->peer = addr_show_fd(fd, true);
+    c->peer = c->peer != NULL ? c->peer : xstrdup("");
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->room, NULL);
+    pthread_cond_init(&c->start, NULL);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, CLIENT_STACK);
+    r = c->wake_fd < 0 ? errno : pthread_create(&c->thread, &attr, vnc_client_thread, c);
+    pthread_attr_destroy(&attr);
+    if (r != 0) {
+        report("vnc: no thread for a client: %s", strerror(r));
+        pthread_mutex_destroy(&c->lock);
+        pthread_cond_destroy(&c->room);
+        pthread_cond_destroy(&c->start);
+        close(fd);
+        if (c->wake_fd >= 0) {
+            close(c->wake_fd);
+        }
+        free(c->peer);
+        free(c);
+        return;
+    }
+    trace_vnc_client_new(fd, c->peer);
+    c->next = s->clients;
+    s->clients = c;
+    s->client_count++;
+}
+
+/* Who stands in the door the longest without a handshake makes room for the next. */
+static void hang_up_oldest(VncServer *s)
+{
+    VncClient *oldest = NULL;
+
+    for (VncClient *c = s->clients; c != NULL; c = c->next) {
+        oldest = c->seat == NULL && !c->closing ? c : oldest;
+    }
+    if (oldest != NULL) {
+        hang_up(oldest);
+    }
+}
+
+static void on_connect(void *opaque, int listen_fd, unsigned events)
+{
+    VncServer *s = opaque;
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0) {
+        return;
+    }
+    if (s->client_count >= VNC_CLIENTS_MAX) {
+        hang_up_oldest(s);
+        close(fd);
+        return;
+    }
+    client_new(s, fd);
+}
+
+/* ---- servers ---- */
+
+static bool server_listen(VncServer *s, Error **errp)
+{
+    int r;
+
+    s->listen_fd = addr_listen(&s->opts.addr, errp);
+    if (s->listen_fd < 0) {
+        return false;
+    }
+    listen(s->listen_fd, 64); /* the queue of addr_listen() is for one peer */
+    r = loop_fd_set(s->listen_fd, LOOP_READ, on_connect, s);
+    if (r < 0) {
+        error_set_errno(errp, -r, "vnc: cannot watch the socket");
+        close(s->listen_fd);
+        s->listen_fd = -1;
+        return false;
+    }
+    s->where = s->opts.addr.path != NULL ? xstrdup(s->opts.addr.path)
+                                         : addr_show_fd(s->listen_fd, false);
+    s->family = s->opts.addr.path != NULL ? "unix" : *s->where == '[' ? "ipv6" : "ipv4";
+    return true;
+}
+
+static void server_unlisten(VncServer *s)
+{
+    if (s->listen_fd >= 0) {
+        loop_fd_remove(s->listen_fd);
+        close(s->listen_fd);
+        if (s->opts.addr.path != NULL) {
+            unlink(s->opts.addr.path);
+        }
+    }
+    s->listen_fd = -1;
+    free(s->where);
+    s->where = NULL;
+}
+
+static VncServer *server_new(void)
+{
+    VncServer *s = xnew(VncServer), **p = &servers;
+
+    s->listen_fd = -1;
+    timer_init(&s->retry, CLK_REAL, on_retry, s, NULL);
+    while (*p != NULL) {
+        p = &(*p)->next;
+    }
+    *p = s;
+    return s;
+}
+
+static void server_free(VncServer *s)
+{
+    server_unlisten(s);
+    for (VncClient *c = s->clients; c != NULL; c = c->next) {
+        hang_up(c);
+    }
+    while (s->clients != NULL) {
+        client_free(s->clients);
+    }
+    timer_cancel(&s->retry);
+    surface_unref(s->empty);
+    vnc_options_free(&s->opts);
+    free(s->id);
+    for (VncServer **p = &servers; *p != NULL; p = &(*p)->next) {
+        if (*p == s) {
+            *p = s->next;
+            break;
+        }
+    }
+    free(s);
+}
+
+bool vnc_open(const char *spec, Error **errp)
+{
+    VncOptions o;
+    VncServer *s;
+
+    if (!vnc_options_parse(&o, spec, errp)) {
+        return false;
+    }
+    if (!vnc_library_init(errp)) {
+        vnc_options_free(&o);
+        return false;
+    }
+    s = server_new();
+    s->opts = o;
+    s->id = xstrdup(o.id != NULL ? o.id : "default");
+    if (!o.none && !server_listen(s, errp)) {
+        server_free(s);
+        return false;
+    }
+    return true;
+}
+
+bool vnc_open_default(Error **errp)
+{
+    VncServer *s;
+
+    if (!vnc_open("127.0.0.1:0,to=99", errp)) {
+        return false;
+    }
+    for (s = servers; s->next != NULL; s = s->next) {
+    }
+    printf("VNC server running on %s\n", s->where);
+    fflush(stdout);
+    return true;
+}
+
+void vnc_close_all(void)
+{
+    while (servers != NULL) {
+        server_free(servers);
+    }
+}
+
+void vnc_info(FILE *out)
+{
+    if (servers == NULL) {
+        fprintf(out, "None\n");
+    }
+    for (const VncServer *s = servers; s != NULL; s = s->next) {
+        fprintf(out, "%s:\n", s->id);
+        if (s->where != NULL) {
+            fprintf(out, "  Server: %s (%s)\n    Auth: none (Sub: none)\n", s->where, s->family);
+        }
+        for (const VncClient *c = s->clients; c != NULL; c = c->next) {
+            if (c->seat != NULL) {
+                fprintf(out, "  Client: %s (%s)\n    x509_dname: none\n    sasl_username: none\n",
+                        c->peer, s->family);
+            }
+        }
+        if (s->where == NULL) {
+            fprintf(out, "    Auth: none (Sub: none)\n");
+        }
+    }
+}
+
+/* ---- on clients' threads ---- */
+
+void vnc_post(VncClient *c, const VncEvent *e)
+{
+    VncEvent *last;
+    bool tell;
+
+    pthread_mutex_lock(&c->lock);
+    last = c->count > 0 ? &c->events[(c->head + c->count - 1) % VNC_EVENTS_MAX] : NULL;
+    if (last != NULL && e->kind == VNC_POINT && last->kind == VNC_POINT &&
+        last->buttons == e->buttons) {
+        *last = *e; /* only where it is now matters */
+        pthread_mutex_unlock(&c->lock);
+        return;
+    }
+    while (c->count == VNC_EVENTS_MAX && !c->closing) {
+        pthread_cond_wait(&c->room, &c->lock);
+    }
+    tell = !c->closing && !c->posted;
+    if (!c->closing) {
+        c->events[(c->head + c->count++) % VNC_EVENTS_MAX] = *e;
+        c->posted = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (tell) {
+        loop_post(on_events, c);
+    }
+}
+
+bool vnc_join_in(VncClient *c, bool exclusive)
+{
+    bool ok;
+
+    c->want_exclusive = exclusive;
+    loop_post(on_joined, c);
+    pthread_mutex_lock(&c->lock);
+    while (c->surface == NULL && !c->closing) {
+        pthread_cond_wait(&c->start, &c->lock);
+    }
+    ok = !c->closing;
+    pthread_mutex_unlock(&c->lock);
+    return ok;
+}
+
+void vnc_leave(VncClient *c)
+{
+    loop_post(on_left, c);
+}
+
+#endif

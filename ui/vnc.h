@@ -1,0 +1,28 @@
+/*
+ * VNC: the screen, keyboard and pointer over the network (RFB 3.3 to 3.8).
+ */
+#ifndef UI_VNC_H
+#define UI_VNC_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct Error;
+struct Keymap;
+
+/* vnc_setup - the guest's name (NULL: none; borrowed), for the viewer's title, and the layout of -k. Before
+ * the others. */
+void vnc_setup(const char *name, const struct Keymap *map);
+/* vnc_check - whether @spec, the argument of -vnc, is one; looks at no socket. */
+bool vnc_check(const char *spec, struct Error **errp);
+/* vnc_open - serve at @spec; "none" serves nowhere. Loop thread, without the machine lock. */
+bool vnc_open(const char *spec, struct Error **errp);
+/* vnc_open_default - on the first free port of the loopback from 5900, and say so on stdout. */
+bool vnc_open_default(struct Error **errp);
+/* vnc_close_all - stop serving; at the end, after loop_run(). */
+void vnc_close_all(void);
+
+/* vnc_info - for `info vnc`. */
+void vnc_info(FILE *out);
+
+#endif
