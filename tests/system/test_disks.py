@@ -133,7 +133,7 @@ def test_change_disc_often(tmp_path):
     disc_test(tmp_path, 100)
 
 
-# Says its name on the serial line, reads the sector behind itself by INT 13h and shows that.
+# Says its name on the serial line, reads a sector by INT 13h and shows that, and the time stamp counter.
 BOOT_SECTOR = """
 .code16
 start:
@@ -150,6 +150,17 @@ go: mov $hello, %si
     jc bad
     mov $0x8000, %si
     call puts
+    rdtsc
+    mov $8, %cx
+    mov $0x3f8, %dx
+1:  rol $4, %eax
+    push %ax
+    and $15, %al
+    add $'A', %al
+    out %al, %dx
+    pop %ax
+    loop 1b
+    clc
 bad:
     setc %al
     mov $0xf4, %dx
@@ -184,10 +195,12 @@ def boot_sector(folder, sector):
 
 
 def boots(text, *args):
+    """The time stamp behind the text."""
     with VM(*EXIT_DEVICE, *args) as m:
-        m.expect("HELLO\n" + text, LIMIT)
+        got = m.expect("HELLO\n" + text + "([A-P]{8})", LIMIT)
         assert m.wait() == 1
         assert m.stderr() == ""
+        return got.group(1)
 
 
 def test_bios_boots_disk(tmp_path):
@@ -199,6 +212,14 @@ def test_bios_boots_disk(tmp_path):
     other.write_bytes(bytes(1 << 20))
     boots("SECOND SECTOR\n", "-hda", other, "-drive", f"file={disk},format=raw,if=none,id=d",
           "-device", "ide-hd,drive=d,bus=ide.0,unit=1,bootindex=0")
+
+
+def test_same_time_with_icount(tmp_path):
+    """A disk takes the same virtual time in each run."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(boot_sector(tmp_path, 1) + b"SECOND SECTOR\n\0".ljust(512, b"\0") + bytes(1 << 20))
+    stamps = {boots("SECOND SECTOR\n", disk, "-icount", "2", "-rtc", "base=2000-01-01,clock=vm") for _ in range(3)}
+    assert len(stamps) == 1
 
 
 def test_bios_boots_cd(tmp_path):
