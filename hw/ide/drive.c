@@ -312,18 +312,27 @@ static const StateField drive_fields[] = {
     STATE_U8(IdeDrive, media_event), STATE_U8(IdeDrive, change_step), STATE_END,
 };
 
+/* What a saved state may not say: indexes beyond the buffer, divisors of 0. */
+static bool state_ok(const IdeDrive *d)
+{
+    bool blocks = d->phase != PH_IDLE && d->phase != PH_PACKET && d->phase != PH_FLUSH;
+    uint32_t end = d->phase == PH_DMA_IN ? d->buf_len : d->drq_end;
+
+    return d->phase < PH_COUNT && d->change_step < CHANGE_COUNT &&
+           d->multiple <= IDE_MULTIPLE_MAX && d->buf_len <= IDE_BUF_SIZE &&
+           d->drq_end <= IDE_BUF_SIZE && d->buf_pos <= end && d->block <= IDE_BUF_SIZE &&
+           (!blocks || d->block != 0) && (d->phase != PH_PIO_IN || d->drq_end <= d->buf_len) &&
+           (d->phase != PH_PACKET || d->drq_end == 12) &&
+           (d->atapi || (d->cur_heads != 0 && d->cur_secs != 0));
+}
+
 static bool drive_post_load(Device *dev, Error **errp)
 {
     IdeDrive *d = drive_of(dev);
 
     blk_cancel(d->req);
     d->req = NULL;
-    if (d->phase >= PH_COUNT || d->buf_len > IDE_BUF_SIZE || d->drq_end > IDE_BUF_SIZE ||
-        d->buf_pos > (d->phase == PH_DMA_IN ? d->buf_len : d->drq_end) || d->multiple > IDE_MULTIPLE_MAX || d->block > IDE_BUF_SIZE ||
-        (d->phase != PH_IDLE && d->block == 0 && d->phase != PH_PACKET && d->phase != PH_FLUSH) ||
-        (d->phase == PH_PIO_IN && d->drq_end > d->buf_len) ||
-        (d->phase == PH_PACKET && d->drq_end != 12) || d->change_step >= CHANGE_COUNT ||
-        (!d->atapi && (d->cur_heads == 0 || d->cur_secs == 0))) {
+    if (!state_ok(d)) {
         error_set(errp, "no such state of an IDE drive");
         return false;
     }
