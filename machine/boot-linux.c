@@ -17,7 +17,7 @@
 
 /* "The Real-Mode Kernel Header" */
 enum { HDR_START = 0x1f1, HDR_CMDLINE_MAGIC = 0x020, HDR_CMDLINE_OFFSET = 0x022,
-       HDR_SETUP_SECTS = 0x1f1, HDR_BOOT_FLAG = 0x1fe, HDR_JUMP = 0x201,
+       HDR_SETUP_SECTS = 0x1f1, HDR_VID_MODE = 0x1fa, HDR_BOOT_FLAG = 0x1fe, HDR_JUMP = 0x201,
        HDR_MAGIC = 0x202, HDR_VERSION = 0x206, HDR_LOADER = 0x210, HDR_LOADFLAGS = 0x211,
        HDR_MOVE_SIZE = 0x212,HDR_CODE32 = 0x214, HDR_INITRD = 0x218, HDR_INITRD_SIZE = 0x21c, HDR_HEAP_END = 0x224,
        HDR_CMDLINE = 0x228, HDR_INITRD_MAX = 0x22c, HDR_RELOCATABLE = 0x234,
@@ -182,6 +182,36 @@ static bool linux_entry(Boot *b, const BootInput *in, const LinuxImage *l, Error
     return linux_pages(b, in, errp);
 }
 
+/* linux_vid_mode - "SPECIAL COMMAND LINE OPTIONS", vga=: the loader puts the mode into the header. False:
+ * there is none, or a word that says nothing. */
+static bool linux_vid_mode(const char *text, uint16_t *mode)
+{
+    static const struct {
+        const char *name;
+        uint16_t mode;
+    } names[] = { { "normal", 0xffff }, { "ext", 0xfffe }, { "ask", 0xfffd } };
+    const char *at = text;
+    size_t len;
+    char *end;
+
+    while ((at = strstr(at, "vga=")) != NULL && at != text && at[-1] != ' ') {
+        at++;
+    }
+    if (at == NULL) {
+        return false;
+    }
+    at += 4;
+    len = strcspn(at, " ");
+    for (unsigned n = 0; n < ARRAY_SIZE(names); n++) {
+        if (len == strlen(names[n].name) && strncmp(at, names[n].name, len) == 0) {
+            *mode = names[n].mode;
+            return true;
+        }
+    }
+    *mode = (uint16_t)strtoul(at, &end, 0);
+    return len != 0 && end == at + len;
+}
+
 /* linux_real - "THE KERNEL COMMAND LINE", "Sample Boot Configuration", "RUNNING THE KERNEL" */
 static bool linux_real(Boot *b, const BootInput *in, const LinuxImage *l, Error **errp)
 {
@@ -189,6 +219,7 @@ static bool linux_real(Boot *b, const BootInput *in, const LinuxImage *l, Error 
     size_t code_len = l->len - l->setup, text_len;
     const char *text = in->append != NULL ? in->append : "";
     uint8_t *real, *code;
+    uint16_t mode;
 
     text_len = strlen(text) + 1;
     if (text_len > l->cmdline_max + 1) {
@@ -206,6 +237,9 @@ static bool linux_real(Boot *b, const BootInput *in, const LinuxImage *l, Error 
     memcpy(real, l->file, l->setup);
     memcpy(real + REAL_HEAP_END, text, text_len);
     real[HDR_LOADER] = 0xff; /* "undefined" */
+    if (linux_vid_mode(text, &mode)) {
+        st_le16(real + HDR_VID_MODE, mode);
+    }
     if (l->version >= 0x0201) {
         real[HDR_LOADFLAGS] |= CAN_USE_HEAP;
         st_le16(real + HDR_HEAP_END, REAL_HEAP_END - 0x200);

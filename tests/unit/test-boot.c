@@ -215,6 +215,12 @@ static void test_linux_real(void **state)
     Boot b = { 0 };
     Error *err = NULL;
     const BootPiece *real;
+    static const struct {
+        const char *append;
+        uint16_t mode;
+    } modes[] = { { "vga=0x314 quiet", 0x314 }, { "a vga=791", 791 },    { "vga=ask", 0xfffd },
+                  { "vga=normal", 0xffff },     { "xvga=5 b", 0 },       { "vga=5x", 0 },
+                  { "xvga=5 vga=6", 6 },        { "video=vga=7 x", 0 },  { "vga=", 0 } };
 
     assert_false(boot_needs_bios("/nonexistent"));
     in_file(image, len);
@@ -244,6 +250,15 @@ static void test_linux_real(void **state)
     assert_int_equal(ld_le32(real->data + 0x228), 0x99800);
     assert_int_equal(piece_at(&b, 0x10000)->len, 4096);
     boot_free(&b);
+
+    /* "SPECIAL COMMAND LINE OPTIONS": vga= */
+    for (unsigned n = 0; n < ARRAY_SIZE(modes); n++) {
+        in.append = modes[n].append;
+        assert_true(boot_load(&b, &in, NULL));
+        assert_int_equal(ld_le16(piece_at(&b, 0x90000)->data + 0x1fa), modes[n].mode);
+        boot_free(&b);
+    }
+    in.append = "root=/dev/fd0";
 
     image[0x1f1] = 0x4c;
     image = xrealloc(image, 1, 1 << 20);
