@@ -502,6 +502,9 @@ def opt_vnc(tmp):
     for spec in ("nonesuch", ":x", ":70000", "unix:", ":1,nonesuch=1", ":1,password=on", ":1,websocket",
                  ":1,share=x", ":5,to=3", ":1,power-control=on", f"unix:{tmp}/no/such"):
         refused("-vnc", spec, names="-vnc " + spec)
+    if "CONFIG_VNC" not in open(os.path.join(ROOT, "config.h")).read():
+        refused("-vnc", "none", names="libvncserver-dev")
+        return
     p = subprocess.run([DOPPEL, "-vnc", "none", "-monitor", "stdio", "-S", "-serial", "null"],
                        input="info vnc\nquit\n", capture_output=True, text=True, timeout=LIMIT)
     assert p.returncode == 0 and "default:" in p.stdout and "Server" not in p.stdout

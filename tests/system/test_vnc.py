@@ -12,7 +12,10 @@ import pytest
 
 import rfb
 from image import EXIT_DEVICE, build
-from vm import DOPPEL, LIMIT, STEP, VM, run, wait_for
+from vm import DOPPEL, LIMIT, ROOT, STEP, VM, run, wait_for
+
+pytestmark = pytest.mark.skipif("CONFIG_VNC" not in open(os.path.join(ROOT, "config.h")).read(),
+                                reason="built without libvncserver")
 
 # Tells each byte from port 60h: K or M (mouse) and two hexadecimal digits, a line each. Byte `set` goes to
 # the keyboard as the scan code set, which is then not translated.
@@ -174,6 +177,48 @@ def test_encodings(tmp_path, encoding):
         c.quiet()  # nothing changes
 
 
+def picture(v, path):
+    """The pixels of a screen dump, as the client keeps them."""
+    assert v.mon.cmd(f"screendump {path}") == ""
+    head, size, _, data = open(path, "rb").read().split(b"\n", 3)
+    assert head == b"P6"
+    out = bytearray(len(data) // 3 * 4)
+    out[0::4], out[1::4], out[2::4] = data[2::3], data[1::3], data[0::3]
+    return tuple(map(int, size.split())), out
+
+
+@pytest.mark.parametrize("encoding", [rfb.RAW, rfb.HEXTILE, rfb.ZLIB, rfb.TIGHT, rfb.ZRLE])
+def test_picture(tmp_path, encoding):
+    """The BIOS's text screen: the viewer follows the mode's size, and by updates gets what a screen dump has."""
+    with Viewed(tmp_path, None, "-vga", "std") as v, v.client() as c:
+        c.set_encodings(encoding, rfb.COPYRECT, rfb.LAST_RECT,
+                        rfb.EXTENDED_SIZE if encoding == rfb.ZLIB else rfb.DESKTOP_SIZE)
+        c.full()
+        v.mon.cmd("cont")
+        wait_for(lambda: "No bootable device" in v.mon.cmd("screendump -t"), STEP)
+        v.mon.cmd("stop")  # the cursor stands still
+        size, want = picture(v, tmp_path / "dump.ppm")
+        c.until(lambda: (c.width, c.height) == size and c.pixels == want)
+        assert c.resizes >= 1 and any(want)
+        c.request()
+        c.quiet()
+
+
+def test_only_changes(tmp_path):
+    """A blinking cursor costs a tile, not a screen."""
+    with Viewed(tmp_path, None, "-vga", "std") as v, v.client() as c:
+        v.mon.cmd("cont")
+        wait_for(lambda: "No bootable device" in v.mon.cmd("screendump -t"), STEP)
+        c.set_encodings(rfb.DESKTOP_SIZE)
+        c.full()
+        areas = []
+        while len(areas) < 3:
+            c.request()
+            c.message()
+            areas += [sum(w * h for _, _, w, h in c.rects)] if c.rects else []
+        assert min(areas) <= 4 * 32 * 32
+
+
 def test_info(tmp_path):
     """Who looks; the socket goes away with the machine."""
     with Viewed(tmp_path) as v:
@@ -313,6 +358,62 @@ def test_extended_keys(tmp_path, guest):
             v.bytes(make)
             c.code(code, False)
             v.bytes(brk)
+
+
+# The 105 keys: keysym, set 1 (100h: prefix E0h), set 2, set 3. IBM PS/2 Hardware Interface Technical Reference, "Keyboard
+# (101- and 102-key)", and Microsoft's keyboard scan code specification for the last three.
+KEYS = [line.split() for line in """
+ff1b 01 76 08 | ffbe 3b 05 07 | ffbf 3c 06 0f | ffc0 3d 04 17 | ffc1 3e 0c 1f | ffc2 3f 03 27 | ffc3 40 0b 2f
+ffc4 41 83 37 | ffc5 42 0a 3f | ffc6 43 01 47 | ffc7 44 09 4f | ffc8 57 78 56 | ffc9 58 07 5e | ff14 46 7e 5f
+60 29 0e 0e | 31 02 16 16 | 32 03 1e 1e | 33 04 26 26 | 34 05 25 25 | 35 06 2e 2e | 36 07 36 36 | 37 08 3d 3d
+38 09 3e 3e | 39 0a 46 46 | 30 0b 45 45 | 2d 0c 4e 4e | 3d 0d 55 55 | ff08 0e 66 66 | ff09 0f 0d 0d
+71 10 15 15 | 77 11 1d 1d | 65 12 24 24 | 72 13 2d 2d | 74 14 2c 2c | 79 15 35 35 | 75 16 3c 3c | 69 17 43 43
+6f 18 44 44 | 70 19 4d 4d | 5b 1a 54 54 | 5d 1b 5b 5b | 5c 2b 5d 5c | ffe5 3a 58 14 | 61 1e 1c 1c | 73 1f 1b 1b
+64 20 23 23 | 66 21 2b 2b | 67 22 34 34 | 68 23 33 33 | 6a 24 3b 3b | 6b 25 42 42 | 6c 26 4b 4b | 3b 27 4c 4c
+27 28 52 52 | ff0d 1c 5a 5a | ffe1 2a 12 12 | 7a 2c 1a 1a | 78 2d 22 22 | 63 2e 21 21 | 76 2f 2a 2a | 62 30 32 32
+6e 31 31 31 | 6d 32 3a 3a | 2c 33 41 41 | 2e 34 49 49 | 2f 35 4a 4a | ffe2 36 59 59 | ffe3 1d 14 11 | ffe9 38 11 19
+20 39 29 29 | fe03 138 111 39 | ffe4 11d 114 58 | ff63 152 170 67 | ff50 147 16c 6e | ff55 149 17d 6f
+ffff 153 171 64 | ff57 14f 169 65 | ff56 151 17a 6d | ff52 148 175 63 | ff51 14b 16b 61 | ff54 150 172 60
+ff53 14d 174 6a | ff7f 45 77 76 | ffaf 135 14a 77 | ffaa 37 7c 7e | ffad 4a 7b 84 | ffab 4e 79 7c | ff8d 11c 15a 79
+ffb0 52 70 70 | ffb1 4f 69 69 | ffb2 50 72 72 | ffb3 51 7a 7a | ffb4 4b 6b 6b | ffb5 4c 73 73 | ffb6 4d 74 74
+ffb7 47 6c 6c | ffb8 48 75 75 | ffb9 49 7d 7d | ffae 53 71 71 | ffeb 15b 11f 8b | ffec 15c 127 8c | ff67 15d 12f 8d
+0 56 61 13
+""".replace("\n", "|").split("|") if line.strip()]
+SPECIAL = {  # keysym, extended key code: what each set makes of it, and at the release
+    (0xff61, 0xb7): ([0xe0, 0x2a, 0xe0, 0x37], [0xe0, 0xb7, 0xe0, 0xaa],
+                     [0xe0, 0x12, 0xe0, 0x7c], [0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12], [0x57], [0xf0, 0x57]),
+    (0xff13, 0xc6): ([0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5], [],
+                     [0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77], [], [0x62], [0xf0, 0x62]),
+}
+
+
+def all_keys(codes):
+    for sym, *sets in KEYS:
+        code = [int(c, 16) for c in sets]
+        mine = code[codes - 1]
+        head = [0xe0] if mine > 0xff and codes < 3 else []
+        low = mine & 0xff
+        brk = [low | 0x80] if codes == 1 else [0xf0, low]
+        yield int(sym, 16), code[0] & 0x7f | (0x80 if code[0] > 0xff else 0), [*head, low], [*head, *brk]
+    for (sym, ext), want in SPECIAL.items():
+        yield sym, ext, want[2 * codes - 2], want[2 * codes - 1]
+
+
+@pytest.mark.parametrize("codes", [1, 2, 3])
+def test_all_keys(tmp_path, guest, codes):
+    """Every key of the 105, by keysym and by extended key event, in all three sets of scan codes."""
+    assert len(KEYS) + len(SPECIAL) == 105
+    with Viewed(tmp_path, guest(codes), vnc=",key-delay-ms=0") as v, v.client() as c:
+        c.set_encodings(rfb.EXTENDED_KEY)
+        c.until(lambda: c.extended_keys, ask=False)
+        for sym, ext, make, brk in all_keys(codes):
+            if sym:
+                c.key(sym, True)
+                c.key(sym, False)
+                v.bytes(make + brk)
+            c.code(ext, True)
+            c.code(ext, False)
+            v.bytes(make + brk)
 
 
 def test_gone_releases(tmp_path, guest):
