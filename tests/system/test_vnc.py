@@ -12,7 +12,7 @@ import pytest
 
 import rfb
 from image import EXIT_DEVICE, build
-from vm import DOPPEL, LIMIT, ROOT, STEP, VM, run, wait_for
+from vm import BOOT, DOPPEL, LIMIT, ROOT, STEP, VM, linux, run, wait_for
 
 pytestmark = pytest.mark.skipif("CONFIG_VNC" not in open(os.path.join(ROOT, "config.h")).read(),
                                 reason="built without libvncserver")
@@ -656,3 +656,18 @@ def test_garbage(tmp_path, seed):
         with v.client() as c:
             c.full()
         assert v.mon.cmd("info status").startswith("VM status")
+
+
+# ---- with Linux ----
+
+@pytest.mark.full
+def test_typing_to_linux(tmp_path, guests):
+    """What a viewer types arrives on the guest's console, capital letters and signs too."""
+    with linux("amd64", "-vga", "std", "-vnc", f"unix:{tmp_path}/v",
+               append="run=echo,TYPE;head,-n,1,</dev/tty1 do=poweroff") as m:
+        m.expect("^TYPE", BOOT)
+        with rfb.Client(tmp_path / "v") as c:
+            c.full()
+            c.type(*"Hello, VNC! (#42) [a|b] ~$", 0xff0d)
+            m.expect(r"^Hello, VNC! \(#42\) \[a\|b\] ~\$$")
+        assert m.wait() == 0
