@@ -1,11 +1,11 @@
 """The VNC server: viewers that behave and such that do not; keys and the pointer reach the guest."""
+import multiprocessing
 import os
 import random
 import re
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
@@ -544,12 +544,13 @@ def connects(v, count):
 
 def bothered(v, work, count=200):
     """The monitor's 99th percentile while `work` goes on."""
-    t = threading.Thread(target=work)
+    t = multiprocessing.get_context("fork").Process(target=work)
     t.start()
     got = []
     while t.is_alive() or not got:
         got.append(p99(v.mon, count))
-    t.join()
+    t.join(LIMIT)
+    assert t.exitcode == 0
     return max(got)
 
 
@@ -580,7 +581,7 @@ def test_monitor_latency(tmp_path):
         print(f"p99: alone {alone * 1e3:.2f} ms, stalled {stalled * 1e3:.2f} ms, "
               f"connects {busy * 1e3:.2f} ms")
         assert stalled <= max(2e-3, 1.5 * alone) * 2
-        assert busy <= max(2e-3, 1.5 * alone) * 8  # the test itself takes a processor
+        assert busy <= max(2e-3, 1.5 * alone) * 4  # two processors, and the client takes one
 
 
 def test_limit(tmp_path):
