@@ -166,6 +166,10 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         pc.serial[n] = cfg->serial[n];
         pc.serial_port[n] = cfg->serial_port[n];
     }
+    for (unsigned n = 0; n < PC_PARALLEL_MAX; n++) {
+        pc.parallel[n] = cfg->parallel[n];
+        pc.parallel_port[n] = cfg->parallel_port[n];
+    }
     if (!pc_build(&pc, errp)) {
         return false;
     }

@@ -16,7 +16,7 @@ struct Error;
 struct OptList;
 struct Chardev;
 
-enum { SERIAL_MAX = 4, MONITOR_MAX = 8 };
+enum { SERIAL_MAX = 4, PARALLEL_MAX = 3, MONITOR_MAX = 8 };
 
 typedef enum AccelKind {
     ACCEL_DEFAULT, /* the best one built in */
@@ -78,6 +78,9 @@ typedef struct MachineConfig {
     /* lines; filled by config_open() */
     struct Chardev *serial[SERIAL_MAX]; /* NULL: the port is there only if serial_port[] is set */
     bool serial_port[SERIAL_MAX];       /* COM1.. exists */
+    struct Chardev *parallel[PARALLEL_MAX];
+    bool parallel_port[PARALLEL_MAX];   /* LPT1.. exists */
+    bool parallel_given;
     struct Chardev *monitors[MONITOR_MAX];
     unsigned monitor_count;
 
@@ -105,7 +108,7 @@ typedef struct MachineConfig {
     const struct Keymap *keymap; /* -k */
 
     /* kept between config_parse() and config_open() */
-    StrList chardev_args, serial_args, monitor_args, mon_args;
+    StrList chardev_args, serial_args, parallel_args, monitor_args, mon_args;
 } MachineConfig;
 
 /* config_new - the defaults. config_free - NULL is fine; the character devices stay. */

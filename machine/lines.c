@@ -61,9 +61,30 @@ static bool open_serial(MachineConfig *cfg, unsigned n, const char *text, Error 
     return strncmp(text, "mon:", 4) != 0 || add_monitor(cfg, c, errp);
 }
 
+/* open_parallel - the ports that were asked for; LPT1 is there without a line unless somebody chose. */
+static bool open_parallel(MachineConfig *cfg, Error **errp)
+{
+    cfg->parallel_port[0] = !cfg->parallel_given && !cfg->nodefaults && !cfg->none;
+    for (unsigned n = 0; n < cfg->parallel_args.count; n++) {
+        const char *text = cfg->parallel_args.s[n];
+        autofree char *id = xasprintf("parallel%u", n);
+
+        if (strcmp(text, "none") == 0) {
+            continue;
+        }
+        cfg->parallel[n] = chardev_from_legacy(text, id, errp);
+        if (cfg->parallel[n] == NULL) {
+            return failed("parallel", text, errp);
+        }
+        cfg->parallel_port[n] = true;
+    }
+    return true;
+}
+
 bool config_open(MachineConfig *cfg, Error **errp)
 {
-    const StrList *const lists[] = { &cfg->chardev_args, &cfg->serial_args, &cfg->monitor_args };
+    const StrList *const lists[] = { &cfg->chardev_args, &cfg->serial_args, &cfg->parallel_args,
+                                     &cfg->monitor_args };
 
     for (size_t k = 0; k < ARRAY_SIZE(lists) && cfg->daemonize; k++) {
         for (size_t i = 0; i < lists[k]->count; i++) {
@@ -80,6 +101,9 @@ bool config_open(MachineConfig *cfg, Error **errp)
         if (!open_serial(cfg, i, cfg->serial_args.s[i], errp)) {
             return failed("serial", cfg->serial_args.s[i], errp);
         }
+    }
+    if (!open_parallel(cfg, errp)) {
+        return false;
     }
     for (unsigned i = 0; i < cfg->monitor_args.count; i++) {
         autofree char *id = xasprintf("compat_monitor%u", i);

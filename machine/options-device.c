@@ -155,10 +155,18 @@ bool opt_serial(void *opaque, const OptionDef *def, const char *arg, Error **err
 
 bool opt_parallel(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
-    if (strcmp(arg, "none") != 0 && strcmp(arg, "null") != 0) {
-        error_set(errp, "parallel ports are not supported yet (only none)");
+    Parser *p = opaque;
+
+    p->cfg->parallel_given = true;
+    if (strncmp(arg, "mon:", 4) == 0) {
+        error_set(errp, "a monitor cannot be on a parallel port");
         return false;
     }
+    if (p->cfg->parallel_args.count == PARALLEL_MAX) {
+        error_set(errp, "a PC has at most %d parallel ports", PARALLEL_MAX);
+        return false;
+    }
+    str_list_add(&p->cfg->parallel_args, arg);
     return true;
 }
 

@@ -213,6 +213,7 @@ void config_free(MachineConfig *c)
     str_list_free(&c->vnc);
     str_list_free(&c->chardev_args);
     str_list_free(&c->serial_args);
+    str_list_free(&c->parallel_args);
     str_list_free(&c->monitor_args);
     str_list_free(&c->mon_args);
     free(c);

@@ -67,6 +67,7 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
     static const AcpiSerial com[PC_SERIAL_MAX] = {
         { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 },
     };
+    static const AcpiSerial lpt[PC_PARALLEL_MAX] = { { 0x378, 7 }, { 0x278, 7 }, { 0x3bc, 7 } };
     uint32_t *ids = xnewn(uint32_t, p->cfg.cpus);
     AcpiConfig a = {
         .cpus = p->cfg.cpus,
@@ -76,6 +77,7 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
         .pirq = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD },
         .hpet = p->cfg.hpet,
         .kbd = p->kbd != NULL,
+        .floppy = true,
         .pm_base = PIIX4_PM_DEFAULT_BASE,
         .gpe_base = PIIX4_GPE0_BASE,
         .acpi_enable = PIIX4_ACPI_ENABLE,
@@ -88,6 +90,11 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
     for (unsigned i = 0; i < PC_SERIAL_MAX; i++) {
         if (p->cfg.serial_port[i]) {
             a.serial[i] = com[i];
+        }
+    }
+    for (unsigned i = 0; i < PC_PARALLEL_MAX; i++) {
+        if (p->cfg.parallel_port[i]) {
+            a.parallel[i] = lpt[i];
         }
     }
     acpi_build(t, &a, base);

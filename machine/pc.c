@@ -20,6 +20,7 @@
 #include "hw/acpi/acpi.h"
 #include "hw/board.h"
 #include "hw/block/fdc.h"
+#include "hw/char/parallel.h"
 #include "hw/char/serial-isa.h"
 #include "hw/dma/i8237.h"
 #include "hw/ide/ide.h"
@@ -279,6 +280,24 @@ static bool pc_make_serial(Pc *p, Error **errp)
     return true;
 }
 
+static bool pc_make_parallel(Pc *p, Error **errp)
+{
+    static const char index[PC_PARALLEL_MAX][2] = { "0", "1", "2" };
+
+    for (unsigned i = 0; i < PC_PARALLEL_MAX; i++) {
+        if (p->cfg.parallel_port[i]) {
+            autofree char *id = xasprintf("parallel%u", i);
+            Device *dev = pc_device(p, &parallel_class, id);
+
+            parallel_set_chardev(dev, p->cfg.parallel[i]);
+            if (!device_set(dev, "index", index[i], errp) || !device_realize(dev, errp)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static bool pc_make_fdc(Pc *p, Error **errp)
 {
     p->fdc = pc_device(p, &fdc_class, "fdc");
@@ -321,7 +340,7 @@ static bool pc_make_isa(Pc *p, Error **errp)
            device_realize(p->port92, errp) && device_realize(p->dma, errp) &&
            (p->kbd == NULL || device_realize(p->kbd, errp)) && device_realize(p->fw_cfg, errp) &&
            (!p->cfg.hpet || pc_make_hpet(p, errp)) && pc_make_fdc(p, errp) &&
-           pc_make_serial(p, errp);
+           pc_make_serial(p, errp) && pc_make_parallel(p, errp);
 }
 
 static void pc_boot_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)

@@ -14,6 +14,7 @@ struct CpuState;
 struct Error;
 
 #define PC_SERIAL_MAX 4
+#define PC_PARALLEL_MAX 3
 #define PC_RAM_BELOW_4G 0xe0000000u
 
 typedef struct PcConfig {
@@ -38,6 +39,8 @@ typedef struct PcConfig {
     struct BlockBackend *floppy[2]; /* drives A and B; NULL: not there */
     struct Chardev *serial[PC_SERIAL_MAX]; /* COM1..COM4 */
     bool serial_port[PC_SERIAL_MAX];       /* the port exists also without a Chardev */
+    struct Chardev *parallel[PC_PARALLEL_MAX]; /* LPT1..LPT3 */
+    bool parallel_port[PC_PARALLEL_MAX];
 } PcConfig;
 
 /* pc_build - make guest RAM (unless there is some already) and the board's devices. Undoes nothing on failure:

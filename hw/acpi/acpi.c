@@ -90,6 +90,26 @@ static void isa_device_end(Aml *a)
     aml_end(a);
 }
 
+/* isa_line - serial or parallel port @n, if it is there. */
+static void isa_line(Aml *a, const char *kind, const char *hid, unsigned n, const AcpiSerial *line,
+                     uint8_t ports)
+{
+    char name[8];
+
+    if (line->port == 0) {
+        return;
+    }
+    snprintf(name, sizeof(name), "%s%u", kind, n + 1);
+    aml_device_begin(a, name);
+    aml_name_eisaid(a, "_HID", hid);
+    aml_name_int(a, "_UID", n + 1);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+    res_io(a, line->port, ports);
+    res_irq(a, line->irq);
+    isa_device_end(a);
+}
+
 static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "ISA");
@@ -131,19 +151,17 @@ static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
         isa_device_end(a);
     }
     for (unsigned i = 0; i < ACPI_SERIAL_MAX; i++) {
-        char name[5] = "COM1";
-
-        if (cfg->serial[i].port == 0) {
-            continue;
-        }
-        name[3] = (char)('1' + i);
-        aml_device_begin(a, name);
-        aml_name_eisaid(a, "_HID", "PNP0501");
-        aml_name_int(a, "_UID", i + 1);
-        aml_name_op(a, "_CRS");
-        aml_resources_begin(a);
-        res_io(a, cfg->serial[i].port, 8);
-        res_irq(a, cfg->serial[i].irq);
+        isa_line(a, "COM", "PNP0501", i, &cfg->serial[i], 8);
+    }
+    for (unsigned i = 0; i < ACPI_PARALLEL_MAX; i++) {
+        isa_line(a, "LPT", "PNP0400", i, &cfg->parallel[i], 3);
+    }
+    if (cfg->floppy) {
+        isa_device(a, "FDC0", "PNP0700");
+        res_io(a, 0x3f2, 4);
+        res_io(a, 0x3f7, 1);
+        res_irq(a, 6);
+        res_dma8(a, 2);
         isa_device_end(a);
     }
     aml_end(a);

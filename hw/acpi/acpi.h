@@ -10,6 +10,7 @@
 
 #define ACPI_RSDP_SIZE 36
 #define ACPI_SERIAL_MAX 4
+#define ACPI_PARALLEL_MAX 3
 
 typedef struct AcpiSerial {
     uint16_t port; /* 0: none */
@@ -24,7 +25,9 @@ typedef struct AcpiConfig {
     uint8_t pirq[4];  /* GSI of PIRQA-PIRQD */
     bool hpet;
     bool kbd;
+    bool floppy;
     AcpiSerial serial[ACPI_SERIAL_MAX];
+    AcpiSerial parallel[ACPI_PARALLEL_MAX];
     uint16_t pm_base, gpe_base;
     uint8_t acpi_enable, acpi_disable; /* for port B2h */
 } AcpiConfig;

@@ -13,7 +13,7 @@ static const uint32_t ids[3] = { 0, 1, 300 };
 static const AcpiConfig config = {
     .cpus = 3, .apic_ids = ids, .pci_first = 0xe0000000, .pci_last = 0xfebfffff,
     .pci64_first = 0x100000000, .pci64_last = 0x1ffffffff, .pirq = { 10, 10, 11, 11 },
-    .hpet = true, .kbd = true, .serial = { { 0x3f8, 4 }, { 0x2f8, 3 } },
+    .hpet = true, .kbd = true, .serial = { { 0x3f8, 4 }, { 0x2f8, 3 } }, .parallel = { { 0x378, 7 } }, .floppy = true,
     .pm_base = 0x600, .gpe_base = 0xafe0, .acpi_enable = 0xf1, .acpi_disable = 0xf0,
 };
 

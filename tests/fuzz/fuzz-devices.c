@@ -4,7 +4,7 @@
  * screen.
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
- * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc; default all. Without libFuzzer the program
+ * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc, parallel; default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include <stdio.h>
@@ -73,6 +73,7 @@ static const Area areas[] = {
     { "vga", true, VGA_LFB, 1u << 20 }, { "vga", true, VGA_MMIO, 0x800 },
     { "dma", false, 0x00, 16 },      { "dma", false, 0xc0, 32 },
     { "dma", false, 0x80, 16 },      { "fdc", false, 0x3f0, 8 },
+    { "parallel", false, 0x378, 3 },
     { "fdc", false, 0x02, 14 },      { "fdc", false, 0x81, 1 },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
@@ -178,6 +179,7 @@ static void build(void)
     make_line("ringbuf,id=line1");
     cfg.serial[0] = line;
     block_setup(&machine_lock_guard, true);
+    cfg.parallel_port[0] = true;
     cfg.floppy[0] = make_drive("floppy0", 2880);
     must(pc_build(&cfg, &err) && pc_complete(&err), err);
     pc_board()->exit_request = no_exit;

@@ -629,8 +629,28 @@ def talk(sock, data, want):
 
 @row
 def opt_parallel(tmp):
-    monitor("-parallel", "none").close()
-    refused("-parallel", "nonesuch", names="-parallel")
+    text = "".join(f"""
+        mov $'{c}', %al
+        mov $0x378, %dx
+        out %al, %dx
+        mov $0x37a, %dx
+        mov $0x0d, %al
+        out %al, %dx
+        mov $0x0c, %al
+        out %al, %dx
+        dec %dx
+1:      in %dx, %al
+        test $0x80, %al
+        jz 1b
+    """ for c in "print") + "EXIT 3\n hlt"
+    assert exit_code(tmp, text, "-parallel", f"file:{tmp / 'paper'}") == 7
+    assert (tmp / "paper").read_text() == "print"
+    for args, ports in (((), 1), (("-parallel", "none"), 0), (("-nodefaults",), 0),
+                        (("-parallel", "null", "-parallel", "null"), 2)):
+        with monitor(*args) as vm:
+            assert vm.mon.cmd("info mtree").count(": parallel") == ports, args
+    refused("-parallel", "nonesuch", names="nonesuch")
+    refused(*["-parallel", "null"] * 4, names="at most 3")
 
 
 @row
