@@ -103,10 +103,13 @@ static bool card_plugged(const MachineConfig *cfg)
 }
 
 /* The BIOS is what sets a VGA up, but it takes a moment, and a kernel on a serial line does without:
- * a kernel starts through it where a card was asked for and someone may look at it. */
+ * a kernel starts through it where there is a card, and it was asked for or is shown. */
 static bool kernel_bios(const MachineConfig *cfg)
 {
-    return !cfg->nographic && cfg->graphics && (cfg->vga == VGA_CHOICE_STD || card_plugged(cfg));
+    bool shown = !cfg->no_display && cfg->vga != VGA_CHOICE_NONE && !cfg->nodefaults;
+
+    return !cfg->nographic && cfg->graphics &&
+           (cfg->vga == VGA_CHOICE_STD || card_plugged(cfg) || shown);
 }
 
 /* What -vga says; without it a standard VGA, unless there is a card already or -nodefaults. */
