@@ -219,7 +219,7 @@ soak: all
 	@if [ -x tests/soak/run ]; then tests/soak/run; else echo "soak: nothing to run yet"; fi
 
 bench: all
-	@if [ -x bench/run ]; then bench/run; else echo "bench: nothing to run yet"; fi
+	$(Q)bench/run && bench/vnc
 
 # ---- install, clean ----
 

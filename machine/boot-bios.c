@@ -63,7 +63,7 @@ static void start_real(const Boot *b)
 /* start_flat - flat 32-bit protected mode, paging and interrupts off */
 static void start_flat(const Boot *b)
 {
-    enum { GDTR = 0x40, FLAT = 0x20, JUMP_END = FLAT + 33 };
+    enum { FLAT = 0x20, JUMP_END = FLAT + 34, GDTR = 0x60 };
     const uint32_t rel = b->entry - (BOOT_START + JUMP_END);
     const uint8_t real[] = {
         0x66, 0x2e, 0x0f, 0x01, 0x16, LO(GDTR), /* lgdt [cs:GDTR], 32-bit base */
@@ -86,6 +86,8 @@ static void start_flat(const Boot *b)
     };
     const uint8_t gdtr[] = { LO(4 * 8 - 1), LONG(BOOT_GDT) };
 
+    _Static_assert(sizeof(real) <= FLAT && FLAT + sizeof(flat) == JUMP_END && JUMP_END <= GDTR,
+                   "the pieces follow each other");
     boot_place_gdt(false);
     dma_write(BOOT_START, real, sizeof(real));
     dma_write(BOOT_START + FLAT, flat, sizeof(flat));

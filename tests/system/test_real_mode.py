@@ -1,7 +1,9 @@
 """A Linux kernel from before boot protocol 2.02: SeaBIOS runs, then its real-mode setup code."""
 import subprocess
 
-from image import EXIT_DEVICE
+import pytest
+
+from image import EXIT_DEVICE, build
 from vm import VM
 
 KERNEL = r"""
@@ -69,3 +71,41 @@ def test_real_mode_kernel(tmp_path):
     with VM("-m", "16", "-kernel", base + ".bin", "-append", "hello world", *EXIT_DEVICE) as m:
         m.expect(r"^hello world\n3[0-9A-F]{3}\n")
         assert m.wait() == 7
+
+
+# What a kernel finds at its entry, by its format: eax and ebx, flat segments; then it ends.
+MULTIBOOT = """
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)   # load addresses given
+    .long start, start, 0, 0, entry
+entry:
+    mov $1, %esi
+    cmp $0x2badb002, %eax
+    jne 1f
+    testl $0x40, (%ebx)      # there is a memory map
+    jz 1f
+    inc %esi
+1:
+"""
+FLAT = " mov $2, %esi\n"
+END = """
+    mov %cs, %cx
+    mov %ds, %dx
+    cmp $0x10, %cx
+    jne 2f
+    cmp $0x18, %dx
+    jne 2f
+    mov %esi, %eax
+    mov $0xf4, %dx
+    out %al, %dx
+2:  EXIT 9
+    hlt
+"""
+
+
+@pytest.mark.parametrize("text", [MULTIBOOT, FLAT], ids=["multiboot", "flat"])
+@pytest.mark.parametrize("bios", [True, False], ids=["bios", "direct"])
+def test_protected_mode_entry(tmp_path, text, bios):
+    """Entered alike through SeaBIOS, which sets the screen up first, and without it."""
+    image, _ = build(tmp_path, "entry", text + END)
+    with VM("-vga", "std" if bios else "none", "-kernel", image, *EXIT_DEVICE, monitor=False) as vm:
+        assert vm.wait() == 5
