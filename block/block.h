@@ -51,6 +51,8 @@ void block_setup(const TimerGuard *guard, bool deterministic);
 /* block_drain - wait until no request is under way; completions run here, and what they start is
  * waited for too. Loop thread, machine lock not held, processors parked. */
 void block_drain(void);
+/* block_timed_busy - deterministic, and a request is under way. Processors paused. */
+bool block_timed_busy(void);
 /* block_close_all - finish what is under way without calling back, flush, close all images and free
  * all back ends; no device is left. Loop thread. False when a flush failed (reported). */
 bool block_close_all(void);

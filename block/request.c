@@ -340,6 +340,16 @@ static void complete_timed(void)
     }
 }
 
+bool block_timed_busy(void)
+{
+    bool busy;
+
+    block_lock();
+    busy = deterministic && requests != NULL;
+    block_unlock();
+    return busy;
+}
+
 void block_drain(void)
 {
     bool more;

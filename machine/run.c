@@ -5,11 +5,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include "accel/accel.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "block/block.h"
 #include "bus/lock.h"
+
+enum { SETTLE_TRIES = 2000 };
 
 static RunConfig run;                     /* constant after run_setup() */
 static RunState state = RUN_PRELAUNCH;    /* loop thread */
@@ -57,6 +60,20 @@ void vm_start(void)
     accel_resume();
 }
 
+/* settle - with -icount a request completes at its own moment of the guest's time; ended early by
+ * block_drain() it would change the run. So stop at an instant at which there is none. The last one of a guest
+ * that always has another under way is ended early all the same. Processors paused, before and after. */
+static void settle(void)
+{
+    const struct timespec moment = { .tv_nsec = 100000 };
+
+    for (unsigned tries = 0; tries < SETTLE_TRIES && block_timed_busy(); tries++) {
+        accel_resume();
+        nanosleep(&moment, NULL);
+        accel_pause();
+    }
+}
+
 void vm_stop(RunState why)
 {
     if (state != RUN_RUNNING) {
@@ -64,6 +81,7 @@ void vm_stop(RunState why)
         return;
     }
     accel_pause();
+    settle();
     block_drain(); /* the guest finds complete what it asked for, also in a saved state */
     machine_lock();
     clock_run(false);

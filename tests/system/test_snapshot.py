@@ -47,12 +47,12 @@ class Monitor:
         return 'shutdown' in self('info status')
 
 
-def start(tmp, incoming=None):
+def start(tmp, incoming=None, initrd='initrd-amd64', run='', extra=()):
     args = [DOPPEL, '-icount', 'shift=1', '-m', '128', '-display', 'none', '-no-shutdown',
             '-rtc', 'base=2020-01-01,clock=vm', '-serial', f'file:{tmp}/serial',
             '-monitor', f'unix:{tmp}/mon,server=on,wait=off',
-            '-kernel', f'{GUESTS}/vmlinuz-amd64', '-initrd', f'{GUESTS}/initrd-amd64',
-            '-append', 'console=ttyS0 quiet do=poweroff nokaslr']
+            '-kernel', f'{GUESTS}/vmlinuz-amd64', '-initrd', f'{GUESTS}/{initrd}',
+            '-append', f'console=ttyS0 quiet do=poweroff nokaslr {run}', *extra]
     if incoming:
         args += ['-incoming', 'file:' + incoming]
     process = subprocess.Popen(args, stdin=subprocess.DEVNULL)
@@ -78,18 +78,18 @@ def unbroken(tmp_path_factory):
     return result, time.monotonic() - begun
 
 
-def broken_run(tmp, duration, cuts, seed):
+def broken_run(tmp, duration, cuts, seed, **kw):
     rnd = random.Random(seed)
     state = None
     for n in range(cuts):
-        process, mon = start(tmp, state)
+        process, mon = start(tmp, state, **kw)
         time.sleep(rnd.uniform(0.05, duration / cuts))  # the instant is what is random
         mon('stop')
         state = f'{tmp}/state{n}'
         assert 'Error' not in mon(f'migrate file:{state}')
         mon('quit')
         assert process.wait(30) == 0
-    return finish(*start(tmp, state))
+    return finish(*start(tmp, state, **kw))
 
 
 def test_boot_in_three_pieces(unbroken, tmp_path):
@@ -104,6 +104,29 @@ def test_boot_in_many_pieces(unbroken, tmp_path, round):
     result, duration = unbroken
     seed = random.randrange(1 << 32)
     assert broken_run(tmp_path, duration * 0.8, 8, seed) == result, f'seed {seed}'
+
+
+@pytest.mark.full
+def test_disks_in_many_pieces(unbroken, tmp_path):
+    """The same while the guest copies a CD to a disk: the pieces end at instants without a request."""
+    data = random.randbytes(4 << 20)
+    (tmp_path / 'cd.iso').write_bytes(data)
+    kw = dict(initrd='initrd-amd64-disk', run='run=dd,if=/dev/sr0,of=/dev/sda,bs=16k;sync;sha256sum,/dev/sda',
+              extra=['-cdrom', f'{tmp_path}/cd.iso', '-drive', f'file={tmp_path}/disk,format=raw'])
+
+    def blank():
+        with open(tmp_path / 'disk', 'wb') as f:
+            f.truncate(len(data))
+
+    blank()
+    begun = time.monotonic()
+    result = finish(*start(tmp_path, **kw))
+    duration = time.monotonic() - begun
+    assert (tmp_path / 'disk').read_bytes() == data
+    blank()
+    seed = random.randrange(1 << 32)
+    assert broken_run(tmp_path, duration * 0.9, 30, seed, **kw) == result, f'seed {seed}'
+    assert (tmp_path / 'disk').read_bytes() == data
 
 
 @pytest.mark.parametrize('damage', ['empty', 'cut', 'magic', 'name'])
