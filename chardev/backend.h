@@ -39,6 +39,8 @@ typedef struct CharBackend {
     void (*set_params)(Chardev *c, unsigned baud, char parity, unsigned data, unsigned stop);
     void (*set_break)(Chardev *c, bool on);
     char *(*describe)(Chardev *c); /* NULL: the name */
+    /* The front end may have room again, or is new. Loop thread, under the guard. May be NULL. */
+    void (*more)(Chardev *c);
 } CharBackend;
 
 /* One front end, and under a mux the input that waits for it. Under the guard. */
@@ -106,6 +108,7 @@ void chardev_set_open(Chardev *c, bool open);
 /* chardev_room/chardev_input - for back ends: what the front end can take now, and hand it over
  * (the guard is held; what does not fit is dropped). chardev_event likewise. */
 size_t chardev_room(Chardev *c);
+size_t front_room(const Front *f); /* of one front end; 0: it takes nothing */
 void chardev_input(Chardev *c, const uint8_t *buf, size_t len);
 void chardev_event(Chardev *c, CharEvent ev);
 

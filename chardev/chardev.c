@@ -227,6 +227,9 @@ static void kicked(void *opaque)
     if (c->mux) {
         mux_push(c);
     }
+    if (c->be->more != NULL) {
+        c->be->more(c);
+    }
     chardev_unlock_front();
     c->held = false;
     stream_update(c);
@@ -283,12 +286,17 @@ void chardev_set_open(Chardev *c, bool open)
     chardev_unlock_front();
 }
 
+size_t front_room(const Front *f)
+{
+    return f->fe != NULL && f->fe->can_receive != NULL ? f->fe->can_receive(f->opaque) : 0;
+}
+
 size_t chardev_room(Chardev *c)
 {
     if (c->mux) {
         return mux_room(c);
     }
-    return c->fronts[0].fe != NULL ? c->fronts[0].fe->can_receive(c->fronts[0].opaque) : 0;
+    return front_room(&c->fronts[0]);
 }
 
 void chardev_input(Chardev *c, const uint8_t *buf, size_t len)
@@ -299,7 +307,7 @@ void chardev_input(Chardev *c, const uint8_t *buf, size_t len)
     }
     while (len > 0 && c->fronts[0].fe != NULL) {
         Front *f = &c->fronts[0];
-        size_t n = MIN(len, f->fe->can_receive(f->opaque));
+        size_t n = MIN(len, front_room(f));
         if (n == 0) {
             return;
         }

@@ -27,7 +27,8 @@ typedef enum CharEvent {
 
 /* What a front end offers. All callbacks run on the loop thread with the machine lock held. */
 typedef struct CharFront {
-    size_t (*can_receive)(void *opaque); /* bytes it can take now; 0 holds input back */
+    size_t (*can_receive)(void *opaque); /* bytes it can take now; 0 holds input back;
+                                             NULL: it only writes */
     void (*receive)(void *opaque, const uint8_t *buf, size_t len); /* len <= can_receive() */
     void (*event)(void *opaque, CharEvent ev);                    /* may be NULL */
 } CharFront;

@@ -14,12 +14,12 @@
 
 const CharBackend *const chardev_backends[] = {
     &chardev_file,   &chardev_null,   &chardev_pipe,  &chardev_pty, &chardev_ringbuf,
-    &chardev_serial, &chardev_socket, &chardev_stdio, NULL,
+    &chardev_serial, &chardev_socket, &chardev_stdio, &chardev_vc, NULL,
 };
 
 /* Known to others and refused by name. */
 static const char *const not_yet[] = {
-    "vc",        "udp",      "parallel",  "parport",      "msmouse", "braille",
+    "udp",       "parallel",  "parport",      "msmouse", "braille",
     "mux",       "spicevmc", "spiceport", "qemu-vdagent", "dbus",    "wctablet",
     "websocket", "testdev",  "con",       "hub",          "summa",
 };
@@ -143,6 +143,26 @@ static bool split_host(OptList *l, Error **errp)
     return true;
 }
 
+/* "WxH" in pixels, either with a C in characters. */
+static bool split_size(OptList *l, const char *text, Error **errp)
+{
+    static const char *const keys[2][2] = { { "width", "cols" }, { "height", "rows" } };
+
+    for (int n = 0; n < 2; n++) {
+        size_t digits = strspn(text, "0123456789");
+        bool chars = text[digits] == 'C';
+        autofree char *value = xstrndup(text, digits);
+
+        if (digits == 0 || text[digits + chars] != (n == 0 ? 'x' : '\0')) {
+            error_set(errp, "the size of a vc is WxH, or 80Cx24C in characters");
+            return false;
+        }
+        opt_set(l, keys[n][chars], value);
+        text += digits + chars + 1;
+    }
+    return true;
+}
+
 /* The sub-options that @text stands for, but for id and mux. */
 static OptList *legacy_list(const char *text, bool mon, Error **errp)
 {
@@ -176,6 +196,15 @@ static OptList *legacy_list(const char *text, bool mon, Error **errp)
             opt_set(l, "telnet", "on");
         }
         opt_set(l, "backend", forms[i].backend);
+        return l;
+    }
+    rest = behind(text, "vc:");
+    if (rest != NULL) {
+        opt_set(l, "backend", "vc");
+        if (!split_size(l, rest, errp)) {
+            opt_free(l);
+            return NULL;
+        }
         return l;
     }
     if (strncmp(text, "/dev/", 5) == 0) {

@@ -42,7 +42,7 @@ void mux_push(Chardev *c)
     for (int i = 0; i < CHAR_FRONTS; i++) {
         Front *f = &c->fronts[i];
         while (f->fe != NULL && f->fifo_len > 0) {
-            size_t n = MIN(f->fifo_len, f->fe->can_receive(f->opaque));
+            size_t n = MIN(f->fifo_len, front_room(f));
             if (n == 0) {
                 break;
             }

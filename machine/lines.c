@@ -97,6 +97,14 @@ bool config_open(MachineConfig *cfg, Error **errp)
     if (!open_chardevs(cfg, errp)) {
         return false;
     }
+    /* monitors first, since text consoles are numbered in this order */
+    for (unsigned i = 0; i < cfg->monitor_args.count; i++) {
+        autofree char *id = xasprintf("compat_monitor%u", i);
+        Chardev *c = chardev_from_legacy(cfg->monitor_args.s[i], id, errp);
+        if (c == NULL || !add_monitor(cfg, c, errp)) {
+            return failed("monitor", cfg->monitor_args.s[i], errp);
+        }
+    }
     for (unsigned i = 0; i < cfg->serial_args.count; i++) {
         if (!open_serial(cfg, i, cfg->serial_args.s[i], errp)) {
             return failed("serial", cfg->serial_args.s[i], errp);
@@ -104,13 +112,6 @@ bool config_open(MachineConfig *cfg, Error **errp)
     }
     if (!open_parallel(cfg, errp)) {
         return false;
-    }
-    for (unsigned i = 0; i < cfg->monitor_args.count; i++) {
-        autofree char *id = xasprintf("compat_monitor%u", i);
-        Chardev *c = chardev_from_legacy(cfg->monitor_args.s[i], id, errp);
-        if (c == NULL || !add_monitor(cfg, c, errp)) {
-            return failed("monitor", cfg->monitor_args.s[i], errp);
-        }
     }
     for (size_t i = 0; i < cfg->mon_args.count; i++) {
         Chardev *c = chardev_find(cfg->mon_args.s[i]);

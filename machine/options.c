@@ -278,11 +278,29 @@ static bool boot_finish(Parser *p, Error **errp)
     return check_file("BIOS", c->bios, 1, 16 << 20, errp);
 }
 
+/* Where there is a display, text consoles behind the graphics card's: monitor, serial and parallel port. */
+static void consoles_finish(Parser *p)
+{
+    static const char vc[] = "vc:80Cx24C";
+    MachineConfig *c = p->cfg;
+
+    if (!p->monitor_given) {
+        str_list_add(&c->monitor_args, vc);
+    }
+    if (!p->serial_given && !c->none) {
+        str_list_add(&c->serial_args, vc);
+    }
+    if (!c->parallel_given && !c->none) {
+        str_list_add(&c->parallel_args, vc);
+    }
+}
+
 /* -nographic puts the first serial port and the monitor on the terminal, unless they were given. */
 static void lines_finish(Parser *p)
 {
     MachineConfig *c = p->cfg;
     bool serial = !p->serial_given && !c->nodefaults, monitor = !p->monitor_given && !c->nodefaults;
+    bool shown = (c->vnc.count > 0 || (!c->no_display && !c->none)) && !c->nographic && !c->nodefaults;
 
     if (c->nographic && serial && monitor) {
         str_list_add(&c->serial_args, "mon:stdio");
@@ -290,8 +308,11 @@ static void lines_finish(Parser *p)
         str_list_add(&c->serial_args, "stdio");
     } else if (c->nographic && monitor) {
         str_list_add(&c->monitor_args, "stdio");
-    } else if (serial) {
+    } else if (serial && !shown) {
         str_list_add(&c->serial_args, "null");
+    }
+    if (shown) {
+        consoles_finish(p);
     }
 }
 

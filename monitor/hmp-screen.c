@@ -14,13 +14,13 @@
 #include "ui/screendump.h"
 
 /* The text on the screen goes to the monitor, or to a file. */
-static void dump_text(FILE *out, const char *path)
+static void dump_text(FILE *out, Screen *screen, const char *path)
 {
     autofree char *text = NULL;
     FILE *f;
 
     machine_lock();
-    text = screen_text(screen_first());
+    text = screen_text(screen);
     machine_unlock();
     if (text == NULL) {
         fprintf(out, "Error: the screen shows graphics; screendump FILE takes a picture\n");
@@ -39,14 +39,14 @@ static void dump_text(FILE *out, const char *path)
     }
 }
 
-static void dump_picture(FILE *out, const char *path, DumpFormat format)
+static void dump_picture(FILE *out, Screen *screen, const char *path, DumpFormat format)
 {
     Error *err = NULL;
     Surface *s;
 
     accel_pause(); /* so that all they stored is there */
     machine_lock();
-    s = screendump_take(screen_first());
+    s = screendump_take(screen);
     machine_unlock();
     accel_resume();
     if (s == NULL) {
@@ -62,18 +62,24 @@ void hmp_screendump(HmpSession *m, FILE *out, char *arg)
     DumpFormat format = DUMP_PPM;
     bool text = false;
     char *word = hmp_word(&arg);
-    const char *format_name = "ppm";
+    const char *format_name = "ppm", *which = NULL;
+    Screen *screen;
 
     while (word[0] == '-') {
         if (strcmp(word, "-t") == 0) {
             text = true;
         } else if (strcmp(word, "-f") == 0) {
             format_name = hmp_word(&arg);
+        } else if (strcmp(word, "-c") == 0) {
+            which = hmp_word(&arg);
         } else {
-            fprintf(out, "Error: screendump: there is no option '%s' (-f png|ppm, -t)\n", word);
+            fprintf(out, "Error: screendump: there is no option '%s' (-c console, -f png|ppm, -t)\n", word);
             return;
         }
         word = hmp_word(&arg);
+    }
+    if (*arg != '-' && *arg != '\0') { /* and before it the screen, as there */
+        which = hmp_word(&arg);
     }
     if (*arg == '-') { /* the format may stand last, as in QEMU's own form */
         char *last = hmp_word(&arg);
@@ -86,15 +92,16 @@ void hmp_screendump(HmpSession *m, FILE *out, char *arg)
         fprintf(out, "Error: screendump: the format is png or ppm, not '%s'\n", format_name);
         return;
     }
-    if (screen_first() == NULL) {
+    screen = which != NULL ? screen_find(which) : screen_first();
+    if (screen == NULL && which != NULL) {
+        fprintf(out, "Error: there is no screen '%s'\n", which);
+    } else if (screen == NULL) {
         fprintf(out, "Error: there is no graphics card\n");
-        return;
-    }
-    if (text) {
-        dump_text(out, word);
+    } else if (text) {
+        dump_text(out, screen, word);
     } else if (*word == '\0') {
         fprintf(out, "Error: screendump: no file given\n");
     } else {
-        dump_picture(out, word, format);
+        dump_picture(out, screen, word, format);
     }
 }

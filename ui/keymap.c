@@ -140,6 +140,14 @@ static uint32_t keysym_char(uint32_t keysym, bool *dead)
     return lo < ARRAY_SIZE(old_keysyms) && old_keysyms[lo].keysym == keysym ? old_keysyms[lo].ucs : 0;
 }
 
+uint32_t keysym_unicode(uint32_t keysym)
+{
+    bool dead;
+    uint32_t ch = keysym_char(keysym, &dead);
+
+    return dead ? 0 : ch;
+}
+
 /* is_letter - the key's first two characters are one letter, small and large: what Caps Lock acts on. */
 static bool is_letter(uint32_t small, uint32_t large)
 {

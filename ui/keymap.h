@@ -25,6 +25,9 @@ typedef struct KeyStroke {
 const Keymap *keymap_find(const char *name);
 void keymap_list(FILE *out);
 
+/* keysym_unicode - the character that a keysym stands for; 0: none, also for a dead key's. */
+uint32_t keysym_unicode(uint32_t keysym);
+
 /* keymap_lookup - the ways to type @keysym, the simplest one first, at most @max; how many there are. */
 unsigned keymap_lookup(const Keymap *m, uint32_t keysym, KeyStroke *out, unsigned max);
 

@@ -90,17 +90,23 @@ void seat_key(Seat *s, unsigned key, bool down)
     }
 }
 
+void seat_release(Seat *s)
+{
+    for (unsigned key = 0; key < INPUT_KEYS; key++) {
+        seat_key(s, key, false);
+    }
+    s->held_count = 0;
+    if (s->buttons != 0) {
+        seat_move(s, 0, 0, 0, 0);
+    }
+}
+
 void seat_free(Seat *s)
 {
     if (s == NULL) {
         return;
     }
-    for (unsigned key = 0; key < INPUT_KEYS; key++) {
-        seat_key(s, key, false);
-    }
-    if (s->buttons != 0) {
-        seat_move(s, 0, 0, 0, 0);
-    }
+    seat_release(s);
     for (Seat **p = &seats; *p != NULL; p = &(*p)->next) {
         if (*p == s) {
             *p = s->next;

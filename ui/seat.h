@@ -19,6 +19,9 @@ enum { SEAT_STEP = 8 }; /* one call makes at most this many keys go down and up 
 Seat *seat_new(const struct Keymap *map, unsigned delay_ms, bool sync);
 void seat_free(Seat *s);
 
+/* seat_release - lets go of all keys and buttons that it holds. */
+void seat_release(Seat *s);
+
 /* seat_key - a key by its place on the keyboard, as in hw/input/input.h. */
 void seat_key(Seat *s, unsigned key, bool down);
 /* seat_keysym - an X11 keysym: presses the key that makes it in the guest, with the Shift, AltGr or lock

@@ -57,7 +57,7 @@ static void on_keysym(rfbBool down, rfbKeySym keysym, rfbClientPtr cl)
 {
     Viewer *v = cl->clientData;
 
-    vnc_post(v->c, &(VncEvent){ .kind = VNC_KEYSYM, .down = down != 0, .value = keysym });
+    vnc_post(v->c, &(VncEvent){ .kind = VNC_KEY, .down = down != 0, .keysym = keysym });
 }
 
 static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
@@ -296,11 +296,7 @@ static void qemu_message(Viewer *v)
     keysym = (uint32_t)m[4] << 24 | (uint32_t)m[5] << 16 | (uint32_t)m[6] << 8 | m[7];
     code = (uint32_t)m[8] << 24 | (uint32_t)m[9] << 16 | (uint32_t)m[10] << 8 | m[11];
     key = key_of(code);
-    if (key != 0) {
-        vnc_post(v->c, &(VncEvent){ .kind = VNC_KEY, .down = down, .value = key });
-    } else {
-        vnc_post(v->c, &(VncEvent){ .kind = VNC_KEYSYM, .down = down, .value = keysym });
-    }
+    vnc_post(v->c, &(VncEvent){ .kind = VNC_KEY, .down = down, .keysym = keysym, .key = key });
 }
 
 static void message(Viewer *v)

@@ -12,6 +12,7 @@
 #include "chardev/address.h"
 #include "hw/display/screen.h"
 #include "ui/seat.h"
+#include "ui/view.h"
 
 enum {
     VNC_CLIENTS_MAX = 32,
@@ -24,7 +25,6 @@ enum {
 struct VncServer;
 
 typedef enum VncEventKind {
-    VNC_KEYSYM,
     VNC_KEY,
     VNC_POINT,
     VNC_MOVE,
@@ -33,7 +33,8 @@ typedef enum VncEventKind {
 typedef struct VncEvent {
     VncEventKind kind;
     bool down;
-    uint32_t value; /* keysym or key */
+    uint32_t keysym; /* 0: not known */
+    unsigned key;    /* as in hw/input/input.h; 0: only the keysym is known */
     uint16_t x, y, buttons;
 } VncEvent;
 
@@ -53,7 +54,9 @@ typedef struct VncClient {
 
     /* loop thread */
     struct VncClient *next;
-    Seat *seat;     /* once the handshake is over */
+    Seat *seat;     /* once the handshake is over, as the next */
+    View view;
+    ScreenListener listener;
     bool exclusive;
 
     pthread_mutex_t lock; /* the rest; nothing is waited for under it but `room` and `start` */

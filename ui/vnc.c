@@ -30,8 +30,6 @@ typedef struct VncServer {
     const char *family;
     VncClient *clients; /* the newest first */
     unsigned client_count;
-    Screen *screen; /* while clients are joined in; NULL: there is none */
-    ScreenListener listener;
     Surface *empty; /* what is shown without a screen */
     Timer retry;
 } VncServer;
@@ -97,13 +95,7 @@ static void give_surface(VncClient *c, Surface *s)
 
 static void on_surface(void *opaque, Surface *surface)
 {
-    VncServer *s = opaque;
-
-    for (VncClient *c = s->clients; c != NULL; c = c->next) {
-        if (c->seat != NULL) {
-            give_surface(c, surface);
-        }
-    }
+    give_surface(opaque, surface);
 }
 
 static void add_damage(VncClient *c, unsigned x, unsigned y, unsigned w, unsigned h)
@@ -122,23 +114,9 @@ static void add_damage(VncClient *c, unsigned x, unsigned y, unsigned w, unsigne
 
 static void on_damage(void *opaque, unsigned x, unsigned y, unsigned w, unsigned h)
 {
-    VncServer *s = opaque;
-
-    for (VncClient *c = w > 0 && h > 0 ? s->clients : NULL; c != NULL; c = c->next) {
-        if (c->seat != NULL) {
-            add_damage(c, x, y, w, h);
-        }
+    if (w > 0 && h > 0) {
+        add_damage(opaque, x, y, w, h);
     }
-}
-
-static bool anyone_looks(const VncServer *s)
-{
-    for (const VncClient *c = s->clients; c != NULL; c = c->next) {
-        if (c->seat != NULL) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* share_ok - apply share=; false: the newcomer has to go. */
@@ -171,7 +149,6 @@ static void on_joined(void *opaque)
 {
     VncClient *c = opaque;
     VncServer *s = c->server;
-    bool first = !anyone_looks(s);
 
     if (!share_ok(s, c)) {
         hang_up(c);
@@ -180,16 +157,9 @@ static void on_joined(void *opaque)
     machine_lock();
     c->exclusive = c->want_exclusive;
     c->seat = seat_new(vnc_map, s->opts.key_delay_ms, s->opts.lock_key_sync);
-    if (first) {
-        s->screen = screen_first();
-        s->listener = (ScreenListener){ .surface = on_surface, .damage = on_damage, .opaque = s };
-        if (s->screen != NULL) {
-            screen_listen(s->screen, &s->listener);
-        }
-    } else if (s->screen != NULL) {
-        give_surface(c, screen_surface(s->screen));
-    }
-    if (s->screen == NULL) {
+    c->listener = (ScreenListener){ .surface = on_surface, .damage = on_damage, .opaque = c };
+    view_open(&c->view, &c->listener, c->seat, vnc_map);
+    if (c->view.screen == NULL) {
         s->empty = s->empty != NULL ? s->empty : surface_new(640, 480);
         if (s->empty != NULL) {
             give_surface(c, s->empty);
@@ -214,11 +184,8 @@ static void client_free(VncClient *c)
     }
     s->client_count--;
     machine_lock();
+    view_close(&c->view);
     seat_free(c->seat);
-    if (s->screen != NULL && !anyone_looks(s)) {
-        screen_unlisten(s->screen, &s->listener);
-        s->screen = NULL;
-    }
     machine_unlock();
     trace_vnc_client_gone(c->peer);
     close(c->fd);
@@ -239,16 +206,17 @@ static void on_left(void *opaque)
 
 /* ---- what clients do ---- */
 
+/* The pointer is the guest's alone. */
 static void apply(VncClient *c, const VncEvent *e)
 {
-    Surface *shown = c->server->screen != NULL ? screen_surface(c->server->screen) : c->server->empty;
+    Surface *shown = c->view.screen != NULL ? screen_surface(c->view.screen) : c->server->empty;
 
+    if (e->kind != VNC_KEY && view_console(&c->view)) {
+        return;
+    }
     switch (e->kind) {
-    case VNC_KEYSYM:
-        seat_keysym(c->seat, e->value, e->down);
-        break;
     case VNC_KEY:
-        seat_key(c->seat, e->value, e->down);
+        view_key(&c->view, e->keysym, e->key, e->down);
         break;
     case VNC_POINT:
         seat_point(c->seat, e->x, e->y, shown->width, shown->height, e->buttons);
@@ -277,19 +245,23 @@ static bool take_event(VncClient *c, VncEvent *e)
     return any;
 }
 
-/* All that the queue of keys has room for; the rest when its timer has made some. While the machine stands,
- * nothing makes room, and what is typed then is lost. */
+/* can_take - a text console takes all. While the machine stands, nothing makes room in the queue of keys, and
+ * what is typed for the guest then is lost. */
+static bool can_take(const VncClient *c)
+{
+    return seat_room() || !clock_running() || view_console(&c->view);
+}
+
+/* All that the queue of keys has room for; the rest when its timer has made some. */
 static void take_events(VncClient *c)
 {
     VncEvent e;
 
     machine_lock();
-    while (c->seat != NULL && (seat_room() || !clock_running()) && take_event(c, &e)) {
-        if (seat_room() || !e.down) {
-            apply(c, &e);
-        }
+    while (c->seat != NULL && can_take(c) && take_event(c, &e)) {
+        apply(c, &e);
     }
-    if (!seat_room()) {
+    if (c->seat != NULL && !can_take(c)) {
         timer_arm(&c->server->retry, clock_now(CLK_REAL) + RETRY_MS * NS_PER_MS);
     }
     machine_unlock();

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "bus/lock.h"
 
 /* After a change the next look is soon, since changes come in runs; then the eye has time. */
@@ -51,9 +52,10 @@ Screen *screen_new(const char *name, const ScreenOps *ops, void *opaque)
         abort(); /* no memory for a megabyte, at start */
     }
     timer_init(&s->timer, CLK_REAL, tick, s, &machine_lock_guard);
-    while (*p != NULL) {
+    while (*p != NULL && (ops->key != NULL || (*p)->ops->key == NULL)) {
         p = &(*p)->next;
     }
+    s->next = *p;
     *p = s;
     return s;
 }
@@ -125,6 +127,42 @@ void screen_refresh(Screen *s)
 char *screen_text(Screen *s)
 {
     return s->ops->text != NULL ? s->ops->text(s->opaque) : NULL;
+}
+
+bool screen_takes_keys(const Screen *s)
+{
+    return s->ops->key != NULL;
+}
+
+void screen_key(Screen *s, uint32_t keysym, unsigned mods)
+{
+    s->ops->key(s->opaque, keysym, mods);
+    if (s->listeners != NULL && s->quiet > 0) { /* whoever types looks at what comes of it */
+        s->quiet = 0;
+        timer_arm(&s->timer, clock_now(CLK_REAL) + INTERVAL_BUSY_NS);
+    }
+}
+
+Screen *screen_nth(unsigned n)
+{
+    Screen *s = screens;
+
+    for (; s != NULL && n > 0; n--) {
+        s = s->next;
+    }
+    return s;
+}
+
+Screen *screen_find(const char *name)
+{
+    uint64_t n;
+
+    for (Screen *s = screens; s != NULL; s = s->next) {
+        if (strcmp(s->name, name) == 0) {
+            return s;
+        }
+    }
+    return text_u64(name, 1000, &n) && n > 0 ? screen_nth((unsigned)n - 1) : NULL;
 }
 
 void screen_listen(Screen *s, ScreenListener *l)

@@ -207,7 +207,8 @@ static void test_refused(void **state)
     refuse("null,id=n", "'n' is there already");
     refuse("null", "null: id= is missing");
     refuse("nul,id=x", "did you mean 'null'?");
-    refuse("vc,id=x", "'vc' is not supported yet");
+    refuse("vc,id=x,cols=1001", "cols=1001");
+    refuse("vc,id=x,width=7", "1 to 1000 characters");
     refuse("null,id=x,pat=1", "unknown sub-option 'pat'");
     refuse("null,id=x,mux=maybe", "neither on nor off");
     refuse("file,id=x", "path= is missing");
@@ -225,8 +226,8 @@ static void test_refused(void **state)
     expect_error(&err, "did you mean 'stdio'?");
     assert_null(chardev_from_legacy("udp::4555", "l0", &err));
     expect_error(&err, "'udp' is not supported yet");
-    assert_null(chardev_from_legacy("vc:80Cx24C", "l0", &err));
-    expect_error(&err, "'vc' is not supported yet");
+    assert_null(chardev_from_legacy("vc:80Cx", "l0", &err));
+    expect_error(&err, "80Cx24C");
     d = chardev_from_legacy("chardev:n", "l0", &err);
     assert_ptr_equal(c, d);
     chardev_free(c);
