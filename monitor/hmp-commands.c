@@ -40,6 +40,16 @@ const HmpCommand *hmp_find(const char *name)
     return find(commands, name);
 }
 
+const HmpCommand *hmp_find_info(const char *name)
+{
+    return find(infos, name);
+}
+
+const HmpCommand *hmp_table(bool info)
+{
+    return info ? infos : commands;
+}
+
 char *hmp_word(char **rest)
 {
     char *w = *rest + strspn(*rest, " \t"), *end = w + strcspn(w, " \t");

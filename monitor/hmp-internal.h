@@ -34,6 +34,9 @@ typedef struct HmpCommand {
 
 /* hmp_find - the command called @name (or its alias), NULL for none. */
 const HmpCommand *hmp_find(const char *name);
+/* hmp_find_info - the same for the topics of info. hmp_table - all commands or topics, up to one without a name. */
+const HmpCommand *hmp_find_info(const char *name);
+const HmpCommand *hmp_table(bool info);
 
 /* hmp_word - cut the first word off *@rest. An absent one is empty, never NULL. */
 char *hmp_word(char **rest);

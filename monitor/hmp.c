@@ -12,15 +12,16 @@
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "config.h"
+#include "monitor/hmp-complete.h"
 #include "monitor/hmp-internal.h"
+#include "monitor/line-edit.h"
 
-#define LINE_MAX_CHARS 1024
 #define RETRY_NS 5000000
+#define LIST_COLUMNS 80
 
 typedef struct Hmp {
     Chardev *chr;
-    char line[LINE_MAX_CHARS + 1];
-    size_t len;
+    LineEdit line;
     bool busy, last_cr;
     bool hidden; /* another front end of the mux has the terminal */
     bool greeted;
@@ -75,14 +76,16 @@ static void retry(void *opaque)
     machine_unlock();
 }
 
-static void prompt(Hmp *m)
+static void put_line(void *opaque, const char *text, size_t len)
 {
-    put(m, "(qemu) ");
+    autofree char *copy = xstrndup(text, len);
+
+    put(opaque, copy);
 }
 
 static void execute(Hmp *m)
 {
-    char *text = NULL, *line = m->line + strspn(m->line, " \t");
+    char *text = NULL, *line = m->line.text + strspn(m->line.text, " \t");
     char *rest = line + strcspn(line, " \t/"); /* x/4i: a format needs no space before it */
     autofree char *name = xasprintf("%.*s", (int)(rest - line), line);
     const HmpCommand *c = hmp_find(name);
@@ -110,14 +113,55 @@ static void line_event(void *opaque)
 {
     Hmp *m = opaque;
 
-    m->line[m->len] = 0;
     execute(m);
     machine_lock();
-    m->len = 0;
     m->busy = false;
-    prompt(m);
+    line_start(&m->line);
     chardev_accept_input(m->chr);
     machine_unlock();
+}
+
+/* list - what there is, and the line again. */
+static void list(Hmp *m, const Completion *c)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out == NULL) {
+        return;
+    }
+    completion_print(c, out, LIST_COLUMNS);
+    fclose(out);
+    put(m, "\n");
+    put(m, text);
+    line_redraw(&m->line);
+    free(text);
+}
+
+/* Tab, without the machine lock, since folders are read. */
+static void complete_event(void *opaque)
+{
+    Hmp *m = opaque;
+    autofree char *line = xstrndup(m->line.text, m->line.at);
+    Completion c;
+
+    hmp_complete(&c, line);
+    machine_lock();
+    if (c.count > 0) {
+        size_t n = strlen(c.common), had = strlen(c.start);
+
+        line_insert(&m->line, c.common + had);
+        if (c.count == 1 && n > 0 && c.common[n - 1] != '/') {
+            line_insert(&m->line, " ");
+        } else if (n == had) {
+            list(m, &c);
+        }
+    }
+    m->busy = false;
+    chardev_accept_input(m->chr);
+    machine_unlock();
+    completion_free(&c);
 }
 
 static size_t can_receive(void *opaque)
@@ -139,31 +183,33 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
             continue;
         }
         m->last_cr = b == '\r';
-        if (b == '\r' || b == '\n') {
-            put(m, "\n");
+        switch (line_byte(&m->line, b)) {
+        case LINE_DONE:
             m->busy = true;
             loop_post(line_event, m);
-        } else if ((b == 8 || b == 127) && m->len > 0) {
-            m->len--;
-            put(m, "\b \b");
-        } else if (b == 21) { /* Ctrl-U */
-            for (; m->len > 0; m->len--) {
-                put(m, "\b \b");
-            }
-        } else if (b >= 32 && b < 127 && m->len < LINE_MAX_CHARS) {
-            m->line[m->len++] = (char)b;
-            put_bytes(m, (const char *)&b, 1);
+            break;
+        case LINE_COMPLETE:
+            m->busy = true;
+            loop_post(complete_event, m);
+            break;
+        case LINE_ABANDON:
+            line_start(&m->line);
+            break;
+        default:
+            break;
         }
     }
 }
 
 static void greet(Hmp *m)
 {
-    if (!m->greeted) {
-        put(m, "QEMU " QEMU_COMPAT_VERSION " monitor - type 'help' for more information\n");
+    if (m->greeted) {
+        line_redraw(&m->line);
+        return;
     }
+    put(m, "QEMU " QEMU_COMPAT_VERSION " monitor - type 'help' for more information\n");
     m->greeted = true;
-    prompt(m);
+    line_start(&m->line);
 }
 
 static void event(void *opaque, CharEvent ev)
@@ -171,7 +217,6 @@ static void event(void *opaque, CharEvent ev)
     Hmp *m = opaque;
 
     if (ev == CHAR_OPENED) {
-        m->len = 0;
         m->greeted = false;
     }
     if (ev == CHAR_FOCUS_IN || ev == CHAR_FOCUS_OUT) {
@@ -189,9 +234,11 @@ bool hmp_open(Chardev *c, Error **errp)
     Hmp *m = xnew(Hmp);
 
     m->chr = c;
+    line_init(&m->line, "(qemu) ", put_line, m);
     timer_init(&m->retry, CLK_REAL, retry, m, NULL);
     m->hidden = chardev_is_mux(c) && chardev_has_front(c); /* the first one has the focus */
     if (!chardev_attach(c, &front, m, errp)) {
+        line_fini(&m->line);
         free(m);
         return false;
     }

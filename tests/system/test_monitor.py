@@ -328,3 +328,31 @@ def test_page_tables_as_qemu_shows_them(tmp_path, text):
     # QEMU shows the execute-disable bit in the address as well
     assert got[0] == [re.sub(r"^(\w{16}: )8", r"\g<1>0", t, flags=re.M) for t in got[1]]
     assert len(got[0][0].splitlines()) >= 3
+
+
+def test_completion(guest, tmp_path):
+    """Tab: commands with what they mean, topics, drives, files; the rest of the line stays."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "disc.iso").write_bytes(bytes(2048))
+    with VM("-S", "-drive", "if=none,id=other,file=" + str(tmp_path / "folder/disc.iso") + ",format=raw,readonly=on",
+            monitor=True) as vm:
+        m = vm.mon
+        m.send("scr\t")
+        m.expect(r"screendump $", LIMIT)
+        m.send("\x15info st\t\t")  # two topics begin so: what they share, the list, then the line again
+        listed = m.expect(r"((?:.*\n)*)\(qemu\) info stat$", LIMIT).group(1)
+        assert re.search(r"^statehash  hash of the saved state", listed, re.M)
+        assert re.search(r"^status     does the machine run", listed, re.M)
+        m.send("u\t\n")
+        m.expect(r"VM status: paused \(prelaunch\)\n\(qemu\) $", LIMIT)
+        m.send("change oth\t")
+        m.expect(r"change other $", LIMIT)
+        m.send(f"{tmp_path}/fo\t")
+        m.expect(r"/folder/$", LIMIT)
+        m.send("\t\x15")
+        m.expect(r"disc.iso ", LIMIT)
+        m.send("screendump -f p\tn\t")
+        m.expect(r"png  ppm  \n\(qemu\) screendump -f p", LIMIT)
+        m.expect(r"ng $", LIMIT)
+        m.send("\x15nothing \t\x15info ver\t\n")
+        assert "9.2.0" in m.expect(r"(.*)\n\(qemu\) $", LIMIT).group(1)
