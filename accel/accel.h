@@ -32,7 +32,7 @@ typedef struct AccelOps {
     void (*flush_page)(CpuState *c, vaddr page);
 } AccelOps;
 
-extern const AccelOps accel_interp;
+extern const AccelOps accel_interp, accel_jit;
 
 /* accel_init - the engine @ops for @count processors (borrowed, constant until accel_fini()).
  * They do not run yet. */

@@ -189,6 +189,30 @@ typedef struct TlbEntry {
     uint64_t info; /* bit 0: global; bits 6:1 log2 of the page's size; bits 63:12 guest-physical page */
 } TlbEntry;
 
+/* Where translated code goes on at a linear address: accel/jit. */
+#define JUMP_BITS 11
+#define JUMP_SIZE (1u << JUMP_BITS)
+typedef struct JitJump {
+    vaddr lin;
+    uint32_t stamp; /* JitState.stamp when it was entered; 0 never is one */
+    uint32_t pad;
+    uint64_t code;  /* host address */
+    uint64_t pad2;
+} JitJump;
+
+/* The translator's part of a processor: its code reaches all of CpuState by one segment register. */
+typedef struct JitState {
+    uint64_t tmp[2];   /* scratch within one instruction */
+    void *site;        /* the jump by which code was left, to be linked; NULL for none */
+    uint64_t host_rsp; /* of the frame that entered code */
+    uint32_t poll;     /* requests for which code is left */
+    uint32_t stamp;    /* what translations mean now: mode and generation */
+    uint16_t flags;    /* arithmetic flags: AL = OF, AH as LAHF gives it */
+    bool leave;        /* code was dropped, or the mode changed: leave at the next instruction */
+    struct Jit *cpu;   /* the rest of it */
+    JitJump jump[JUMP_SIZE];
+} JitState;
+
 struct CpuState;
 /* What is outside of the processor and declared here: filled in by hw/intc and the board. */
 typedef struct CpuHooks {
@@ -298,6 +322,8 @@ typedef struct CpuState {
     uint32_t requests; /* REQ_* */
     uint8_t sipi_vector;
     bool a20_masked; /* level of A20M#; becomes a20_mask where REQ_A20 is taken */
+
+    JitState jit; /* accel/jit, vcpu thread only */
 
     TlbEntry tlb[MMU_MODES][TLB_SIZE];
 } CpuState;

@@ -61,6 +61,9 @@ static bool make_accel(const MachineConfig *cfg, Error **errp)
         icount_init((unsigned)cfg->icount_shift);
         cpu_random_seed(1);
     }
+    if (cfg->accel == ACCEL_JIT_NOW) {
+        return accel_init(&accel_jit, cpus, cpu_count, errp);
+    }
     if (cfg->accel != ACCEL_INTERP) {
         report_info("accel: the reference interpreter (the translator does not exist yet)");
     }

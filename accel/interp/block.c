@@ -48,6 +48,8 @@ struct Engine {
         uint64_t offset, len;
     } queue[QUEUE];
     unsigned queued;   /* more than QUEUE: drop everything */
+    bool extended;     /* see block_extend() */
+    void (*dropped)(CpuState *c, Block *b);
 };
 typedef struct Engine Engine;
 
@@ -82,6 +84,12 @@ bool block_init(CpuState *c, struct Error **errp)
     pthread_mutex_init(&e->queue_lock, NULL);
     c->engine = e;
     return true;
+}
+
+void block_extend(CpuState *c, void (*dropped)(CpuState *c, Block *b))
+{
+    c->engine->extended = true;
+    c->engine->dropped = dropped;
 }
 
 void block_fini(CpuState *c)
@@ -169,6 +177,9 @@ static void unhash(CpuState *c, Block *b)
     for (unsigned n = inside ? (unsigned)(now - b->insns) + 1 : b->count; n < b->count; n++) {
         b->insns[n].exec = exec_nothing;
         b->insns[n].end = now->end;
+    }
+    if (b->trans != NULL) {
+        e->dropped(c, b);
     }
     accel_stats.dropped++;
 }
@@ -427,8 +438,11 @@ static void enter_page(CpuState *c, Block *b, const uint8_t *host, unsigned byte
     p->blocks = b;
 }
 
-static bool ends_block(const Insn *i, const OpRow *row)
+static bool ends_block(const Engine *e, const Insn *i, const OpRow *row)
 {
+    if (e->extended && (row->flags & (OP_CC | OP_END)) == (OP_CC | OP_END)) {
+        return false; /* a conditional jump */
+    }
     return (row->flags & (OP_END | OP_IO)) != 0;
 }
 
@@ -456,6 +470,8 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
     b->key = key;
     b->count = 0;
     b->bytes = 0;
+    b->runs = 0;
+    b->trans = NULL;
     while (b->count < BLOCK_INSNS) {
         Insn *i = &b->insns[b->count];
         const uint8_t *second;
@@ -471,7 +487,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
         b->count++;
         at += i->len;
         rip += i->len;
-        if (second != NULL || ends_block(i, opcode_row(i))) {
+        if (second != NULL || ends_block(e, i, opcode_row(i))) {
             break;
         }
     }

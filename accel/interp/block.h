@@ -22,6 +22,8 @@ typedef struct Block {
     uint32_t key;         /* CpuState.mode_key, without what only the lookup cares for */
     uint16_t bytes;
     uint16_t count;
+    uint16_t runs;       /* the translator's: by the reference, so far */
+    struct Trans *trans; /* the translator's: translations of this block */
     Insn insns[];
 } Block;
 
@@ -66,6 +68,10 @@ static inline const Block *block_find(CpuState *c, vaddr lin)
 /* block_single - decode the one instruction at CS:RIP, for careful execution and code outside of
  * memory; the record is the engine's until the next call. Raises fetch faults. */
 const Insn *block_single(CpuState *c, vaddr lin);
+
+/* block_extend - for the translator: blocks of @c go on behind a conditional jump, and @dropped is
+ * called for each block with translations that goes. */
+void block_extend(CpuState *c, void (*dropped)(CpuState *c, Block *b));
 
 bool block_init(CpuState *c, struct Error **errp);
 void block_fini(CpuState *c);

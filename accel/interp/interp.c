@@ -7,6 +7,7 @@
  */
 #include "accel/accel.h"
 #include "accel/icount.h"
+#include "accel/interp/interp.h"
 #include "accel/interp/block.h"
 #include "base/log.h"
 #include "cpu/cpuid.h"
@@ -14,16 +15,6 @@
 #include "cpu/flags.h"
 #include "cpu/mmu.h"
 #include "cpu/segment.h"
-
-static vaddr linear_rip(const CpuState *c)
-{
-    return c->code64 ? c->regs[GPR_RIP] : (uint32_t)(c->segs[SEG_CS].base + c->regs[GPR_RIP]);
-}
-
-static uint32_t requests(const CpuState *c)
-{
-    return __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST);
-}
 
 /* Deliver an external event. RIP is the return address already. */
 static void deliver(CpuState *c, unsigned vector)
@@ -61,8 +52,7 @@ static void take_sipi(CpuState *c)
     cpu_update_mode(c);
 }
 
-/* What a request asks for, in priority order. False: leave the loop. */
-static bool take_requests(CpuState *c)
+bool interp_take_requests(CpuState *c)
 {
     uint32_t r = requests(c);
 
@@ -154,8 +144,7 @@ static void check_code_breakpoints(CpuState *c, vaddr lin)
     }
 }
 
-/* One instruction with everything looked at around it. */
-static void careful_step(CpuState *c)
+void interp_careful_step(CpuState *c)
 {
     vaddr lin = linear_rip(c);
     bool trap = (c->rflags & FLAG_TF) != 0, step = c->debug_step;
@@ -183,12 +172,12 @@ static void careful_step(CpuState *c)
     cpu_update_careful(c);
 }
 
-static inline void run_block(CpuState *c, const Block *b)
+void interp_run_block(CpuState *c, const Block *b)
 {
     const Insn *i = b->insns, *end = i + b->count;
 
     if (!c->code64 && c->regs[GPR_RIP] + b->bytes - 1 > c->segs[SEG_CS].limit) {
-        careful_step(c); /* the segment ends inside of the block */
+        interp_careful_step(c); /* the segment ends inside of the block */
         return;
     }
     const uint64_t start = c->regs[GPR_RIP];
@@ -196,11 +185,15 @@ static inline void run_block(CpuState *c, const Block *b)
         c->insn = i;
         c->regs[GPR_RIP] = start + i->end;
         i->exec(c, i);
+        if (c->regs[GPR_RIP] != start + i->end) { /* a jump, which need not be the last one */
+            i++;
+            break;
+        }
     } while (++i != end);
-    c->insns += b->count;
+    c->insns += (uint64_t)(i - b->insns);
 }
 
-static void after_fault(CpuState *c)
+void interp_after_fault(CpuState *c)
 {
     if (c->insn != NULL && !c->insn_faults_here) {
         c->regs[GPR_RIP] -= c->insn->len;
@@ -228,44 +221,57 @@ static void log_block(CpuState *c, vaddr lin, const Block *b)
     }
 }
 
+bool interp_event(CpuState *c)
+{
+    vaddr lin;
+
+    if (__builtin_expect(icount_on, 0) && icount_due(c)) {
+        icount_advance(c);
+        return true;
+    }
+    lin = linear_rip(c);
+    if (__builtin_expect(accel_breakpoints != 0, 0) && !c->debug_pass && accel_breakpoint_at(lin)) {
+        c->debug_pass = true;
+        accel_debug_stop(c, DEBUG_BREAKPOINT);
+        return true;
+    }
+    c->debug_pass = false;
+    c->insn = NULL;
+    if (__builtin_expect(c->careful, 0)) {
+        interp_careful_step(c);
+        return true;
+    }
+    return false;
+}
+
+void interp_block(CpuState *c, vaddr lin, const Block *b)
+{
+    if (__builtin_expect(b == NULL, 0)) {
+        interp_careful_step(c);
+        return;
+    }
+    if (log_on(LOG_EXEC | LOG_CPU)) {
+        log_block(c, lin, b);
+    }
+    interp_run_block(c, b);
+}
+
 static __attribute__((noinline)) void loop(CpuState *c)
 {
     for (;;) {
-        const Block *b;
         vaddr lin;
 
-        if (__builtin_expect(requests(c) != 0, 0) && !take_requests(c)) {
+        if (__builtin_expect(requests(c) != 0, 0) && !interp_take_requests(c)) {
             return;
         }
         if (__builtin_expect(c->activity != CPU_RUNNING, 0)) {
             return;
         }
-        if (__builtin_expect(icount_on, 0) && icount_due(c)) {
-            icount_advance(c);
+        if (interp_event(c)) {
             continue;
         }
         lin = linear_rip(c);
-        if (__builtin_expect(accel_breakpoints != 0, 0) && !c->debug_pass &&
-            accel_breakpoint_at(lin)) {
-            c->debug_pass = true;
-            accel_debug_stop(c, DEBUG_BREAKPOINT);
-            continue;
-        }
-        c->debug_pass = false;
-        c->insn = NULL;
-        if (__builtin_expect(c->careful, 0)) {
-            careful_step(c);
-            continue;
-        }
-        b = block_find(c, lin);
-        if (__builtin_expect(b == NULL, 0)) {
-            careful_step(c);
-            continue;
-        }
-        if (log_on(LOG_EXEC | LOG_CPU)) {
-            log_block(c, lin, b);
-        }
-        run_block(c, b);
+        interp_block(c, lin, block_find(c, lin));
     }
 }
 
@@ -275,7 +281,7 @@ static void interp_run(CpuState *c)
     if (_setjmp(c->fault_env) == 0) {
         loop(c);
     } else {
-        after_fault(c);
+        interp_after_fault(c);
         loop(c);
     }
 }

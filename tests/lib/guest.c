@@ -23,6 +23,14 @@ static CpuModel model;
 static CpuState *cpus[GUEST_CPUS];
 static unsigned count;
 
+/* The engine under test: DOPPEL_ENGINE=jit, or the reference. */
+static const AccelOps *engine(void)
+{
+    const char *s = getenv("DOPPEL_ENGINE");
+
+    return s != NULL && strcmp(s, "jit") == 0 ? &accel_jit : &accel_interp;
+}
+
 void guest_begin_many(const char *name, unsigned n, CpuState **out)
 {
     Error *err = NULL;
@@ -37,7 +45,7 @@ void guest_begin_many(const char *name, unsigned n, CpuState **out)
     for (unsigned k = 0; k < n; k++) {
         out[k] = cpus[k] = cpu_new(k, &model);
     }
-    assert_true(accel_init(&accel_interp, cpus, n, &err));
+    assert_true(accel_init(engine(), cpus, n, &err));
 }
 
 CpuState *guest_begin(const char *name)
@@ -140,7 +148,7 @@ bool guest_run(CpuState *c, uint64_t limit)
     uint64_t end = c->insns + limit;
 
     while (c->activity == CPU_RUNNING && c->insns < end) {
-        accel_interp.run(c);
+        engine()->run(c);
     }
     return c->activity == CPU_HALTED;
 }

@@ -1,0 +1,258 @@
+/*
+ * The translating engine: finds translations, runs them, links them. What it does not translate,
+ * what is cold and whatever needs a look at each instruction is the reference's.
+ */
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "accel/accel.h"
+#include "accel/icount.h"
+#include "accel/interp/interp.h"
+#include "accel/jit/jit.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "cpu/flags.h"
+
+#define HOT 6 /* runs by the reference before a block is translated */
+
+bool jit_strict;
+static _Thread_local const CpuState *segment_of; /* whose state this thread's GS base is */
+
+/* ---- the jump cache ---- */
+
+static void clear_jumps(CpuState *c)
+{
+    memset(c->jit.jump, 0, sizeof(c->jit.jump));
+}
+
+/* Nothing that was entered in the jump cache is valid any more. */
+static void new_generation(CpuState *c)
+{
+    Jit *j = c->jit.cpu;
+
+    if (++j->gen >> 24) {
+        j->gen = 1;
+        clear_jumps(c);
+    }
+    c->jit.stamp = j->gen << 8 | j->key;
+}
+
+static void jit_flush(CpuState *c)
+{
+    block_flush(c);
+    if (c->jit.cpu != NULL) {
+        new_generation(c);
+    }
+}
+
+static void jit_flush_page(CpuState *c, vaddr page)
+{
+    block_flush_page(c, page);
+    if (c->jit.cpu != NULL) {
+        new_generation(c);
+    }
+}
+
+/* The jump cache and incoming jumps forget a block's translations. */
+static void dropped(CpuState *c, Block *b)
+{
+    for (Trans *t = b->trans; t != NULL; t = t->next) {
+        for (Site *s = t->incoming; s != NULL; s = s->next) {
+            emit_set_jump(s->disp, s->stub);
+        }
+    }
+    b->trans = NULL;
+    new_generation(c);
+    c->jit.site = NULL;
+    c->jit.leave = true;
+}
+
+/* ---- finding ---- */
+
+static bool whole(const Segment *s, bool base)
+{
+    return (base || s->base == 0) && s->read_last == 0xffffffff && s->write_last == 0xffffffff;
+}
+
+/* The key of translations in the present mode; false: none are made in it. */
+static bool present_key(const CpuState *c, uint32_t *key)
+{
+    const Segment *cs = &c->segs[SEG_CS];
+    uint32_t segs = 0;
+
+    if (c->in_smm) {
+        return false;
+    }
+    if (c->code64) {
+        *key = KEY_64 | (uint32_t)c->mmu << KEY_MMU_SHIFT | 31u << KEY_SEG_SHIFT;
+        return true;
+    }
+    if ((c->mode_key & 7) != 5 || !c->stack32 || cs->base != 0 || cs->limit != 0xffffffff) {
+        return false; /* not flat 32-bit code in protected mode */
+    }
+    segs |= whole(&c->segs[SEG_ES], false) ? 1u << 0 : 0;
+    segs |= whole(&c->segs[SEG_SS], false) ? 1u << 1 : 0;
+    segs |= whole(&c->segs[SEG_DS], false) ? 1u << 2 : 0;
+    segs |= whole(&c->segs[SEG_FS], true) ? 1u << 3 : 0;
+    segs |= whole(&c->segs[SEG_GS], true) ? 1u << 4 : 0;
+    *key = (uint32_t)c->mmu << KEY_MMU_SHIFT | segs << KEY_SEG_SHIFT;
+    return true;
+}
+
+static void drop_all(CpuState *c)
+{
+    block_drop_all(c);
+    jit_cache_reset(c->jit.cpu);
+    c->jit.site = NULL;
+}
+
+/* The translation of @b at @lin, made if it is time for it; NULL: the reference runs it. */
+static Trans *find(CpuState *c, Block *b, vaddr lin)
+{
+    Jit *j = c->jit.cpu;
+    Trans *t;
+
+    for (t = b->trans; t != NULL; t = t->next) {
+        if (t->lin == lin && t->key == j->key) {
+            return t;
+        }
+    }
+    if (b->runs < HOT) {
+        b->runs++;
+        return NULL;
+    }
+    if (jit_cache_full(j)) {
+        drop_all(c);
+        return NULL;
+    }
+    t = jit_translate(c, b, lin);
+    if (t != NULL) {
+        t->next = b->trans;
+        b->trans = t;
+    }
+    return t;
+}
+
+/* Code was left by a jump to @t. */
+static void link_site(CpuState *c, const Block *b, Trans *t)
+{
+    Site *s = c->jit.site;
+    const uint8_t *page = b->host - (t->lin & 0xfff);
+
+    if (s != NULL && s->target == t->lin && s->page == page) {
+        s->next = t->incoming;
+        t->incoming = s;
+        emit_set_jump(s->disp, s->host_flags ? t->host_entry : t->slot_entry);
+    }
+}
+
+/* ---- running ---- */
+
+static void run_trans(CpuState *c, Trans *t)
+{
+    Jit *j = c->jit.cpu;
+    JitJump *e = &c->jit.jump[jit_jump_index(t->lin)];
+    void (*enter)(void *code) = (void (*)(void *))jit_rx(j, j->enter);
+
+    e->lin = t->lin;
+    e->stamp = c->jit.stamp;
+    e->code = (uint64_t)(uintptr_t)jit_rx(j, t->slot_entry);
+    c->jit.site = NULL;
+    c->jit.leave = false;
+    c->jit.poll = c->rflags & FLAG_IF ? ~0u : ~(uint32_t)REQ_INTR;
+    c->jit.flags = slot_of_flags(flags_get(c));
+    enter(jit_rx(j, t->slot_entry));
+    flags_set(c, flags_of_slot(c->jit.flags));
+}
+
+static void step(CpuState *c)
+{
+    vaddr lin = linear_rip(c);
+    Block *b = (Block *)block_find(c, lin);
+    Jit *j = c->jit.cpu;
+    Trans *t = NULL;
+    uint32_t key;
+
+    if (b != NULL && b->host2 == NULL && !icount_on && accel_breakpoints == 0 &&
+        !log_on(LOG_EXEC | LOG_CPU) && present_key(c, &key)) {
+        j->key = key;
+        j->mode_key = c->mode_key;
+        j->mmu = c->mmu;
+        c->jit.stamp = j->gen << 8 | key;
+        t = find(c, b, lin);
+    }
+    if (t == NULL) {
+        c->jit.site = NULL;
+        interp_block(c, lin, block_find(c, lin));
+        return;
+    }
+    link_site(c, b, t);
+    run_trans(c, t);
+}
+
+static __attribute__((noinline)) void loop(CpuState *c)
+{
+    for (;;) {
+        if (__builtin_expect(requests(c) != 0, 0) && !interp_take_requests(c)) {
+            return;
+        }
+        if (__builtin_expect(c->activity != CPU_RUNNING, 0)) {
+            return;
+        }
+        if (!interp_event(c)) {
+            step(c);
+        }
+    }
+}
+
+static void jit_run(CpuState *c)
+{
+    if (segment_of != c) {
+        syscall(SYS_arch_prctl, ARCH_SET_GS, c);
+        segment_of = c;
+    }
+    c->jit.site = NULL;
+    if (_setjmp(c->fault_env) == 0) {
+        loop(c);
+    } else {
+        interp_after_fault(c);
+        loop(c);
+    }
+}
+
+/* ---- life ---- */
+
+static bool jit_init(CpuState *c, Error **errp)
+{
+    if (!block_init(c, errp) || !jit_cache_init(c, errp)) {
+        return false;
+    }
+    c->jit.cpu->gen = 1;
+    clear_jumps(c);
+    block_extend(c, dropped);
+    return true;
+}
+
+static void jit_fini(CpuState *c)
+{
+    Jit *j = c->jit.cpu;
+
+    block_fini(c);
+    jit_cache_fini(j);
+    c->jit.cpu = NULL;
+    if (segment_of == c) {
+        segment_of = NULL;
+    }
+}
+
+const AccelOps accel_jit = {
+    .name = "doppel",
+    .cpu_init = jit_init,
+    .cpu_fini = jit_fini,
+    .run = jit_run,
+    .drop_code = block_drop_all,
+    .code_written = block_code_written,
+    .queue_drop = block_queue_drop,
+    .flush = jit_flush,
+    .flush_page = jit_flush_page,
+};

@@ -1,0 +1,391 @@
+/*
+ * Which instructions are translated, and how: by opcode. Flags read, written and undefined are those
+ * of the SDM's instruction pages; a flag that is undefined counts as written.
+ */
+#include "accel/jit/plan.h"
+
+#include "base/mem.h"
+
+static void flags(Plan *p, uint8_t reads, uint8_t sets)
+{
+    p->reads = reads;
+    p->sets = sets;
+    p->touches = true;
+}
+
+static uint8_t cond_reads(unsigned cc)
+{
+    static const uint8_t by_pair[8] = { FL_OF, FL_CF, FL_ZF, FL_CF | FL_ZF, FL_SF, FL_PF,
+                                        FL_SF | FL_OF, FL_SF | FL_OF | FL_ZF };
+
+    return by_pair[cc >> 1 & 7];
+}
+
+/* Operands Eb or Ev, with or without a register one. */
+static void op_rm(const Insn *i, Plan *p, bool rm_w)
+{
+    p->kind = PLAN_OP;
+    p->op = i->opcode;
+    p->rm = i->rm;
+    p->mem = insn_mem(i);
+    p->size = i->opsize;
+    p->write = p->mem && rm_w;
+    p->rm_w = rm_w;
+    p->f |= (i->opsize == 8 ? F_W : i->opsize == 2 ? F_66 : 0) |
+            (i->flags & INSN_LOCK ? F_LOCKED : 0);
+    if (i->opsize == 1) {
+        p->f |= F_BRM | (i->flags & INSN_REX ? 0 : F_HIGH);
+    }
+}
+
+static void op_rm_reg(const Insn *i, Plan *p, bool rm_w, bool reg_w)
+{
+    op_rm(i, p, rm_w);
+    p->reg = i->reg;
+    p->reg_op = true;
+    p->reg_w = reg_w;
+    p->f |= i->opsize == 1 ? F_BREG : 0;
+}
+
+static void op_rm_ext(const Insn *i, Plan *p, bool rm_w, unsigned imm)
+{
+    op_rm(i, p, rm_w);
+    p->ext = i->modrm >> 3 & 7;
+    p->imm = (uint8_t)imm;
+}
+
+static unsigned imm_z(const Insn *i)
+{
+    return i->opsize == 1 ? 1 : i->opsize == 2 ? 2 : 4;
+}
+
+static void plan_alu(const Insn *i, Plan *p, unsigned alu)
+{
+    flags(p, alu == 2 || alu == 3 ? FL_CF : 0, FL_ALL);
+}
+
+static void plan_alu_forms(const Insn *i, Plan *p)
+{
+    unsigned alu = i->opcode >> 3, form = i->opcode & 7;
+
+    if (form < 4) {
+        op_rm_reg(i, p, form < 2 && alu != 7, form >= 2 && alu != 7);
+    } else { /* AL, rAX with an immediate: by the group's opcode */
+        op_rm(i, p, alu != 7);
+        p->op = form == 4 ? 0x80 : 0x81;
+        p->ext = (uint8_t)alu;
+        p->rm = GPR_RAX;
+        p->imm = (uint8_t)imm_z(i);
+    }
+    plan_alu(i, p, alu);
+}
+
+static void plan_shift(const Insn *i, Plan *p)
+{
+    unsigned ext = i->modrm >> 3 & 7, op = i->opcode & 0xfe;
+    unsigned n = op == 0xc0 ? (unsigned)i->imm & (i->opsize == 8 ? 63 : 31) : 1;
+    bool known = op != 0xd2 && n != 0;
+
+    op_rm_ext(i, p, true, op == 0xc0 ? 1 : 0);
+    p->ext = (uint8_t)(ext == 6 ? 4 : ext);
+    if (ext == 2 || ext == 3) {
+        flags(p, FL_CF, 0);
+    } else {
+        flags(p, 0, !known ? 0 : ext < 2 ? FL_CF | FL_OF : FL_ALL);
+    }
+}
+
+static void plan_group3(const Insn *i, Plan *p)
+{
+    unsigned ext = i->modrm >> 3 & 7;
+
+    if (ext >= 6) {
+        return; /* division: its fault is the reference's */
+    }
+    op_rm_ext(i, p, ext == 2 || ext == 3, ext < 2 ? imm_z(i) : 0);
+    p->ext = (uint8_t)(ext == 1 ? 0 : ext);
+    if (ext != 2) {
+        flags(p, 0, FL_ALL);
+    }
+}
+
+static void plan_branch(const Insn *i, Plan *p, PlanKind kind, bool code64)
+{
+    if (i->opsize == (code64 ? 8 : 4)) {
+        p->kind = kind;
+    }
+}
+
+static void plan_group5(const Insn *i, Plan *p, bool code64)
+{
+    unsigned ext = i->modrm >> 3 & 7;
+    bool full = i->opsize == (code64 ? 8 : 4);
+
+    if (ext < 2) {
+        op_rm_ext(i, p, true, 0);
+        flags(p, 0, FL_ALL & ~FL_CF);
+    } else if (full && (ext == 2 || ext == 4 || ext == 6)) {
+        op_rm(i, p, false);
+        p->kind = ext == 2 ? PLAN_CALL_RM : ext == 4 ? PLAN_JMP_RM : PLAN_PUSH_M;
+        if (ext == 6 && !p->mem) {
+            p->kind = PLAN_PUSH;
+            p->reg = i->rm;
+        }
+    }
+}
+
+static void plan_map1(const Insn *i, Plan *p, bool code64)
+{
+    unsigned op = i->opcode;
+    bool full = i->opsize == (code64 ? 8 : 4);
+
+    if (op < 0x40 && (op & 7) < 6) {
+        plan_alu_forms(i, p);
+        return;
+    }
+    switch (op) {
+    case 0x40 ... 0x4f: /* not in 64-bit code */
+        op_rm(i, p, true);
+        p->op = 0xff;
+        p->ext = op >> 3 & 1;
+        p->rm = i->reg;
+        flags(p, 0, FL_ALL & ~FL_CF);
+        break;
+    case 0x50 ... 0x5f:
+        if (full) {
+            p->kind = op < 0x58 ? PLAN_PUSH : i->reg == GPR_RSP ? PLAN_HELP : PLAN_POP;
+            p->reg = i->reg;
+        }
+        break;
+    case 0x63:
+        if (code64) {
+            op_rm_reg(i, p, false, true);
+            p->size = i->opsize == 2 ? 2 : 4;
+        }
+        break;
+    case 0x68: case 0x6a:
+        p->kind = full ? PLAN_PUSH_I : PLAN_HELP;
+        break;
+    case 0x69: case 0x6b:
+        op_rm_reg(i, p, false, true);
+        p->imm = (uint8_t)(op == 0x6b ? 1 : imm_z(i));
+        flags(p, 0, FL_ALL);
+        break;
+    case 0x70 ... 0x7f:
+        plan_branch(i, p, PLAN_JCC, code64);
+        p->reads = cond_reads(op & 15);
+        break;
+    case 0x80 ... 0x83:
+        op_rm_ext(i, p, (i->modrm >> 3 & 7) != 7, op == 0x81 ? imm_z(i) : 1);
+        p->op = op == 0x82 ? 0x80 : (uint8_t)op;
+        plan_alu(i, p, i->modrm >> 3 & 7);
+        break;
+    case 0x84: case 0x85:
+        op_rm_reg(i, p, false, false);
+        flags(p, 0, FL_ALL);
+        break;
+    case 0x86: case 0x87:
+        op_rm_reg(i, p, true, true);
+        break;
+    case 0x88: case 0x89:
+        op_rm_reg(i, p, true, false);
+        break;
+    case 0x8a: case 0x8b:
+        op_rm_reg(i, p, false, true);
+        break;
+    case 0x8d:
+        p->kind = i->asize == 2 ? PLAN_HELP : PLAN_LEA;
+        op = i->opsize;
+        p->f = op == 8 ? F_W : op == 2 ? F_66 : 0;
+        p->reg = i->reg;
+        break;
+    case 0x90 ... 0x97:
+        if (i->reg == GPR_RAX) {
+            p->kind = PLAN_NOP; /* PAUSE too */
+            break;
+        }
+        op_rm_reg(i, p, true, true);
+        p->op = 0x87;
+        p->rm = GPR_RAX;
+        break;
+    case 0x98: case 0x99:
+        p->kind = PLAN_RAW;
+        p->op = (uint8_t)op;
+        p->f = i->opsize == 8 ? F_W : i->opsize == 2 ? F_66 : 0;
+        break;
+    case 0xa0 ... 0xa3:
+        op_rm_reg(i, p, op >= 0xa2, op < 0xa2);
+        p->op = (uint8_t)(op < 0xa2 ? op - 0xa0 + 0x8a : op - 0xa2 + 0x88);
+        p->reg = GPR_RAX;
+        p->mem = p->moffs = true;
+        p->write = op >= 0xa2;
+        break;
+    case 0xa8: case 0xa9:
+        op_rm(i, p, false);
+        p->op = op == 0xa8 ? 0xf6 : 0xf7;
+        p->rm = GPR_RAX;
+        p->imm = (uint8_t)imm_z(i);
+        flags(p, 0, FL_ALL);
+        break;
+    case 0xb0 ... 0xbf:
+        if (i->opsize >= 4) {
+            p->kind = PLAN_CONST;
+            p->reg = i->reg;
+            break;
+        }
+        op_rm(i, p, true);
+        p->op = op < 0xb8 ? 0xc6 : 0xc7;
+        p->rm = i->reg;
+        p->imm = (uint8_t)imm_z(i);
+        break;
+    case 0xc0: case 0xc1: case 0xd0 ... 0xd3:
+        plan_shift(i, p);
+        break;
+    case 0xc2: case 0xc3:
+        plan_branch(i, p, PLAN_RET, code64);
+        break;
+    case 0xc6: case 0xc7:
+        op_rm_ext(i, p, true, imm_z(i));
+        break;
+    case 0xc9:
+        p->kind = full ? PLAN_LEAVE : PLAN_HELP;
+        break;
+    case 0xe8:
+        plan_branch(i, p, PLAN_CALL, code64);
+        break;
+    case 0xe9: case 0xeb:
+        plan_branch(i, p, PLAN_JMP, code64);
+        break;
+    case 0xf5: case 0xf8: case 0xf9:
+        p->kind = PLAN_RAW;
+        p->op = (uint8_t)op;
+        flags(p, op == 0xf5 ? FL_CF : 0, FL_CF);
+        break;
+    case 0xf6: case 0xf7:
+        plan_group3(i, p);
+        break;
+    case 0xfe: case 0xff:
+        plan_group5(i, p, code64);
+        break;
+    default:
+        break;
+    }
+}
+
+static void plan_0f(const Insn *i, Plan *p, bool code64)
+{
+    unsigned op = i->opcode;
+    bool mem = insn_mem(i);
+
+    p->f = F_0F;
+    switch (op) {
+    case 0x19 ... 0x1f:
+        p->kind = PLAN_NOP;
+        break;
+    case 0x40 ... 0x4f:
+        op_rm_reg(i, p, false, true);
+        p->reads = cond_reads(op & 15);
+        break;
+    case 0x80 ... 0x8f:
+        plan_branch(i, p, PLAN_JCC, code64);
+        p->reads = cond_reads(op & 15);
+        break;
+    case 0x90 ... 0x9f:
+        op_rm(i, p, true);
+        p->reads = cond_reads(op & 15);
+        break;
+    case 0xa3: case 0xab: case 0xb3: case 0xbb: /* in memory they reach beyond the operand */
+        if (!mem) {
+            op_rm_reg(i, p, op != 0xa3, false);
+            flags(p, 0, FL_CF);
+        }
+        break;
+    case 0xba:
+        op_rm_ext(i, p, (i->modrm >> 3 & 7) != 4, 1);
+        flags(p, 0, FL_CF);
+        break;
+    case 0xa4: case 0xac: case 0xa5: case 0xad:
+        if (i->opsize >= 4) {
+            bool imm = !(op & 1);
+
+            op_rm_reg(i, p, true, false);
+            p->imm = imm;
+            flags(p, 0, imm && ((unsigned)i->imm & (i->opsize == 8 ? 63 : 31)) ? FL_ALL : 0);
+        }
+        break;
+    case 0xaf: case 0xb8: case 0xbc: case 0xbd: /* IMUL, POPCNT, BSF, BSR, TZCNT, LZCNT */
+        op_rm_reg(i, p, false, true);
+        p->f |= opcode_row(i)->prefix == P_F3 ? F_F3 : 0;
+        flags(p, 0, FL_ALL);
+        break;
+    case 0xb0: case 0xb1:
+        op_rm_reg(i, p, true, false);
+        flags(p, 0, FL_ALL);
+        break;
+    case 0xb6: case 0xb7: case 0xbe: case 0xbf:
+        op_rm_reg(i, p, false, true);
+        p->size = op & 1 ? 2 : 1;
+        p->f |= op & 1 ? 0 : F_BRM | (i->flags & INSN_REX ? 0 : F_HIGH);
+        break;
+    case 0xc0: case 0xc1:
+        op_rm_reg(i, p, true, true);
+        flags(p, 0, FL_ALL);
+        break;
+    case 0xc8 ... 0xcf:
+        if (i->opsize >= 4) {
+            p->kind = PLAN_BSWAP;
+            p->f |= i->opsize == 8 ? F_W : 0;
+            p->reg = i->reg;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* Bytes AH..BH cannot be named beside a register that needs REX, and in a memory form are swapped
+ * with AL..BL for the time of the instruction, which CMPXCHG would notice. */
+static bool high_byte_trouble(const Plan *p)
+{
+    bool high_reg = (p->f & F_HIGH) && (p->f & F_BREG) && p->reg_op && p->reg >= 4;
+    bool high_rm = (p->f & F_HIGH) && !p->mem && p->rm >= 4;
+
+    if (high_reg && p->mem) {
+        return (p->f & F_0F) && (p->op & 0xfe) == 0xb0;
+    }
+    return high_rm && p->reg_op && !(p->f & F_BREG) && (p->reg == GPR_RSP || p->reg >= 8);
+}
+
+static bool uses_stack(PlanKind k)
+{
+    return (k >= PLAN_PUSH && k <= PLAN_LEAVE) || k == PLAN_CALL || k == PLAN_RET ||
+           k == PLAN_CALL_RM;
+}
+
+void plan_insn(const Insn *i, bool code64, uint32_t segs, Plan *p)
+{
+    static const uint8_t seg_bit[SEG_COUNT] = { [SEG_ES] = 1, [SEG_CS] = 0, [SEG_SS] = 2,
+                                                [SEG_DS] = 4, [SEG_FS] = 8, [SEG_GS] = 16 };
+    const OpRow *row = opcode_row(i);
+    bool ends = (row->flags & (OP_END | OP_IO)) != 0;
+    PlanKind fallback;
+
+    memset(p, 0, sizeof(*p));
+    if (i->exec != row->exec[i->opsize == 8 ? 2 : i->opsize == 4 ? 1 : 0]) {
+        ends = true; /* an invalid one */
+    } else if (!insn_vex(i) && row->map == MAP_1) {
+        plan_map1(i, p, code64);
+    } else if (!insn_vex(i) && row->map == MAP_0F) {
+        plan_0f(i, p, code64);
+    }
+    fallback = ends ? PLAN_END : PLAN_HELP;
+    if (p->kind == PLAN_HELP || high_byte_trouble(p) || (p->mem && i->asize == 2) ||
+        (p->mem && !code64 && !(segs & seg_bit[i->seg])) ||
+        (uses_stack(p->kind) && !code64 && !(segs & 2))) {
+        memset(p, 0, sizeof(*p));
+        p->kind = fallback;
+    }
+    if (p->kind == PLAN_HELP || p->kind == PLAN_END) {
+        p->reads = FL_ALL;
+    }
+}

@@ -1,0 +1,43 @@
+/*
+ * How each instruction is translated.
+ */
+#ifndef ACCEL_JIT_PLAN_H
+#define ACCEL_JIT_PLAN_H
+
+#include "accel/jit/jit.h"
+
+/* Arithmetic flags as a set. */
+enum { FL_CF = 1, FL_PF = 2, FL_AF = 4, FL_ZF = 8, FL_SF = 16, FL_OF = 32, FL_ALL = 63 };
+
+typedef enum PlanKind {
+    PLAN_HELP,  /* the reference, then go on */
+    PLAN_END,   /* the reference, then out */
+    PLAN_NOP,
+    PLAN_OP,    /* an opcode with ModRM operands: copied, operands replaced */
+    PLAN_RAW,   /* an opcode without operands: copied */
+    PLAN_LEA,
+    PLAN_CONST, /* register = immediate, 32 or 64 bits */
+    PLAN_BSWAP,
+    PLAN_PUSH, PLAN_PUSH_I, PLAN_PUSH_M, PLAN_POP, PLAN_LEAVE,
+    PLAN_JCC, PLAN_JMP, PLAN_CALL, PLAN_RET, PLAN_JMP_RM, PLAN_CALL_RM,
+} PlanKind;
+
+typedef struct Plan {
+    PlanKind kind;
+    uint32_t f;      /* F_* of emit.h */
+    uint8_t op, ext; /* PLAN_OP: opcode; ModRM.reg where it is no register */
+    uint8_t reg, rm; /* guest registers */
+    uint8_t imm;     /* bytes of immediate */
+    uint8_t size;    /* of the memory operand */
+    bool mem, write; /* there is one; it is written */
+    bool moffs;      /* its address is the immediate */
+    bool reg_op;     /* ModRM.reg is a register */
+    bool reg_w, rm_w; /* register operands that are written */
+    bool touches;    /* changes flags, `sets` of them for certain */
+    uint8_t reads, sets;
+} Plan;
+
+/* plan_insn - @segs as in the key. */
+void plan_insn(const Insn *i, bool code64, uint32_t segs, Plan *p);
+
+#endif

@@ -1,0 +1,277 @@
+/*
+ * Jumps, calls, returns and the other ways out of a translation.
+ *
+ * A jump within the page is linked to its target's translation once that is known. Any other looks
+ * its target up in the jump cache, whose entries are exact: address, mode and generation.
+ */
+#include "accel/jit/trans.h"
+
+#include "cpu/mmu.h"
+
+/* ---- looking up ---- */
+
+/* r13 is a linear address: r14 = offset of its entry in the jump cache; to @miss (with r13 intact or
+ * not) where there is none. The host's flags are lost. */
+static void lookup(Tr *t, Cold *miss)
+{
+    Emit *e = &t->e;
+
+    _Static_assert(sizeof(JitJump) == 32, "the index is scaled by 32");
+    emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
+    emit_op(e, F_W, 0xc1, 5, REG(H_S2)); /* SHR */
+    put8(e, PAGE_SHIFT);
+    emit_op(e, F_W, 0x33, H_S2, REG(H_S1));
+    emit_op(e, 0, 0xc1, 4, REG(H_S2)); /* SHL */
+    put8(e, 5);
+    emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
+    put32(e, (JUMP_SIZE - 1) << 5);
+    emit_op(e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
+    cold_jump(t, miss, 5);
+    emit_op(e, 0, 0x8b, H_S1, GS(jit.stamp));
+    emit_op(e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].stamp)));
+    cold_jump(t, miss, 5);
+}
+
+static void jump_found(Tr *t)
+{
+    emit_op(&t->e, 0, 0xff, 4, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+}
+
+/* ---- direct ---- */
+
+static bool same_page(const Tr *t, vaddr lin)
+{
+    return ((lin ^ t->t->lin) & ~(vaddr)(PAGE_SIZE - 1)) == 0;
+}
+
+/* A jump to another page; the flags are in the slot. */
+static void far_exit(Tr *t, vaddr lin)
+{
+    Cold *miss = cold_new(t, COLD_LEAVE);
+
+    miss->target = lin;
+    emit_const(&t->e, H_S1, lin);
+    lookup(t, miss);
+    jump_found(t);
+}
+
+void exit_to(Tr *t, unsigned cc, vaddr lin)
+{
+    Cold *k;
+
+    if (cc == JUMP_ALWAYS && !same_page(t, lin)) {
+        flags_save(t);
+        far_exit(t, lin);
+        return;
+    }
+    k = cold_new(t, COLD_EXIT);
+    k->target = lin;
+    k->flags = t->flags;
+    cold_jump(t, k, cc);
+}
+
+static void emit_leave(Tr *t, Site *s, vaddr lin, bool host)
+{
+    emit_const(&t->e, H_S1, (uint64_t)(uintptr_t)s);
+    emit_const(&t->e, H_S2, lin);
+    emit_jump(&t->e, JUMP_ALWAYS, host ? t->j->link_host : t->j->link_slot);
+}
+
+static void emit_exit(Tr *t, const Cold *k)
+{
+    Site *s;
+
+    if (!same_page(t, k->target)) { /* a conditional jump */
+        t->flags = k->flags;
+        flags_save(t);
+        far_exit(t, k->target);
+        return;
+    }
+    s = jit_record(t->j, sizeof(Site));
+    s->disp = k->from[0];
+    s->stub = t->e.p;
+    s->page = t->b->host - (t->t->lin & 0xfff);
+    s->target = k->target;
+    s->host_flags = k->flags == FLAGS_HOST;
+    emit_leave(t, s, k->target, s->host_flags);
+}
+
+static void emit_cold(Tr *t, Cold *k)
+{
+    for (unsigned n = 0; n < k->froms; n++) {
+        emit_set_jump(k->from[n], t->e.p);
+    }
+    switch (k->kind) {
+    case COLD_HELP:
+        emit_help(t, k->insn, k->target, false);
+        if (k->host_after) {
+            emit_flags_restore(t);
+        }
+        emit_jump(&t->e, JUMP_ALWAYS, k->back);
+        break;
+    case COLD_HELP_END:
+        emit_help(t, k->insn, k->target, true);
+        break;
+    case COLD_EXIT:
+        emit_exit(t, k);
+        break;
+    case COLD_LEAVE:
+        emit_leave(t, NULL, k->target, false);
+        break;
+    }
+}
+
+void emit_colds(Tr *t)
+{
+    for (unsigned n = 0; n < t->colds; n++) { /* which may add more */
+        emit_cold(t, &t->cold[n]);
+    }
+}
+
+/* ---- looking around ---- */
+
+void poll_here(Tr *t, vaddr lin)
+{
+    Cold *k = cold_new(t, COLD_LEAVE);
+
+    k->target = lin;
+    emit_op(&t->e, 0, 0x8b, H_S1, GS(requests));
+    emit_op(&t->e, 0, 0x85, H_S1, GS(jit.poll));
+    cold_jump(t, k, 5);
+    if (t->flags == FLAGS_HOST) {
+        t->flags = FLAGS_DEAD;
+    }
+    t->polled = true;
+}
+
+/* ---- instructions ---- */
+
+static vaddr branch_target(const Tr *t)
+{
+    vaddr to = t->next + t->insn->imm;
+
+    return t->code64 ? to : (uint32_t)to;
+}
+
+static bool target_is_good(const Tr *t)
+{
+    return !t->code64 || canonical(branch_target(t));
+}
+
+static unsigned width(const Tr *t)
+{
+    return t->code64 ? 8 : 4;
+}
+
+static void move_sp(Tr *t, int by)
+{
+    emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, by));
+}
+
+/* The return address to the guest's stack. */
+static void push_return(Tr *t, Cold *slow)
+{
+    Emit *e = &t->e;
+
+    mem_address_of(t, GPR_RSP, -(int)width(t));
+    mem_check(t, width(t), true, slow);
+    if (!t->code64 || t->next == (uint64_t)(int64_t)(int32_t)t->next) {
+        emit_op(e, t->code64 ? F_W : 0, 0xc7, 0, MEM_OPERAND);
+        put32(e, (uint32_t)t->next);
+    } else {
+        mem_one(t);
+        emit_const(e, H_S2, t->next);
+        emit_store(e, H_S2, MEM(H_S1, RM_NONE, 0, 0));
+    }
+    move_sp(t, -(int)width(t));
+}
+
+static void call(Tr *t)
+{
+    flags_save(t);
+    push_return(t, cold_help_end(t));
+    exit_to(t, JUMP_ALWAYS, branch_target(t));
+}
+
+static void ret(Tr *t)
+{
+    Cold *slow = cold_help_end(t);
+
+    flags_save(t);
+    mem_address_of(t, GPR_RSP, 0);
+    mem_check(t, width(t), false, slow);
+    emit_op(&t->e, t->code64 ? F_W : 0, 0x8b, H_S1, MEM_OPERAND);
+    lookup(t, slow);
+    move_sp(t, (int)(width(t) + (unsigned)t->insn->imm));
+    jump_found(t);
+}
+
+/* r13 = the target of an indirect jump. */
+static void load_target(Tr *t, const Plan *p, Cold *slow)
+{
+    unsigned f = t->code64 ? F_W : 0;
+
+    if (p->mem) {
+        mem_address(t, false);
+        mem_check(t, width(t), false, slow);
+        emit_op(&t->e, f, 0x8b, H_S1, MEM_OPERAND);
+    } else {
+        emit_op(&t->e, f, 0x8b, H_S1,
+                in_slot(p->rm) ? slot_of(p->rm) : REG(host_reg(p->rm)));
+    }
+}
+
+static void jump_rm(Tr *t, const Plan *p)
+{
+    Cold *slow = cold_help_end(t);
+
+    flags_save(t);
+    load_target(t, p, slow);
+    lookup(t, slow);
+    jump_found(t);
+}
+
+/* The target is looked up before anything is stored, so that the reference can do it all again. */
+static void call_rm(Tr *t, const Plan *p)
+{
+    Cold *slow = cold_help_end(t), *slow2 = cold_help_end(t);
+    Emit *e = &t->e;
+
+    flags_save(t);
+    load_target(t, p, slow);
+    lookup(t, slow2);
+    emit_load(e, H_S2, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+    emit_store(e, H_S2, GS(jit.tmp[0]));
+    push_return(t, slow2);
+    emit_op(e, 0, 0xff, 4, GS(jit.tmp[0]));
+}
+
+void flow_insn(Tr *t, const Plan *p)
+{
+    if ((p->kind <= PLAN_CALL) && !target_is_good(t)) {
+        flags_save(t);
+        emit_help(t, t->insn, t->next, true);
+        return;
+    }
+    switch (p->kind) {
+    case PLAN_JCC:
+        flags_restore(t);
+        exit_to(t, t->insn->opcode & 15, branch_target(t));
+        break;
+    case PLAN_JMP:
+        exit_to(t, JUMP_ALWAYS, branch_target(t));
+        break;
+    case PLAN_CALL:
+        call(t);
+        break;
+    case PLAN_RET:
+        ret(t);
+        break;
+    case PLAN_JMP_RM:
+        jump_rm(t, p);
+        break;
+    default:
+        call_rm(t, p);
+        break;
+    }
+}

@@ -1,0 +1,159 @@
+/*
+ * Registers, flags and memory operands of the instruction being translated.
+ */
+#include "accel/jit/trans.h"
+
+unsigned guest_value(Tr *t, unsigned guest, unsigned scratch)
+{
+    if (!in_slot(guest)) {
+        return host_reg(guest);
+    }
+    emit_load(&t->e, scratch, slot_of(guest));
+    return scratch;
+}
+
+/* ---- flags ---- */
+
+void emit_flags_save(Tr *t)
+{
+    emit_op(&t->e, F_W, 0x89, H_RAX, REG(H_S1));
+    put8(&t->e, 0x9f); /* LAHF */
+    emit_op(&t->e, F_0F, 0x90, 0, REG(H_RAX)); /* SETO AL */
+    emit_op(&t->e, F_66, 0x89, H_RAX, GS(jit.flags));
+    emit_op(&t->e, F_W, 0x89, H_S1, REG(H_RAX));
+}
+
+void flags_save(Tr *t)
+{
+    if (t->flags == FLAGS_HOST) {
+        emit_flags_save(t);
+        t->flags = FLAGS_SLOT;
+    }
+}
+
+void emit_flags_restore(Tr *t)
+{
+    emit_store(&t->e, H_RAX, GS(jit.tmp[1]));
+    emit_op(&t->e, F_0F, 0xb7, H_RAX, GS(jit.flags));
+    put8(&t->e, 0x04); /* ADD AL, 127: OF = AL */
+    put8(&t->e, 0x7f);
+    put8(&t->e, 0x9e); /* SAHF */
+    emit_load(&t->e, H_RAX, GS(jit.tmp[1]));
+}
+
+void flags_restore(Tr *t)
+{
+    if (t->flags == FLAGS_SLOT) {
+        emit_flags_restore(t);
+        t->flags = FLAGS_HOST;
+    }
+}
+
+/* ---- addresses ---- */
+
+static void add_segment(Tr *t, unsigned seg)
+{
+    if (seg >= SEG_FS) {
+        emit_op(&t->e, t->code64 ? F_W : 0, 0x03, H_S1,
+                GS_AT(offsetof(CpuState, segs) + seg * sizeof(Segment) + offsetof(Segment, base)));
+    }
+}
+
+void mem_address(Tr *t, bool moffs)
+{
+    const Insn *i = t->insn;
+    unsigned base = i->base, index = i->index, f = i->asize == 8 ? F_W : 0;
+
+    if (moffs || base == GPR_RIP || (base == GPR_ZERO && index == GPR_ZERO)) {
+        uint64_t at = moffs ? i->imm : (base == GPR_RIP ? t->next : 0) + (uint64_t)(int64_t)i->disp;
+
+        emit_const(&t->e, H_S1, i->asize == 8 ? at : (uint32_t)at);
+    } else {
+        unsigned b = base == GPR_ZERO ? RM_NONE : guest_value(t, base, H_S1);
+        unsigned x = index == GPR_ZERO ? RM_NONE : guest_value(t, index, H_S2);
+
+        if (x == RM_NONE && i->disp == 0) {
+            emit_op(&t->e, f, 0x8b, H_S1, REG(b));
+        } else {
+            emit_op(&t->e, f, 0x8d, H_S1, MEM(b, x, i->scale, i->disp));
+        }
+    }
+    add_segment(t, i->seg);
+}
+
+void mem_address_of(Tr *t, unsigned base, int disp)
+{
+    unsigned f = t->code64 ? F_W : 0;
+
+    if (disp == 0) {
+        emit_op(&t->e, f, 0x8b, H_S1, REG(host_reg(base)));
+    } else {
+        emit_op(&t->e, f, 0x8d, H_S1, MEM(host_reg(base), RM_NONE, 0, disp));
+    }
+}
+
+void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
+{
+    size_t bank = offsetof(CpuState, tlb) + (size_t)t->mmu * sizeof(t->c->tlb[0]);
+    Emit *e = &t->e;
+
+    _Static_assert(sizeof(TlbEntry) == 32, "the index is scaled by 32");
+    if (t->j->bmi2) { /* RORX r14, r13, 7 */
+        static const uint8_t rorx[] = { 0xc4, 0x43, 0xfb, 0xf0, 0xf5, PAGE_SHIFT - 5 };
+
+        memcpy(e->p, rorx, sizeof(rorx));
+        e->p += sizeof(rorx);
+    } else {
+        emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
+        emit_op(e, F_W, 0xc1, 5, REG(H_S2));
+        put8(e, PAGE_SHIFT - 5);
+    }
+    emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
+    put32(e, (TLB_SIZE - 1) << 5);
+    emit_op(e, F_W, 0x33, H_S1,
+            GS_IDX(H_S2, bank + (write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));
+    emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
+    put32(e, PAGE_SIZE - size);
+    cold_jump(t, slow, 7); /* JA */
+    emit_load(e, H_S2, GS_IDX(H_S2, bank + offsetof(TlbEntry, host)));
+}
+
+void mem_one(Tr *t)
+{
+    emit_op(&t->e, F_W, 0x8d, H_S1, MEM(H_S1, H_S2, 0, 0));
+}
+
+/* ---- out of line ---- */
+
+Cold *cold_new(Tr *t, int kind)
+{
+    Cold *k = &t->cold[t->colds++];
+
+    memset(k, 0, sizeof(*k));
+    k->kind = kind;
+    k->insn = t->insn;
+    k->target = t->next;
+    return k;
+}
+
+void cold_jump(Tr *t, Cold *k, unsigned cc)
+{
+    k->from[k->froms++] = emit_jump(&t->e, cc, NULL);
+}
+
+Cold *cold_help(Tr *t)
+{
+    return cold_new(t, COLD_HELP);
+}
+
+Cold *cold_help_end(Tr *t)
+{
+    return cold_new(t, COLD_HELP_END);
+}
+
+void emit_help(Tr *t, const Insn *i, vaddr next, bool end)
+{
+    emit_const(&t->e, H_S1, (uint64_t)(uintptr_t)i);
+    emit_const(&t->e, H_S2, next);
+    emit_jump(&t->e, end ? JUMP_ALWAYS : JUMP_CALL, end ? t->j->help_end : t->j->help);
+}

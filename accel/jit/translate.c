@@ -1,0 +1,388 @@
+/*
+ * A block becomes host code: one pass backward for the flags that are alive, one forward.
+ */
+#include "accel/jit/trans.h"
+
+#include "accel/accel.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* ---- operands ---- */
+
+static Rm reg_operand(const Plan *p, unsigned guest, unsigned scratch)
+{
+    return REG(in_slot(guest) ? scratch : host_reg(guest));
+}
+
+/* A byte register 4..7 without REX is AH..BH. */
+static bool is_high(const Plan *p, unsigned byte_flag, unsigned n)
+{
+    return (p->f & F_HIGH) && (p->f & byte_flag) && n >= 4;
+}
+
+static void op_registers(Tr *t, const Plan *p)
+{
+    bool both = p->reg_op && in_slot(p->reg) && p->reg == p->rm;
+    unsigned reg = p->ext, rs = both ? H_S1 : H_S2, f = p->f & ~(unsigned)F_LOCKED;
+    Rm rm = is_high(p, F_BRM, p->rm) ? REG(p->rm) : reg_operand(p, p->rm, H_S1);
+
+    if (in_slot(p->rm)) {
+        emit_load(&t->e, H_S1, slot_of(p->rm));
+    }
+    if (p->reg_op) {
+        if (in_slot(p->reg) && !both) {
+            emit_load(&t->e, H_S2, slot_of(p->reg));
+        }
+        reg = is_high(p, F_BREG, p->reg) ? p->reg : reg_operand(p, p->reg, rs).base;
+    }
+    if (!is_high(p, F_BRM, p->rm) && !(p->reg_op && is_high(p, F_BREG, p->reg))) {
+        f &= ~(unsigned)F_HIGH;
+    }
+    emit_op(&t->e, f, p->op, reg, rm);
+    emit_imm(&t->e, t->insn->imm, p->imm);
+    if (in_slot(p->reg) && p->reg_w && !both) {
+        emit_store(&t->e, H_S2, slot_of(p->reg));
+    }
+    if (in_slot(p->rm) && (p->rm_w || (both && p->reg_w))) {
+        emit_store(&t->e, H_S1, slot_of(p->rm));
+    }
+}
+
+/* XCHG rL, rH */
+static void swap_bytes(Tr *t, unsigned low)
+{
+    put8(&t->e, 0x86);
+    put8(&t->e, 0xc0 | (low + 4) << 3 | low);
+}
+
+static void op_memory(Tr *t, const Plan *p)
+{
+    bool high = p->reg_op && is_high(p, F_BREG, p->reg);
+    bool need = p->reads != 0 || (p->touches && (t->live_after & ~p->sets) != 0);
+    Cold *slow = cold_help(t);
+    unsigned reg = p->ext, f = p->f & ~(unsigned)F_HIGH;
+    Rm rm = MEM_OPERAND;
+
+    if (t->live_before != 0) {
+        flags_save(t);
+    } else {
+        t->flags = FLAGS_DEAD;
+    }
+    mem_address(t, p->moffs);
+    mem_check(t, p->size, p->write, slow);
+    if (p->reg_op) {
+        reg = high ? p->reg - 4u : p->reg;
+        if (in_slot(reg)) {
+            mem_one(t);
+            rm = MEM(H_S1, RM_NONE, 0, 0);
+        }
+        reg = guest_value(t, reg, H_S2);
+    }
+    if (need) {
+        flags_restore(t);
+    }
+    if (high) {
+        swap_bytes(t, p->reg - 4u);
+    }
+    emit_op(&t->e, f, p->op, reg, rm);
+    emit_imm(&t->e, t->insn->imm, p->imm);
+    if (high) {
+        swap_bytes(t, p->reg - 4u);
+    }
+    if (p->reg_op && p->reg_w && in_slot(p->reg)) {
+        emit_store(&t->e, H_S2, slot_of(p->reg));
+    }
+    if (p->touches || need) {
+        t->flags = FLAGS_HOST;
+    }
+    slow->back = t->e.p;
+    slow->host_after = t->flags == FLAGS_HOST;
+}
+
+static void op(Tr *t, const Plan *p)
+{
+    if (p->mem) {
+        op_memory(t, p);
+        return;
+    }
+    if (p->reads != 0 || (p->touches && (t->live_after & ~p->sets) != 0)) {
+        flags_restore(t);
+    }
+    op_registers(t, p);
+    if (p->touches) {
+        t->flags = FLAGS_HOST;
+    }
+}
+
+/* ---- without memory ---- */
+
+static void raw(Tr *t, const Plan *p)
+{
+    if (p->reads != 0 || (p->touches && (t->live_after & ~p->sets) != 0)) {
+        flags_restore(t);
+    }
+    if (p->f & F_66) {
+        put8(&t->e, 0x66);
+    }
+    if (p->f & F_W) {
+        put8(&t->e, 0x48);
+    }
+    put8(&t->e, p->op);
+    if (p->touches) {
+        t->flags = FLAGS_HOST;
+    }
+}
+
+/* A result in a host register @n, or to be stored to its slot. */
+static unsigned target(const Plan *p)
+{
+    return in_slot(p->reg) ? H_S1 : host_reg(p->reg);
+}
+
+static void store_target(Tr *t, const Plan *p)
+{
+    if (in_slot(p->reg)) {
+        emit_store(&t->e, H_S1, slot_of(p->reg));
+    }
+}
+
+static void lea(Tr *t, const Plan *p)
+{
+    const Insn *i = t->insn;
+    unsigned f = i->asize == 8 ? p->f : p->f & ~(unsigned)F_W;
+
+    if (i->base == GPR_RIP || (i->base == GPR_ZERO && i->index == GPR_ZERO)) {
+        uint64_t at = (i->base == GPR_RIP ? t->next : 0) + (uint64_t)(int64_t)i->disp;
+
+        at = i->asize == 8 && i->opsize == 8 ? at : (uint32_t)at;
+        if (i->opsize == 2) {
+            emit_const(&t->e, H_S2, at);
+        } else {
+            emit_const(&t->e, target(p), at);
+        }
+    } else {
+        unsigned b = i->base == GPR_ZERO ? RM_NONE : guest_value(t, i->base, H_S1);
+        unsigned x = i->index == GPR_ZERO ? RM_NONE : guest_value(t, i->index, H_S2);
+
+        emit_op(&t->e, i->opsize == 2 ? 0 : f, 0x8d, i->opsize == 2 ? H_S2 : target(p),
+                MEM(b, x, i->scale, i->disp));
+    }
+    if (i->opsize == 2) { /* the rest of the register stays */
+        guest_value(t, p->reg, H_S1);
+        emit_op(&t->e, F_66, 0x89, H_S2, REG(target(p)));
+    }
+    store_target(t, p);
+}
+
+static void bswap(Tr *t, const Plan *p)
+{
+    unsigned r = guest_value(t, p->reg, H_S1);
+
+    put8(&t->e, 0x40 | (p->f & F_W ? 8 : 0) | r >> 3);
+    put8(&t->e, 0x0f);
+    put8(&t->e, 0xc8 | (r & 7));
+    store_target(t, p);
+}
+
+/* ---- the stack ---- */
+
+static void push_value(Tr *t, const Plan *p, Cold *slow, unsigned n, unsigned f)
+{
+    mem_address_of(t, GPR_RSP, -(int)n);
+    mem_check(t, n, true, slow);
+    if (p->kind == PLAN_PUSH_I) {
+        emit_op(&t->e, f, 0xc7, 0, MEM_OPERAND);
+        put32(&t->e, (uint32_t)t->insn->imm);
+    } else if (p->kind == PLAN_PUSH_M || in_slot(p->reg)) {
+        mem_one(t);
+        emit_load(&t->e, H_S2, p->kind == PLAN_PUSH_M ? GS(jit.tmp[0]) : slot_of(p->reg));
+        emit_op(&t->e, f, 0x89, H_S2, MEM(H_S1, RM_NONE, 0, 0));
+    } else {
+        emit_op(&t->e, f, 0x89, host_reg(p->reg), MEM_OPERAND);
+    }
+    emit_op(&t->e, f, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, -(int)n));
+}
+
+static void pop_value(Tr *t, const Plan *p, Cold *slow, unsigned n, unsigned f)
+{
+    unsigned to = p->kind == PLAN_LEAVE ? H_S1 : target(p);
+
+    mem_address_of(t, p->kind == PLAN_LEAVE ? GPR_RBP : GPR_RSP, 0);
+    mem_check(t, n, false, slow);
+    emit_op(&t->e, f, 0x8b, to, MEM_OPERAND);
+    if (p->kind == PLAN_LEAVE) {
+        emit_op(&t->e, f, 0x8d, H_SP, MEM(GPR_RBP, RM_NONE, 0, (int)n));
+        emit_op(&t->e, F_W, 0x89, H_S1, REG(GPR_RBP));
+        return;
+    }
+    store_target(t, p);
+    emit_op(&t->e, f, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, (int)n));
+}
+
+static void stack(Tr *t, const Plan *p)
+{
+    unsigned n = t->code64 ? 8 : 4, f = t->code64 ? F_W : 0;
+    Cold *slow = cold_help(t);
+
+    if (t->live_before != 0) {
+        flags_save(t);
+    } else {
+        t->flags = FLAGS_DEAD;
+    }
+    if (p->kind == PLAN_PUSH_M) {
+        mem_address(t, false);
+        mem_check(t, n, false, slow);
+        emit_op(&t->e, f, 0x8b, H_S1, MEM_OPERAND);
+        emit_store(&t->e, H_S1, GS(jit.tmp[0]));
+    }
+    if (p->kind >= PLAN_POP) {
+        pop_value(t, p, slow, n, f);
+    } else {
+        push_value(t, p, slow, n, f);
+    }
+    slow->back = t->e.p;
+}
+
+/* ---- the passes ---- */
+
+static void insn(Tr *t, const Plan *p)
+{
+    switch (p->kind) {
+    case PLAN_HELP: case PLAN_END:
+        flags_save(t);
+        emit_help(t, t->insn, t->next, p->kind == PLAN_END);
+        t->flags = FLAGS_SLOT;
+        break;
+    case PLAN_NOP:
+        break;
+    case PLAN_OP:
+        op(t, p);
+        break;
+    case PLAN_RAW:
+        raw(t, p);
+        break;
+    case PLAN_LEA:
+        lea(t, p);
+        break;
+    case PLAN_CONST:
+        emit_const(&t->e, target(p), t->insn->opsize == 8 ? t->insn->imm : (uint32_t)t->insn->imm);
+        store_target(t, p);
+        break;
+    case PLAN_BSWAP:
+        bswap(t, p);
+        break;
+    case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_POP: case PLAN_LEAVE:
+        stack(t, p);
+        break;
+    default:
+        flow_insn(t, p);
+        break;
+    }
+}
+
+static bool ends(const Plan *p)
+{
+    return p->kind == PLAN_END || p->kind > PLAN_JCC;
+}
+
+static bool touches_memory(const Plan *p)
+{
+    return p->mem || p->kind == PLAN_HELP || p->kind == PLAN_END ||
+           (p->kind >= PLAN_PUSH && p->kind <= PLAN_LEAVE) || p->kind >= PLAN_CALL;
+}
+
+/* Where the flags had better be at the start: in the slot if that is where they go first. */
+static FlagsAt first_use(const Plan *plans, const uint8_t *live, unsigned n)
+{
+    if (live[0] == 0) {
+        return FLAGS_DEAD;
+    }
+    for (unsigned k = 0; k < n; k++) {
+        if (touches_memory(&plans[k])) {
+            return FLAGS_SLOT;
+        }
+        if (plans[k].reads != 0 || plans[k].touches) {
+            return FLAGS_HOST;
+        }
+    }
+    return FLAGS_HOST;
+}
+
+static void entries(Tr *t, FlagsAt at)
+{
+    t->t->host_entry = t->t->slot_entry = t->e.p;
+    if (at == FLAGS_HOST) {
+        emit_flags_restore(t);
+        t->t->host_entry = t->e.p;
+    } else if (at == FLAGS_SLOT) {
+        emit_flags_save(t);
+        t->t->slot_entry = t->e.p;
+    }
+    t->flags = at;
+}
+
+static void forward(Tr *t, const Plan *plans, const uint8_t *live)
+{
+    vaddr start = t->t->lin;
+    const Plan *p = plans;
+
+    for (unsigned k = 0; k < t->b->count; k++) {
+        vaddr at = k == 0 ? start : t->next;
+
+        p = &plans[k];
+        if (!t->polled && (ends(p) || p->kind == PLAN_JCC) && t->flags == FLAGS_HOST &&
+            live[k] != 0) {
+            flags_save(t);
+        }
+        if (!t->polled && (t->flags != FLAGS_HOST || live[k] == 0)) {
+            poll_here(t, at);
+        }
+        t->insn = &t->b->insns[k];
+        t->next = t->code64 ? start + t->insn->end : (uint32_t)(start + t->insn->end);
+        t->live_before = live[k];
+        t->live_after = live[k + 1];
+        insn(t, p);
+    }
+    if (!ends(p)) {
+        exit_to(t, JUMP_ALWAYS, t->next);
+    }
+}
+
+Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
+{
+    static _Thread_local Tr tr; /* too large for the stack */
+    Jit *j = c->jit.cpu;
+    Plan plans[BLOCK_INSNS];
+    uint8_t live[BLOCK_INSNS + 1];
+    Tr *t = &tr;
+
+    if (!c->code64 && lin + b->bytes - 1 > 0xffffffff) {
+        return NULL;
+    }
+    memset(t, 0, offsetof(Tr, cold));
+    t->colds = 0;
+    t->e.p = j->at;
+    t->c = c;
+    t->j = j;
+    t->b = b;
+    t->code64 = c->code64;
+    t->mmu = c->mmu;
+    t->t = jit_record(j, sizeof(Trans));
+    t->t->lin = lin;
+    t->t->key = j->key;
+    live[b->count] = FL_ALL;
+    for (unsigned k = b->count; k-- > 0;) {
+        Plan *p = &plans[k];
+
+        plan_insn(&b->insns[k], t->code64, j->key >> KEY_SEG_SHIFT & 31, p);
+        live[k] = (uint8_t)((live[k + 1] & ~(j->strict ? 0 : p->sets)) | p->reads);
+        if (p->kind >= PLAN_JCC) {
+            live[k] = FL_ALL;
+        }
+    }
+    entries(t, first_use(plans, live, b->count));
+    forward(t, plans, live);
+    emit_colds(t);
+    j->at = t->e.p;
+    return t->t;
+}
