@@ -48,6 +48,7 @@ struct Engine {
         uint64_t offset, len;
     } queue[QUEUE];
     unsigned queued;   /* more than QUEUE: drop everything */
+    unsigned limit;    /* instructions of a block */
     bool extended;     /* see block_extend() */
     void (*dropped)(CpuState *c, Block *b);
 };
@@ -81,9 +82,15 @@ bool block_init(CpuState *c, struct Error **errp)
         return false;
     }
     e->quick.gen = 1;
+    e->limit = BLOCK_INSNS;
     pthread_mutex_init(&e->queue_lock, NULL);
     c->engine = e;
     return true;
+}
+
+void block_limit(CpuState *c, unsigned insns)
+{
+    c->engine->limit = insns;
 }
 
 void block_extend(CpuState *c, void (*dropped)(CpuState *c, Block *b))
@@ -472,7 +479,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
     b->bytes = 0;
     b->runs = 0;
     b->trans = NULL;
-    while (b->count < BLOCK_INSNS) {
+    while (b->count < e->limit) {
         Insn *i = &b->insns[b->count];
         const uint8_t *second;
 

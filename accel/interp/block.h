@@ -69,6 +69,8 @@ static inline const Block *block_find(CpuState *c, vaddr lin)
  * memory; the record is the engine's until the next call. Raises fetch faults. */
 const Insn *block_single(CpuState *c, vaddr lin);
 
+/* block_limit - blocks of @c have at most @insns instructions: tests. */
+void block_limit(CpuState *c, unsigned insns);
 /* block_extend - for the translator: blocks of @c go on behind a conditional jump, and @dropped is
  * called for each block with translations that goes. */
 void block_extend(CpuState *c, void (*dropped)(CpuState *c, Block *b));

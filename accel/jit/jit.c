@@ -148,6 +148,14 @@ static void link_site(CpuState *c, const Block *b, Trans *t)
 
 /* ---- running ---- */
 
+static void take_segment(CpuState *c)
+{
+    if (segment_of != c) {
+        syscall(SYS_arch_prctl, ARCH_SET_GS, c);
+        segment_of = c;
+    }
+}
+
 static void run_trans(CpuState *c, Trans *t)
 {
     Jit *j = c->jit.cpu;
@@ -190,6 +198,33 @@ static void step(CpuState *c)
     run_trans(c, t);
 }
 
+bool jit_run_once(CpuState *c)
+{
+    vaddr lin = linear_rip(c);
+    Jit *j = c->jit.cpu;
+    Trans *t;
+    Block *b;
+
+    if (jit_cache_full(j)) {
+        drop_all(c);
+    }
+    b = (Block *)block_lookup(c, lin);
+    segment_of = NULL; /* the test uses it, too */
+    take_segment(c);
+    if (b == NULL || b->host2 != NULL || !present_key(c, &j->key)) {
+        return false;
+    }
+    new_generation(c); /* nothing is found in the jump cache but this, and that not from before */
+    j->mode_key = c->mode_key;
+    j->mmu = c->mmu;
+    b->runs = HOT;
+    t = find(c, b, lin);
+    if (t != NULL) {
+        run_trans(c, t);
+    }
+    return t != NULL;
+}
+
 static __attribute__((noinline)) void loop(CpuState *c)
 {
     for (;;) {
@@ -207,10 +242,7 @@ static __attribute__((noinline)) void loop(CpuState *c)
 
 static void jit_run(CpuState *c)
 {
-    if (segment_of != c) {
-        syscall(SYS_arch_prctl, ARCH_SET_GS, c);
-        segment_of = c;
-    }
+    take_segment(c);
     c->jit.site = NULL;
     if (_setjmp(c->fault_env) == 0) {
         loop(c);

@@ -96,6 +96,9 @@ static inline unsigned jit_jump_index(vaddr lin)
     return (unsigned)(lin ^ lin >> PAGE_SHIFT) & (JUMP_SIZE - 1);
 }
 
+/* jit_run_once - the translation at CS:RIP, made if need be, until it leaves its code: tests. Faults
+ * go to fault_env. False: there is none in this mode. Flags are exact at faults with jit_strict. */
+bool jit_run_once(CpuState *c);
 extern bool jit_strict; /* tests: flags are exact at every fault and look around */
 
 #endif

@@ -177,6 +177,11 @@ void diff_host_signals(void)
     }
 }
 
+void diff_host_gs(void)
+{
+    syscall(SYS_arch_prctl, ARCH_SET_GS, DIFF_GS_BASE);
+}
+
 bool diff_host_init(const char **why)
 {
     static uint8_t stack[1 << 17];
@@ -204,7 +209,7 @@ bool diff_host_init(const char **why)
     data_page = (uint8_t *)DIFF_DATA;
     memset(code_alias, 0xcc, 4096);
     sigaltstack(&st, NULL);
-    syscall(SYS_arch_prctl, ARCH_SET_GS, DIFF_GS_BASE);
+    diff_host_gs();
     has_ldt = ldt_entry(0, true) && ldt_entry(1, false);
     return true;
 }

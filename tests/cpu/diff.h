@@ -48,6 +48,8 @@ void diff_host_signals(void);
  * state @s; data pages are taken from and left in diff_host_data(). */
 void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s);
 uint8_t *diff_host_data(void);
+/* diff_host_gs - give GS its base back. */
+void diff_host_gs(void);
 /* Selectors in force: CS, then SS, DS, ES in @bits-bit code. */
 uint16_t diff_host_cs(unsigned bits);
 uint16_t diff_host_ds(unsigned bits);

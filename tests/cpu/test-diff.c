@@ -3,11 +3,14 @@
  * random registers, flags, FPU state and memory; registers, defined flags, memory and faults must
  * agree. See tests/cpu/diff.h for the memory that both sides see.
  *
- *   test-diff [--seed N] [--count N] [--only NAME] [--bits 16|32|64] [--verbose]
+ *   test-diff [--engine jit] [--seed N] [--count N] [--only NAME] [--bits 16|32|64] [--verbose]
  * --count (or DIFF_COUNT in the environment) is instances a row and mode. Undefined flags are left out (diff-gen.c); instruction and
  * data pointers of the x87 too, which processors keep differently.
  */
 #include <stdlib.h>
+#include "accel/accel.h"
+#include "accel/interp/block.h"
+#include "accel/jit/jit.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "cpu/access.h"
@@ -26,7 +29,7 @@ static struct {
     uint64_t seed, count, only_row;
     const char *only;
     unsigned bits;
-    bool verbose;
+    bool verbose, jit;
 } opt = { .seed = 1, .count = 500 };
 
 static CpuState *cpu;
@@ -104,6 +107,12 @@ static void setup_cpu(void)
     host_features();
     model.phys_bits = 40;
     cpu = cpu_new(0, &model);
+    if (opt.jit) {
+        jit_strict = true;
+        assert_true(accel_init(&accel_jit, &cpu, 1, NULL));
+        block_limit(cpu, 1);
+        cpu_current = cpu;
+    }
     cpu_take_view(cpu);
     cpu->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_WP | CR0_MP | CR0_ET | CR0_AM;
     cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_UMIP;
@@ -194,8 +203,13 @@ static __attribute__((noinline)) void run_doppel(const DiffCase *t, DiffState *s
     c->insn_faults_here = false;
     c->exc_vector = -1;
     if (_setjmp(c->fault_env) == 0) {
-        c->regs[GPR_RIP] += t->insn.len;
-        t->insn.exec(c, &t->insn);
+        if (opt.jit) {
+            accel_jit.code_written(c, PHYS_CODE + (DIFF_CODE - DIFF_BASE), 15);
+            assert_true(jit_run_once(c));
+        } else {
+            c->regs[GPR_RIP] += t->insn.len;
+            t->insn.exec(c, &t->insn);
+        }
         s->vector = -1;
         s->error = 0;
     } else {
@@ -203,6 +217,9 @@ static __attribute__((noinline)) void run_doppel(const DiffCase *t, DiffState *s
         s->vector = c->exc_vector;
         s->error = c->exc_has_error ? c->exc_error : 0;
         s->cr2 = c->cr2;
+    }
+    if (opt.jit) {
+        diff_host_gs();
     }
     s->vector = c->exc_vector;
     store_state(s);
@@ -418,7 +435,7 @@ static void diff_mode(unsigned bits)
     if (!diff_host_has(bits)) {
         SKIP_TEST("no %u-bit segments on this host", bits);
     }
-    if (opt.bits != 0 && opt.bits != bits) {
+    if ((opt.bits != 0 && opt.bits != bits) || (opt.jit && bits == 16)) {
         skip();
     }
     if (!SANITIZED) {
@@ -483,6 +500,7 @@ int main(int argc, char **argv)
     };
     const char *why;
 
+    opt.jit = getenv("DOPPEL_ENGINE") != NULL && strcmp(getenv("DOPPEL_ENGINE"), "jit") == 0;
     if (getenv("DIFF_COUNT") != NULL) {
         opt.count = strtoull(getenv("DIFF_COUNT"), NULL, 0);
     } else if (SANITIZED) {
@@ -499,6 +517,8 @@ int main(int argc, char **argv)
             opt.count = strtoull(val, NULL, 0);
         } else if (strcmp(argv[n], "--bits") == 0) {
             opt.bits = (unsigned)strtoul(val, NULL, 0);
+        } else if (strcmp(argv[n], "--engine") == 0) {
+            opt.jit = strcmp(val, "jit") == 0;
         } else if (strcmp(argv[n], "--only") == 0) {
             opt.only = val;
         }
