@@ -157,6 +157,18 @@ def test_boot_menu(shelf, choose, want):
         assert started(m) == want
 
 
+IPXE = "/usr/lib/ipxe/82540em.rom"
+
+
+@pytest.mark.skipif(not os.path.exists(IPXE), reason=f"no {IPXE} (package ipxe)")
+def test_option_rom(shelf):
+    """iPXE in an option ROM has an entry in the menu, and starts from there."""
+    with VM(*devices(shelf), "-option-rom", IPXE, "-boot", "menu=on,splash-time=20000", monitor=True) as m:
+        key = next(k for t, k in menu(m, 5).items() if t.startswith("iPXE (PCI "))
+        m.mon.cmd(f"sendkey {key}")
+        wait_for(lambda: "Open Source Network Boot Firmware" in m.mon.cmd("screendump -t"))
+
+
 # ---- a whole CD ----
 
 @pytest.mark.full

@@ -672,3 +672,26 @@ def test_typing_to_linux(tmp_path, guests):
             c.type(*"Hello, VNC! (#42) [a|b] ~$", 0xff0d)
             m.expect(r"^Hello, VNC! \(#42\) \[a\|b\] ~\$$")
         assert m.wait() == 0
+
+
+@pytest.mark.full
+def test_pointer_in_linux(tmp_path, guests):
+    """What Linux's PS/2 driver adds up, from a corner on, is where the viewer points, within two character cells."""
+    rng = random.Random(5)
+    with linux("amd64", "-m", "192", "-vga", "std", "-vnc", f"unix:{tmp_path}/v", initrd="initrd-amd64-mouse") as m:
+        m.expect("^DOPPEL-READY", BOOT)
+        m.expect("# ")
+        m.send("stty -echo; dmesg -n 1; while ! grep -q mouse0 /proc/bus/input/devices; do sleep 1; done; echo MOUSE;"
+               "hexdump -v -e '3/1 \" %02x\" \"\\n\"' /dev/input/mice\n")
+        m.expect("^MOUSE$", BOOT)
+        with rfb.Client(tmp_path / "v") as c:
+            c.full()
+            wait_for(lambda: (c.point(0, 0), m.serial.read(0.2)) and "\n " in m.serial.text[m.serial.at:])  # it listens
+            x, y = c.width - 1, c.height - 1  # the far end: on the way home the border stops it
+            places = [(0, 0)] + [(rng.randrange(c.width), rng.randrange(c.height)) for _ in range(12)]
+            for to in places:
+                c.point(*to)
+                while abs(x - to[0]) > 2 * 8 or abs(y - to[1]) > 2 * 16:
+                    flags, dx, dy = (int(v, 16) for v in m.expect(r"^ (\w\w) (\w\w) (\w\w)$", STEP).groups())
+                    x = min(max(x + dx - 256 * (flags >> 4 & 1), 0), c.width - 1)
+                    y = min(max(y - dy + 256 * (flags >> 5 & 1), 0), c.height - 1)
