@@ -58,8 +58,10 @@ HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 
 ifeq ($(BUILD),build)
 PROGRAM := doppel
+IMG := doppel-img
 else
 PROGRAM := $(BUILD)/doppel
+IMG := $(BUILD)/doppel-img
 endif
 
 # Entry points that main() calls only if a room has them: taken from the archive when there.
@@ -67,7 +69,10 @@ WEAK := board_build|board_start|board_destroy|monitor_open|gdb_open|cpu_models_p
 
 MANPAGE := $(BUILD)/doppel.1
 
-all: $(PROGRAM) $(MANPAGE)
+IMG_SRCS := $(sort $(wildcard img/*.c))
+IMG_OBJS := $(IMG_SRCS:%.c=$(BUILD)/%.o)
+
+all: $(PROGRAM) $(IMG) $(MANPAGE)
 	@:
 
 help:
@@ -95,6 +100,10 @@ $(PROGRAM): $(MAIN_OBJ) $(LIB)
 	$(Q)have=$$(nm -g --defined-only $(LIB) 2>/dev/null | \
 	    sed -nE 's/.* T ($(WEAK))$$/-Wl,-u,\1/p'); \
 	$(CC) $(ALL_LDFLAGS) -o $@ $$have $(MAIN_OBJ) $(LIB) $(ALL_LDLIBS)
+
+$(IMG): $(IMG_OBJS) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(IMG_OBJS) $(LIB) $(ALL_LDLIBS)
 
 $(LIB): $(LIB_OBJS)
 	$(call say,AR,$@)
@@ -176,7 +185,7 @@ check-sanitize: need-deps
 	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu fuzz
 
 # Races: the programs of tests/unit that have threads.
-TSAN_TESTS := clock memory chardev device block
+TSAN_TESTS := clock memory chardev device block qcow2
 check-thread: need-deps
 	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g -Wno-tsan' \
 	    SAN_FLAGS='-fsanitize=thread' $(TSAN_TESTS:%=build-tsan/tests/unit/test-%)
@@ -226,6 +235,7 @@ bench: all
 install: all
 	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/doc/doppel
 	install -m 755 doppel $(DESTDIR)$(prefix)/bin/doppel
+	install -m 755 doppel-img $(DESTDIR)$(prefix)/bin/doppel-img
 	install -m 644 COPYING $(DESTDIR)$(prefix)/share/doc/doppel/COPYING
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 $(MANPAGE) $(DESTDIR)$(prefix)/share/man/man1/doppel.1

@@ -1,5 +1,5 @@
 /*
- * Opening images, and the raw format on host files and block devices.
+ * Opening images on host files and block devices, and what all formats share.
  */
 #include "block/image.h"
 
@@ -13,8 +13,13 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/mem.h"
+#include "block/host-file.h"
+#include "block/probe.h"
 
-#define SECTOR 512u
+#define HEAD 4096u /* bytes that are looked at to guess a format */
+enum { CHAIN_MAX = 200 };
+
+static const ImageFormat *const formats[] = { &raw_format, &qcow2_format };
 
 /* Formats that others write, by what stands at the start of the file. */
 static const struct {
@@ -26,7 +31,7 @@ static const struct {
     { "parallels", "WithoutFreeSpace" }, { "parallels", "WithouFreSpacExt" },
 };
 static const char *const other_formats[] = {
-    "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed", "luks", "dmg", "bochs", "cloop",
+    "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed", "luks", "dmg", "bochs", "cloop",
     "parallels", "vvfat", "blkdebug", "blkverify", "null-co", "null-aio", "nbd", "quorum",
     "throttle", "copy-on-read",
 };
@@ -45,11 +50,12 @@ static bool listed(const char *const *list, size_t n, const char *name, size_t l
     return false;
 }
 
-/* header_format - what the first sector looks like, or NULL. */
-static const char *header_format(const uint8_t sector[SECTOR])
+const char *image_probe(const uint8_t *head, size_t len)
 {
     for (size_t i = 0; i < ARRAY_SIZE(headers); i++) {
-        if (memcmp(sector, headers[i].magic, strlen(headers[i].magic)) == 0) {
+        size_t n = strlen(headers[i].magic);
+
+        if (len >= n && memcmp(head, headers[i].magic, n) == 0) {
             return headers[i].format;
         }
     }
@@ -76,17 +82,19 @@ static const char *file_path(const char *file, Error **errp)
     return NULL;
 }
 
-static bool format_known(const char *format, Error **errp)
+const ImageFormat *image_format_find(const char *name, Error **errp)
 {
-    if (format == NULL || strcmp(format, "raw") == 0) {
-        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        if (strcmp(formats[i]->name, name) == 0) {
+            return formats[i];
+        }
     }
-    if (listed(other_formats, ARRAY_SIZE(other_formats), format, strlen(format))) {
-        error_set(errp, "format '%s' is not supported yet (only raw)", format);
+    if (listed(other_formats, ARRAY_SIZE(other_formats), name, strlen(name))) {
+        error_set(errp, "format '%s' is not supported yet (raw and qcow2 are)", name);
     } else {
-        error_set(errp, "Unknown driver '%s'", format);
+        error_set(errp, "Unknown driver '%s'", name);
     }
-    return false;
+    return NULL;
 }
 
 /* image_size - of a file or block device; -errno. */
@@ -111,38 +119,50 @@ static int image_size(int fd, const char *file, uint64_t *size, Error **errp)
     return 0;
 }
 
-/* image_guess - no format was given: it is raw unless it looks like something else. */
-static bool image_guess(BlockImage *img, Error **errp)
+/* image_guess - no format was given: what the file looks like, else raw. */
+static const ImageFormat *image_guess(BlockImage *img, Error **errp)
 {
-    uint8_t sector[SECTOR];
-    const char *format;
-    int r = img->size != 0 ? image_read(img, 0, sector, SECTOR) : 0;
+    uint8_t head[HEAD];
+    const char *name = NULL;
+    int r = img->file_size != 0 ? host_read(img->fd, 0, head, HEAD) : 0;
 
     if (r < 0) {
         error_set_errno(errp, -r, "Could not read '%s'", img->file);
-        return false;
+        return NULL;
     }
-    format = img->size != 0 ? header_format(sector) : NULL;
-    if (format != NULL) {
-        error_set(errp, "Could not open '%s': format '%s' is not supported yet (format=raw would "
-                  "show the guest the file as it is)", img->file, format);
-        return false;
+    if (img->file_size != 0) {
+        name = image_probe(head, HEAD);
     }
-    img->guessed = true;
-    return true;
+    if (name == NULL) {
+        img->guessed = true;
+        return &raw_format;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        if (strcmp(formats[i]->name, name) == 0) {
+            return formats[i];
+        }
+    }
+    error_set(errp, "Could not open '%s': format '%s' is not supported yet (format=raw would "
+              "show the guest the file as it is)", img->file, name);
+    return NULL;
 }
 
-BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
-                       Error **errp)
+static void image_free(BlockImage *img)
 {
-    const char *path = file_path(file, errp);
+    image_unref(img->backing);
+    close(img->fd);
+    free(img->file);
+    free(img);
+}
+
+/* open_path - @file is what the user calls it. */
+static BlockImage *open_path(const char *path, const char *file, const ImageFormat *fmt, bool read_only,
+                             BlockCache cache, Error **errp)
+{
     BlockImage *img;
     uint64_t size = 0;
     int fd, r;
 
-    if (path == NULL || !format_known(format, errp)) {
-        return NULL;
-    }
     /* not to wait for the other end of a pipe; regular files and disks ignore it */
     fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     r = fd < 0 ? -errno : image_size(fd, file, &size, errp);
@@ -156,13 +176,49 @@ BlockImage *image_open(const char *file, const char *format, bool read_only, Blo
         return NULL;
     }
     img = xnew(BlockImage);
-    *img = (BlockImage){ .refs = 1, .fd = fd, .file = xstrdup(file), .format = "raw",
-                         .size = (size + SECTOR - 1) & ~(uint64_t)(SECTOR - 1),
+    *img = (BlockImage){ .refs = 1, .fd = fd, .file = xstrdup(file), .file_size = size,
                          .read_only = read_only, .cache = cache };
-    if (format == NULL && !image_guess(img, errp)) {
-        image_unref(img);
+    img->fmt = fmt != NULL ? fmt : image_guess(img, errp);
+    if (img->fmt != NULL) {
+        img->format = img->fmt->name;
+    }
+    if (img->fmt == NULL || !img->fmt->open(img, errp)) {
+        image_free(img);
         return NULL;
     }
+    return img;
+}
+
+BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
+                       Error **errp)
+{
+    const char *path = file_path(file, errp);
+    const ImageFormat *fmt = NULL;
+
+    if (path == NULL || (format != NULL && (fmt = image_format_find(format, errp)) == NULL)) {
+        return NULL;
+    }
+    return open_path(path, file, fmt, read_only, cache, errp);
+}
+
+/* The depth of a chain that is being opened: each image opens the next from inside its own open(). */
+static _Thread_local unsigned chain_depth;
+
+BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
+{
+    const ImageFormat *fmt = NULL;
+    BlockImage *img;
+
+    if (chain_depth >= CHAIN_MAX) {
+        error_set(errp, "'%s': more than %d images behind each other, or a circle", path, CHAIN_MAX);
+        return NULL;
+    }
+    if (format != NULL && (fmt = image_format_find(format, errp)) == NULL) {
+        return NULL;
+    }
+    chain_depth++;
+    img = open_path(path, path, fmt, true, BLK_WRITEBACK, errp);
+    chain_depth--;
     return img;
 }
 
@@ -175,83 +231,59 @@ BlockImage *image_ref(BlockImage *img)
 void image_unref(BlockImage *img)
 {
     if (img != NULL && __atomic_sub_fetch(&img->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        close(img->fd);
-        free(img->file);
-        free(img);
+        if (img->fmt->close != NULL) {
+            img->fmt->close(img);
+        }
+        image_free(img);
     }
 }
 
-/* ---- raw ---- */
+/* ---- requests ---- */
 
 int image_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
 {
-    while (len > 0) {
-        ssize_t n = pread(img->fd, buf, len, (off_t)offset);
-
-        if (n == 0) { /* the file ends inside its last sector, or was cut */
-            memset(buf, 0, len);
-            return 0;
-        }
-        if (n < 0 && errno != EINTR) {
-            return -errno;
-        }
-        if (n > 0) {
-            buf += n;
-            offset += (uint64_t)n;
-            len -= (uint32_t)n;
-        }
-    }
-    return 0;
+    return img->fmt->read(img, offset, buf, len);
 }
 
-/* guards_header - a guest that wrote another format's header to sector 0 of a guessed image would
- * choose what the next start makes of it. */
-static bool guards_header(const BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
+static int written(BlockImage *img, int r)
 {
-    uint8_t sector[SECTOR] = { 0 };
-
-    if (!img->guessed || offset >= 16 || len == 0) {
-        return false;
-    }
-    if (offset != 0) {
-        return true; /* devices write whole sectors */
-    }
-    memcpy(sector, buf, MIN(len, SECTOR));
-    return header_format(sector) != NULL;
+    return r == 0 && img->cache == BLK_WRITETHROUGH ? image_flush(img) : r;
 }
 
 int image_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
 {
-    if (img->read_only) {
-        return -EROFS;
-    }
-    if (guards_header(img, offset, buf, len)) {
-        return -EPERM;
-    }
-    while (len > 0) {
-        ssize_t n = pwrite(img->fd, buf, len, (off_t)offset);
+    return img->read_only ? -EROFS : written(img, img->fmt->write(img, offset, buf, len));
+}
 
-        if (n == 0 || (n < 0 && errno != EINTR)) {
-            return n == 0 ? -EIO : -errno;
-        }
-        if (n > 0) {
-            buf += n;
-            offset += (uint64_t)n;
-            len -= (uint32_t)n;
-        }
-    }
-    return img->cache == BLK_WRITETHROUGH ? image_flush(img) : 0;
+int image_zero(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    return img->read_only ? -EROFS : written(img, img->fmt->zero(img, offset, len));
 }
 
 int image_flush(BlockImage *img)
 {
-    int r;
+    return img->read_only || img->cache == BLK_UNSAFE ? 0 : img->fmt->flush(img);
+}
 
-    if (img->read_only || img->cache == BLK_UNSAFE) {
+int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *r)
+{
+    int ret = img->fmt->status(img, offset, len, r);
+    BlockImage *back = img->backing;
+
+    if (ret != 0 || !chain || (r->flags & IMAGE_ALLOCATED)) {
+        return ret;
+    }
+    if (back == NULL || offset >= back->size) {
+        r->flags = IMAGE_ZERO;
         return 0;
     }
-    do {
-        r = fdatasync(img->fd);
-    } while (r != 0 && errno == EINTR);
-    return r != 0 ? -errno : 0;
+    return image_status(back, offset, MIN(r->len, back->size - offset), true, r);
+}
+
+int image_truncate(BlockImage *img, uint64_t size)
+{
+    if (img->read_only) {
+        return -EROFS;
+    }
+    return img->fmt->truncate != NULL ? img->fmt->truncate(img, size) : -ENOTSUP;
 }

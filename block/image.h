@@ -1,6 +1,9 @@
 /*
  * An opened image. Counted references: a request holds one, so that a medium that is ejected is
  * closed when its last request is done. The functions may block: worker threads, or at start-up.
+ *
+ * What the bytes of a file mean is a format's matter: one ImageFormat table each (raw.c, qcow2*.c), which stands
+ * on the host file (host-file.h). Functions of a format may run on several threads at once.
  */
 #ifndef BLOCK_IMAGE_H
 #define BLOCK_IMAGE_H
@@ -9,26 +12,74 @@
 #include <stdint.h>
 #include "block/block.h"
 
-typedef struct BlockImage {
+typedef struct BlockImage BlockImage;
+
+/* What a range of an image holds: blk status, for map, convert and sparse copies. */
+enum {
+    IMAGE_DATA = 1,      /* bytes that were written */
+    IMAGE_ZERO = 2,      /* known to read as zeros */
+    IMAGE_ALLOCATED = 4, /* by this image, not by one behind it */
+    IMAGE_OFFSET = 8,    /* lies unchanged in the file, at `offset` */
+};
+typedef struct ImageRange {
+    uint64_t len; /* bytes from the offset asked for on that are alike */
+    unsigned flags;
+    uint64_t offset; /* in the host file */
+} ImageRange;
+
+typedef struct ImageFormat {
+    const char *name;
+    /* probe - does a file that begins with @head (@len bytes, at most 4096) look like it? NULL: never. */
+    bool (*probe)(const uint8_t *head, size_t len);
+    /* open - img->fd is open, img->file_size known; sets img->size. */
+    bool (*open)(BlockImage *img, struct Error **errp);
+    void (*close)(BlockImage *img); /* flushed before; may be NULL */
+    /* 0 or -errno, in bounds of img->size */
+    int (*read)(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len);
+    int (*write)(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len);
+    int (*zero)(BlockImage *img, uint64_t offset, uint64_t len);
+    int (*flush)(BlockImage *img);
+    /* status - of the range at @offset (below img->size), at most @len bytes of it. */
+    int (*status)(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r);
+    int (*truncate)(BlockImage *img, uint64_t size); /* to a larger size; NULL: cannot */
+} ImageFormat;
+
+struct BlockImage {
     unsigned refs; /* atomic */
     int fd;
     char *file;    /* as the user named it */
-    const char *format;
+    const ImageFormat *fmt;
+    const char *format; /* its name */
+    void *priv;         /* the format's */
+    BlockImage *backing; /* what shows through, or NULL; owned */
+    uint64_t file_size; /* bytes of the host file when it was opened */
     uint64_t size; /* bytes, a multiple of 512 */
     bool read_only;
     bool guessed;  /* nobody said that it is raw: sector 0 must not become another format's header */
     BlockCache cache;
-} BlockImage;
+};
+
+extern const ImageFormat raw_format, qcow2_format;
 
 /* image_open - the text of an error is what QEMU says where it says one. */
 BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
                        struct Error **errp);
+/* image_open_chain - the image behind another, read-only, from the format's open(): a plain file name, never a
+ * protocol. Chains have an end. */
+BlockImage *image_open_chain(const char *path, const char *format, struct Error **errp);
 BlockImage *image_ref(BlockImage *img);
 void image_unref(BlockImage *img); /* closes with the last one; NULL is fine */
 
 /* 0 or -errno. In bounds of `size`, which the caller checks. */
 int image_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len);
 int image_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len);
+int image_zero(BlockImage *img, uint64_t offset, uint64_t len);
 int image_flush(BlockImage *img);
+/* image_status - see ImageFormat; @chain: what images behind hold counts as this one's. */
+int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *r);
+int image_truncate(BlockImage *img, uint64_t size);
+
+/* image_format_find - by name; NULL with errp that says what is known and what is not yet. */
+const ImageFormat *image_format_find(const char *name, struct Error **errp);
 
 #endif

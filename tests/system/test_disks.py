@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from image import EXIT_DEVICE
-from vm import BOOT, LIMIT, STEP, VM, linux
+from vm import BOOT, LIMIT, ROOT, STEP, VM, linux
 
 READY = r"^DOPPEL-READY"
 TROUBLE = r"lost interrupt|exception Emask|failed command|I/O error|DMA timeout"
@@ -212,6 +212,17 @@ def test_bios_boots_disk(tmp_path):
     other.write_bytes(bytes(1 << 20))
     boots("SECOND SECTOR\n", "-hda", other, "-drive", f"file={disk},format=raw,if=none,id=d",
           "-device", "ide-hd,drive=d,bus=ide.0,unit=1,bootindex=0")
+
+
+def test_bios_boots_qcow2(tmp_path):
+    """From an image that doppel-img made, as a disk (guessed and named) and behind another one."""
+    raw, disk, top = tmp_path / "raw", tmp_path / "disk.qcow2", tmp_path / "top.qcow2"
+    raw.write_bytes(boot_sector(tmp_path, 1) + b"SECOND SECTOR\n\0".ljust(512, b"\0") + bytes(1 << 20))
+    img = os.path.join(ROOT, "doppel-img")
+    tool(img, "convert", "-f", "raw", "-O", "qcow2", raw, disk)
+    tool(img, "create", "-f", "qcow2", "-b", disk, "-F", "qcow2", top)
+    boots("SECOND SECTOR\n", disk)
+    boots("SECOND SECTOR\n", "-drive", f"file={top},format=qcow2")
 
 
 def test_same_time_with_icount(tmp_path):

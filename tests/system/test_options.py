@@ -450,7 +450,7 @@ def opt_drive(tmp):
                  "-drive", "if=ide,media=cdrom")
     assert set(got) == {"ide0-hd1", "mine", "ide0-cd0", "floppy0"}
     assert "writethrough" in got["ide0-hd1"]
-    refused("-drive", f"file={d},format=qcow2", names="qcow2")
+    refused("-drive", f"file={d},format=qcow2", names=["qcow2", "not in qcow2 format"])
     refused("-drive", f"file={d},format=nonesuch", names="Unknown driver 'nonesuch'")
     refused("-drive", f"file={d},if=nonesuch", names="unsupported bus type 'nonesuch'")
     assert "floppy1" in blocks("-drive", f"file={d},if=floppy,index=1,format=raw")

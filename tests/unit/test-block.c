@@ -96,7 +96,8 @@ static void test_open(void **state)
     assert_int_equal(mkdir(sub, 0700), 0);
     refused("missing", NULL, "No such file or directory");
     refused("folder", "raw", "Is a directory");
-    refused("raw", "qcow2", "not supported yet");
+    refused("raw", "vmdk", "not supported yet");
+    refused("raw", "qcow2", "not in qcow2 format");
     refused("raw", "nonsense", "Unknown driver 'nonsense'");
     refused("alien", NULL, "qcow2");
     assert_non_null(open_as("a", "raw", NULL, NULL));

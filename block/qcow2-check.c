@@ -1,0 +1,306 @@
+/*
+ * qcow2: is the image consistent? Counts every reference to every cluster, and compares. See qcow2.h.
+ */
+#include "block/qcow2.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Clusters of an image: more are not believed (16 TiB of 512-byte clusters' counts are 64 GiB). */
+#define CLUSTERS_MAX (1ull << 32)
+
+typedef struct Check {
+    Qcow2 *q;
+    Qcow2Check *result;
+    uint32_t *seen; /* references to each cluster */
+    uint64_t clusters;
+    unsigned fix;
+    void (*report)(void *opaque, const char *line);
+    void *opaque;
+} Check;
+
+__attribute__((format(printf, 2, 3))) static void say(Check *c, const char *fmt, ...)
+{
+    va_list ap;
+    char *line;
+
+    if (c->report == NULL) {
+        return;
+    }
+    va_start(ap, fmt);
+    line = xvasprintf(fmt, ap);
+    va_end(ap);
+    c->report(c->opaque, line);
+    free(line);
+}
+
+static void refer(Check *c, uint64_t offset, uint64_t bytes, const char *what)
+{
+    uint64_t first = offset >> c->q->cluster_bits, last = (offset + bytes - 1) >> c->q->cluster_bits;
+
+    if (bytes == 0) {
+        return;
+    }
+    if (last < first || last >= c->clusters) {
+        say(c, "ERROR: %s at 0x%" PRIx64 " lies outside of the file", what, offset);
+        c->result->corruptions++;
+        return;
+    }
+    for (uint64_t n = first; n <= last; n++) {
+        c->seen[n]++;
+    }
+}
+
+static void check_entry(Check *c, uint64_t entry, uint64_t guest, bool active, uint64_t *next)
+{
+    const Qcow2 *q = c->q;
+
+    if (entry & L2_COMPRESSED) {
+        unsigned x = 62 - (q->cluster_bits - 8);
+        uint64_t at = entry & ((1ull << x) - 1), sectors = (entry >> x & ((1ull << (62 - x)) - 1)) + 1;
+
+        refer(c, at & ~511ull, sectors * 512, "compressed data");
+        c->result->allocated += active;
+        c->result->compressed += active;
+        c->result->fragmented += active;
+        return;
+    }
+    if ((entry & L2_OFFSET) == 0) {
+        return;
+    }
+    if ((entry & L2_OFFSET) % q->cluster_size != 0) {
+        say(c, "ERROR: data of 0x%" PRIx64 " is not aligned: entry 0x%" PRIx64, guest, entry);
+        c->result->corruptions++;
+        return;
+    }
+    refer(c, entry & L2_OFFSET, q->cluster_size, "data");
+    if (active && !(q->version >= 3 && (entry & L2_ZERO))) {
+        c->result->allocated++;
+        c->result->fragmented += *next != 0 && *next != (entry & L2_OFFSET);
+        *next = (entry & L2_OFFSET) + q->cluster_size;
+    }
+}
+
+static int check_l1(Check *c, const uint64_t *l1, uint32_t size, bool active)
+{
+    Qcow2 *q = c->q;
+    uint64_t next = 0;
+
+    for (uint32_t n = 0; n < size; n++) {
+        uint64_t at = l1[n] & L2_OFFSET;
+        QTable *t;
+        int r;
+
+        if (at == 0) {
+            continue;
+        }
+        if (at % q->cluster_size != 0) {
+            say(c, "ERROR: L2 table at 0x%" PRIx64 " is not aligned", at);
+            c->result->corruptions++;
+            continue;
+        }
+        refer(c, at, q->cluster_size, "L2 table");
+        r = table_get(q, at, false, false, &t);
+        if (r != 0) {
+            return r;
+        }
+        for (uint64_t k = 0; k < 1ull << q->l2_bits; k++) {
+            check_entry(c, ld_be64(t->data + 8 * k), ((uint64_t)n << q->l2_bits | k) << q->cluster_bits, active,
+                        &next);
+        }
+    }
+    return 0;
+}
+
+/* check_snapshots - "Snapshots": their own L1 tables refer to clusters too. */
+static int check_snapshots(Check *c)
+{
+    Qcow2 *q = c->q;
+    uint64_t at = q->snapshots_offset, start = at;
+
+    for (uint32_t n = 0; n < q->snapshots; n++) {
+        uint8_t h[40];
+        uint32_t size;
+        uint64_t *l1;
+        int r = host_read(q->img->fd, at, h, sizeof(h));
+
+        if (r != 0) {
+            return r;
+        }
+        size = ld_be32(h + 8);
+        if (size > (32u << 20) / 8) {
+            say(c, "ERROR: the L1 table of snapshot %u is too large", n);
+            c->result->corruptions++;
+            return 0;
+        }
+        l1 = try_newn(uint64_t, MAX(size, 1u));
+        r = l1 == NULL ? -ENOMEM : host_read(q->img->fd, ld_be64(h), l1, size * 8ull);
+        for (uint32_t k = 0; r == 0 && k < size; k++) {
+            l1[k] = __builtin_bswap64(l1[k]);
+        }
+        refer(c, ld_be64(h), size * 8ull, "a snapshot's L1 table");
+        r = r == 0 ? check_l1(c, l1, size, false) : r;
+        free(l1);
+        if (r != 0) {
+            return r;
+        }
+        /* id and name, extra data, padding to 8 bytes */
+        at += 40 + ld_be32(h + 36) + (uint64_t)(h[12] << 8 | h[13]) + (uint64_t)(h[14] << 8 | h[15]);
+        at = (at + 7) & ~7ull;
+    }
+    refer(c, start, at - start, "the snapshot table");
+    return 0;
+}
+
+/* fix_count - make the stored count what was seen. */
+static int fix_count(Check *c, uint64_t cluster, uint64_t stored)
+{
+    int r = 0;
+
+    for (; r == 0 && stored > c->seen[cluster]; stored--) {
+        r = refcount_add(c->q, cluster, -1);
+    }
+    for (; r == 0 && stored < c->seen[cluster]; stored++) {
+        r = refcount_add(c->q, cluster, 1);
+    }
+    return r;
+}
+
+static int compare(Check *c)
+{
+    Qcow2Check *res = c->result;
+
+    for (uint64_t n = 0; n < c->clusters; n++) {
+        uint64_t stored;
+        int r = refcount_get(c->q, n, &stored);
+
+        if (r != 0) {
+            return r;
+        }
+        if (c->seen[n] != 0) {
+            res->end = (n + 1) << c->q->cluster_bits;
+        }
+        if (stored == c->seen[n]) {
+            continue;
+        }
+        if (stored > c->seen[n]) {
+            say(c, "Leaked cluster %" PRIu64 " refcount=%" PRIu64 " reference=%u", n, stored, c->seen[n]);
+            if (c->fix & QCOW2_FIX_LEAKS) {
+                r = fix_count(c, n, stored);
+                res->leaks_fixed += r == 0;
+            }
+            res->leaks += !(c->fix & QCOW2_FIX_LEAKS) || r != 0;
+        } else {
+            say(c, "ERROR cluster %" PRIu64 " refcount=%" PRIu64 " reference=%u", n, stored, c->seen[n]);
+            if (c->fix & QCOW2_FIX_ERRORS) {
+                r = fix_count(c, n, stored);
+                res->corruptions_fixed += r == 0;
+            }
+            res->corruptions += !(c->fix & QCOW2_FIX_ERRORS) || r != 0;
+        }
+    }
+    return 0;
+}
+
+static int walk(Check *c)
+{
+    Qcow2 *q = c->q;
+    int r;
+
+    refer(c, 0, q->cluster_size, "the header");
+    refer(c, q->l1_offset, q->l1_size * 8ull, "the L1 table");
+    refer(c, q->reftable_offset, q->reftable_size * 8ull, "the refcount table");
+    for (uint32_t n = 0; n < q->reftable_size; n++) {
+        if ((q->reftable[n] & REFTABLE_OFFSET) != 0) {
+            refer(c, q->reftable[n] & REFTABLE_OFFSET, q->cluster_size, "a refcount block");
+        }
+    }
+    r = check_l1(c, q->l1, q->l1_size, true);
+    r = r == 0 ? check_snapshots(c) : r;
+    return r == 0 ? compare(c) : r;
+}
+
+/* flags_of - the table at @offset holds entries of @count; each says COPIED exactly where the count is one. */
+static int check_copied(Check *c)
+{
+    Qcow2 *q = c->q;
+
+    for (uint32_t n = 0; n < q->l1_size; n++) {
+        uint64_t at = q->l1[n] & L2_OFFSET, count;
+        QTable *t;
+        int r;
+
+        if (at == 0 || at % q->cluster_size != 0) {
+            continue;
+        }
+        r = refcount_get(q, at >> q->cluster_bits, &count);
+        if (r == 0 && ((q->l1[n] & L2_COPIED) != 0) != (count == 1)) {
+            say(c, "ERROR OFLAG_COPIED L2 cluster: l1_index=%u l1_entry=%" PRIx64 " refcount=%" PRIu64, n,
+                q->l1[n], count);
+            if (c->fix & QCOW2_FIX_ERRORS) {
+                q->l1[n] = at | (count == 1 ? L2_COPIED : 0);
+                q->l1_dirty = true;
+                c->result->corruptions_fixed++;
+            } else {
+                c->result->corruptions++;
+            }
+        }
+        for (uint64_t k = 0; r == 0 && k < 1ull << q->l2_bits; k++) {
+            uint64_t e;
+
+            r = table_get(q, at, false, false, &t); /* the counts' tables come in between */
+            if (r != 0) {
+                break;
+            }
+            e = ld_be64(t->data + 8 * k);
+            if ((e & L2_COMPRESSED) || (e & L2_OFFSET) == 0) {
+                continue;
+            }
+            r = refcount_get(q, (e & L2_OFFSET) >> q->cluster_bits, &count);
+            if (r == 0 && ((e & L2_COPIED) != 0) != (count == 1)) {
+                say(c, "ERROR OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64, e, count);
+                if (!(c->fix & QCOW2_FIX_ERRORS)) {
+                    c->result->corruptions++;
+                } else if ((r = table_get(q, at, false, false, &t)) == 0) {
+                    st_be64(t->data + 8 * k, (e & ~L2_COPIED) | (count == 1 ? L2_COPIED : 0));
+                    t->dirty = true;
+                    c->result->corruptions_fixed++;
+                }
+            }
+        }
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int qcow2_check(BlockImage *img, unsigned fix, Qcow2Check *result,
+                void (*report)(void *opaque, const char *line), void *opaque)
+{
+    Qcow2 *q = img->priv;
+    Check c = { .q = q, .result = result, .fix = fix, .report = report, .opaque = opaque };
+    int r;
+
+    *result = (Qcow2Check){ .total = qcow2_clusters(q, img->size) };
+    pthread_mutex_lock(&q->lock);
+    c.clusters = MAX(q->end, qcow2_clusters(q, img->file_size));
+    c.seen = c.clusters <= CLUSTERS_MAX ? try_newn(uint32_t, MAX(c.clusters, 1u)) : NULL;
+    r = c.seen == NULL ? -ENOMEM : walk(&c);
+    r = r == 0 ? check_copied(&c) : r;
+    if (r == 0 && fix != 0) {
+        r = qcow2_flush_locked(q, true);
+        if (r == 0 && (fix & QCOW2_FIX_ERRORS) && result->corruptions == 0 &&
+            (q->incompatible & (INCOMPAT_CORRUPT | INCOMPAT_DIRTY))) {
+            q->incompatible &= ~(uint64_t)(INCOMPAT_CORRUPT | INCOMPAT_DIRTY);
+            r = qcow2_write_header(q);
+        }
+    }
+    pthread_mutex_unlock(&q->lock);
+    free(c.seen);
+    result->errors += r != 0;
+    return r;
+}

@@ -1,0 +1,183 @@
+/*
+ * qcow2: making a new image. A smallest one is written by hand; the rest is done by opening and enlarging it.
+ */
+#include "block/qcow2.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/error.h"
+
+/* "Feature name table": for software that does not know a feature. */
+static const struct {
+    uint8_t type, bit;
+    const char *name;
+} features[] = {
+    { 0, 0, "dirty bit" },       { 0, 1, "corrupt bit" },     { 0, 2, "external data file" },
+    { 0, 3, "compression type" }, { 0, 4, "extended L2 entries" }, { 1, 0, "lazy refcounts" },
+    { 2, 0, "bitmaps" },         { 2, 1, "raw external data" },
+};
+
+static size_t put_extension(uint8_t *c, size_t at, uint32_t type, const void *data, uint32_t len)
+{
+    st_be32(c + at, type);
+    st_be32(c + at + 4, len);
+    memcpy(c + at + 8, data, len);
+    return at + 8 + ((len + 7u) & ~7u);
+}
+
+/* make_header - the first cluster: header, extensions, the backing file's name. */
+static bool make_header(uint8_t *c, const Qcow2Options *o, Error **errp)
+{
+    uint8_t names[ARRAY_SIZE(features) * 48] = { 0 };
+    size_t at = o->version >= 3 ? QH_V3_LENGTH : QH_V2_LENGTH;
+    unsigned bits = (unsigned)__builtin_ctz(o->cluster_size);
+
+    st_be32(c, QCOW2_MAGIC);
+    st_be32(c + QH_VERSION, o->version);
+    st_be32(c + QH_CLUSTER_BITS, bits);
+    st_be64(c + QH_REFTABLE_OFFSET, o->cluster_size);
+    st_be32(c + QH_REFTABLE_CLUSTERS, 1);
+    if (o->version >= 3) {
+        st_be64(c + QH_INCOMPATIBLE, o->compression != 0 ? INCOMPAT_COMPRESSION : 0);
+        st_be64(c + QH_COMPATIBLE, o->lazy_refcounts ? COMPAT_LAZY_REFCOUNTS : 0);
+        st_be32(c + QH_REFCOUNT_ORDER, (uint32_t)__builtin_ctz(o->refcount_bits));
+        st_be32(c + QH_LENGTH, QH_V3_LENGTH);
+        c[QH_COMPRESSION] = (uint8_t)o->compression;
+    }
+    if (o->backing_format != NULL) {
+        at = put_extension(c, at, QEXT_BACKING_FORMAT, o->backing_format, (uint32_t)strlen(o->backing_format));
+    }
+    if (o->version >= 3 && o->cluster_size - at > sizeof(names) + 64) {
+        for (size_t n = 0; n < ARRAY_SIZE(features); n++) {
+            names[48 * n] = features[n].type;
+            names[48 * n + 1] = features[n].bit;
+            memcpy(names + 48 * n + 2, features[n].name, strlen(features[n].name));
+        }
+        at = put_extension(c, at, QEXT_FEATURE_NAMES, names, sizeof(names));
+    }
+    at += 8; /* the end of the extensions */
+    if (o->backing_file != NULL) {
+        size_t len = strlen(o->backing_file);
+
+        if (len > 1023 || at + len > o->cluster_size) {
+            error_set(errp, "the backing file's name is too long for clusters of %u bytes", o->cluster_size);
+            return false;
+        }
+        memcpy(c + at, o->backing_file, len);
+        st_be64(c + QH_BACKING_OFFSET, at);
+        st_be32(c + QH_BACKING_SIZE, (uint32_t)len);
+    }
+    return true;
+}
+
+/* write_smallest - an image of no size: header, refcount table, one refcount block. */
+static bool write_smallest(int fd, const Qcow2Options *o, Error **errp)
+{
+    uint8_t *c = xnewn(uint8_t, 3ull * o->cluster_size), *block = c + 2ull * o->cluster_size;
+    unsigned bits = o->version >= 3 ? o->refcount_bits : 16;
+    bool ok = make_header(c, o, errp);
+    int r;
+
+    st_be64(c + o->cluster_size, 2ull * o->cluster_size);
+    for (unsigned n = 0; n < 3; n++) { /* counts of 1 for these three */
+        if (bits >= 8) {
+            block[(n + 1) * bits / 8 - 1] = 1;
+        } else {
+            block[n * bits / 8] |= (uint8_t)(1u << n * bits % 8);
+        }
+    }
+    r = ok ? host_write(fd, 0, c, 3ull * o->cluster_size) : 0;
+    if (r != 0) {
+        error_set_errno(errp, -r, "cannot write");
+    }
+    free(c);
+    return ok && r == 0;
+}
+
+/* preallocate - a cluster for each of the guest's. */
+static int preallocate(BlockImage *img, const Qcow2Options *o)
+{
+    Qcow2 *q = img->priv;
+    int r = 0;
+
+    pthread_mutex_lock(&q->lock);
+    for (uint64_t at = 0; r == 0 && at < img->size; at += q->cluster_size) {
+        uint64_t offset;
+
+        r = qcow2_alloc(q, 1, &offset);
+        r = r == 0 ? l2_set(q, at, offset | L2_COPIED) : r;
+        if (r == 0 && o->preallocation == QCOW2_PREALLOC_FALLOC) {
+            r = fallocate(img->fd, 0, (off_t)offset, q->cluster_size) != 0 ? -errno : 0;
+        } else if (r == 0 && o->preallocation == QCOW2_PREALLOC_FULL) {
+            uint8_t *zeros = try_newn(uint8_t, q->cluster_size);
+
+            r = zeros == NULL ? -ENOMEM : host_write(img->fd, offset, zeros, q->cluster_size);
+            free(zeros);
+        }
+    }
+    r = r == 0 ? qcow2_flush_locked(q, true) : r;
+    if (r == 0 && ftruncate(img->fd, (off_t)(q->end << q->cluster_bits)) != 0) {
+        r = -errno;
+    }
+    q->touched = q->end << q->cluster_bits;
+    pthread_mutex_unlock(&q->lock);
+    return r;
+}
+
+/* name_backing - the first cluster anew, with the backing file's name; what has changed since is kept. */
+static bool name_backing(int fd, const Qcow2Options *o, Error **errp)
+{
+    uint8_t *c = xnewn(uint8_t, o->cluster_size), old[QH_V2_LENGTH];
+    bool ok = make_header(c, o, errp);
+    int r = ok ? host_read(fd, 0, old, sizeof(old)) : 0;
+
+    memcpy(c + QH_SIZE, old + QH_SIZE, QH_V2_LENGTH - QH_SIZE);
+    r = ok && r == 0 ? host_write(fd, 0, c, o->cluster_size) : r;
+    r = ok && r == 0 ? host_flush(fd) : r;
+    if (r != 0) {
+        error_set_errno(errp, -r, "cannot write");
+    }
+    free(c);
+    return ok && r == 0;
+}
+
+bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    Qcow2Options bare = *o;
+    BlockImage *img = NULL;
+    Error *err = NULL;
+    int r = 0;
+
+    if (fd < 0) {
+        error_set_errno(errp, errno, "Could not create '%s'", path);
+        return false;
+    }
+    bare.backing_file = bare.backing_format = NULL; /* which need not be there yet */
+    if (write_smallest(fd, &bare, &err)) {
+        img = image_open(path, "qcow2", false, BLK_UNSAFE, &err);
+    }
+    if (img != NULL) {
+        r = image_truncate(img, o->size);
+        r = r == 0 && o->preallocation != QCOW2_PREALLOC_OFF ? preallocate(img, o) : r;
+        img->cache = BLK_WRITEBACK;
+        r = r == 0 ? image_flush(img) : r;
+        image_unref(img);
+    }
+    if (r != 0) {
+        error_set_errno(&err, -r, "cannot make the image");
+    }
+    if (err == NULL && o->backing_file != NULL) {
+        name_backing(fd, o, &err);
+    }
+    close(fd);
+    if (err != NULL) {
+        error_prepend(&err, "%s: ", path);
+        error_move(errp, err);
+        unlink(path);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,304 @@
+/*
+ * qcow2: reference counts and free clusters. See qcow2.h.
+ */
+#include "block/qcow2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* "Refcounts": count @n of a block, of 1 to 64 bits; those below a byte start at its least significant bit. */
+static uint64_t count_get(const Qcow2 *q, const uint8_t *block, uint64_t n)
+{
+    switch (q->refcount_order) {
+    case 3: return block[n];
+    case 4: return (uint64_t)(block[2 * n] << 8 | block[2 * n + 1]);
+    case 5: return ld_be32(block + 4 * n);
+    case 6: return ld_be64(block + 8 * n);
+    default: {
+        unsigned bits = 1u << q->refcount_order, per = 8 / bits;
+
+        return block[n / per] >> (n % per * bits) & ((1u << bits) - 1);
+    }
+    }
+}
+
+static void count_set(const Qcow2 *q, uint8_t *block, uint64_t n, uint64_t val)
+{
+    switch (q->refcount_order) {
+    case 3: block[n] = (uint8_t)val; break;
+    case 4:
+        block[2 * n] = (uint8_t)(val >> 8);
+        block[2 * n + 1] = (uint8_t)val;
+        break;
+    case 5: st_be32(block + 4 * n, (uint32_t)val); break;
+    case 6: st_be64(block + 8 * n, val); break;
+    default: {
+        unsigned bits = 1u << q->refcount_order, per = 8 / bits, shift = n % per * bits;
+        uint8_t mask = (uint8_t)(((1u << bits) - 1) << shift);
+
+        block[n / per] = (uint8_t)((block[n / per] & ~mask) | val << shift);
+    }
+    }
+}
+
+static uint64_t count_max(const Qcow2 *q)
+{
+    return q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
+}
+
+static uint64_t block_mask(const Qcow2 *q)
+{
+    return (1ull << q->block_bits) - 1;
+}
+
+/* count_block - the refcount block of @cluster; *t is NULL where there is none, and all counts are 0. */
+static int count_block(Qcow2 *q, uint64_t cluster, QTable **t)
+{
+    uint64_t n = cluster >> q->block_bits;
+
+    *t = NULL;
+    if (n >= q->reftable_size || (q->reftable[n] & REFTABLE_OFFSET) == 0) {
+        return 0;
+    }
+    return table_get(q, q->reftable[n] & REFTABLE_OFFSET, true, false, t);
+}
+
+int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count)
+{
+    QTable *t;
+    int r = count_block(q, cluster, &t);
+
+    *count = r == 0 && t != NULL ? count_get(q, t->data, cluster & block_mask(q)) : 0;
+    return r;
+}
+
+static int refcount_put(Qcow2 *q, uint64_t cluster, uint64_t count)
+{
+    QTable *t;
+    int r = count_block(q, cluster, &t);
+
+    if (r == 0 && t == NULL) {
+        return -EIO;
+    }
+    if (r == 0) {
+        count_set(q, t->data, cluster & block_mask(q), count);
+        t->dirty = true;
+    }
+    return r;
+}
+
+int refcount_add(Qcow2 *q, uint64_t cluster, int delta)
+{
+    uint64_t count;
+    int r = refcount_get(q, cluster, &count);
+
+    if (r != 0) {
+        return r;
+    }
+    if ((delta < 0 && count == 0) || (delta > 0 && count == count_max(q))) {
+        return delta < 0 ? -EIO : -ERANGE;
+    }
+    r = refcount_put(q, cluster, delta < 0 ? count - 1 : count + 1);
+    if (r == 0 && delta < 0 && count == 1) {
+        q->free_hint = MIN(q->free_hint, cluster);
+        tables_drop(q, cluster << q->cluster_bits);
+    }
+    return r;
+}
+
+/* ---- allocation ---- */
+
+/* find_free - a free cluster among those that have a refcount block already; UINT64_MAX for none. */
+static int find_free(Qcow2 *q, uint64_t *cluster)
+{
+    uint64_t n = q->free_hint;
+
+    *cluster = UINT64_MAX;
+    while (n >> q->block_bits < q->reftable_size) {
+        QTable *t;
+        int r = count_block(q, n, &t);
+
+        if (r != 0) {
+            return r;
+        }
+        if (t == NULL) {
+            n = ((n >> q->block_bits) + 1) << q->block_bits;
+            continue;
+        }
+        do {
+            if (count_get(q, t->data, n & block_mask(q)) == 0) {
+                *cluster = q->free_hint = n;
+                return 0;
+            }
+            n++;
+        } while ((n & block_mask(q)) != 0);
+    }
+    q->free_hint = n;
+    return 0;
+}
+
+/* missing_blocks - how many refcount blocks are not there for clusters [first, end). */
+static uint64_t missing_blocks(const Qcow2 *q, uint64_t first, uint64_t end)
+{
+    uint64_t count = 0;
+
+    for (uint64_t n = first >> q->block_bits; n << q->block_bits < end; n++) {
+        count += n >= q->reftable_size || (q->reftable[n] & REFTABLE_OFFSET) == 0;
+    }
+    return count;
+}
+
+/* write_reftable - the table in memory to @offset, and @clusters long there. */
+static int write_reftable(Qcow2 *q, uint64_t offset, uint64_t clusters)
+{
+    uint8_t *be = try_newn(uint8_t, clusters << q->cluster_bits);
+    int r;
+
+    if (be == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t n = 0; n < q->reftable_size; n++) {
+        st_be64(be + 8ull * n, q->reftable[n]);
+    }
+    r = host_write(q->img->fd, offset, be, clusters << q->cluster_bits);
+    free(be);
+    return r;
+}
+
+/* grow_reftable - room for @entries; where the new table will lie is for the caller. */
+static int grow_reftable(Qcow2 *q, uint64_t clusters)
+{
+    uint64_t entries = clusters << (q->cluster_bits - 3);
+    uint64_t *bigger = entries <= UINT32_MAX ? try_newn(uint64_t, entries) : NULL;
+
+    if (bigger == NULL) {
+        return -EFBIG;
+    }
+    memcpy(bigger, q->reftable, q->reftable_size * 8ull);
+    free(q->reftable);
+    q->reftable = bigger;
+    q->reftable_size = (uint32_t)entries;
+    return 0;
+}
+
+/*
+ * area - clusters at the end of the file: new refcount blocks for all of it, a larger refcount table where that is
+ * needed, then the @n clusters that were asked for. Blocks and table are on stable storage before anything refers
+ * to them.
+ */
+static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
+{
+    uint64_t start = q->end, blocks = 0, table = 0, last, old = q->reftable_offset, next;
+    uint64_t old_clusters = qcow2_clusters(q, q->reftable_size * 8ull);
+    int r = 0;
+
+    for (;;) { /* what is added needs counts itself */
+        uint64_t b, t = 0, end = start + blocks + table + n, entries = ((end - 1) >> q->block_bits) + 1;
+
+        b = missing_blocks(q, start, end);
+        if (entries > q->reftable_size) {
+            t = qcow2_clusters(q, MAX(entries, q->reftable_size + q->reftable_size / 2) * 8);
+        }
+        if (b <= blocks && t <= table) {
+            break;
+        }
+        blocks = MAX(b, blocks);
+        table = MAX(t, table);
+    }
+    last = start + blocks + table + n;
+    if (last > 1ull << (62 - q->cluster_bits)) {
+        return -EFBIG;
+    }
+    if (table != 0) {
+        r = grow_reftable(q, table);
+    }
+    next = start;
+    for (uint64_t k = start >> q->block_bits; r == 0 && k << q->block_bits < last; k++) {
+        QTable *t;
+
+        if ((q->reftable[k] & REFTABLE_OFFSET) == 0) {
+            r = table_get(q, next << q->cluster_bits, true, true, &t);
+            if (r == 0) {
+                q->reftable[k] = next++ << q->cluster_bits;
+            }
+        }
+    }
+    for (uint64_t k = start; r == 0 && k < last; k++) {
+        /* blocks that proved unnecessary are not taken */
+        r = k >= next && k < start + blocks ? 0 : refcount_put(q, k, 1);
+    }
+    q->end = last;
+    if (r == 0 && (blocks != 0 || table != 0)) {
+        r = qcow2_flush_locked(q, true);
+        if (r == 0) {
+            uint64_t at = table != 0 ? (start + blocks) << q->cluster_bits : old;
+
+            r = write_reftable(q, at, table != 0 ? table : old_clusters);
+            if (r == 0 && table != 0) {
+                r = host_flush(q->img->fd);
+                q->reftable_offset = at;
+                r = r == 0 ? qcow2_write_header(q) : r;
+            }
+            if (r == 0) {
+                r = host_flush(q->img->fd);
+            }
+            for (uint64_t k = 0; r == 0 && table != 0 && k < old_clusters; k++) {
+                qcow2_give_up(q, (old >> q->cluster_bits) + k);
+            }
+        }
+    }
+    *offset = (start + blocks + table) << q->cluster_bits;
+    q->touched = MAX(q->touched, *offset);
+    return r;
+}
+
+int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
+{
+    uint64_t cluster = UINT64_MAX;
+    int r = n == 1 ? find_free(q, &cluster) : 0;
+
+    if (r != 0) {
+        return r;
+    }
+    if (cluster == UINT64_MAX) {
+        return area(q, n, offset);
+    }
+    r = refcount_put(q, cluster, 1);
+    q->free_hint = cluster + 1;
+    q->end = MAX(q->end, cluster + 1);
+    *offset = cluster << q->cluster_bits;
+    return r;
+}
+
+/* ---- giving up ---- */
+
+void qcow2_give_up(Qcow2 *q, uint64_t cluster)
+{
+    if ((q->pending_count & (q->pending_count - 1)) == 0) { /* full: 0, 1, 2, 4, ... */
+        q->pending = xrealloc(q->pending, MAX(q->pending_count * 2, 1u), sizeof(*q->pending));
+    }
+    q->pending[q->pending_count++] = cluster;
+}
+
+int qcow2_give_up_now(Qcow2 *q)
+{
+    uint64_t *list = q->pending;
+    size_t count = q->pending_count;
+    int r = 0;
+
+    if (q->active != 0) {
+        return 0; /* somebody may still read there; the next flush */
+    }
+    q->pending = NULL;
+    q->pending_count = 0;
+    for (size_t n = 0; n < count && r == 0; n++) {
+        uint64_t left;
+
+        r = refcount_add(q, list[n], -1);
+        if (r == 0 && refcount_get(q, list[n], &left) == 0 && left == 0) {
+            host_discard(q->img->fd, list[n] << q->cluster_bits, q->cluster_size);
+        }
+    }
+    free(list);
+    return r;
+}

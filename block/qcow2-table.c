@@ -1,0 +1,186 @@
+/*
+ * qcow2: tables in memory and the order in which they reach the file. See qcow2.h.
+ */
+#include "block/qcow2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static QTable **bucket(Qcow2 *q, uint64_t offset)
+{
+    return &q->tables[(offset >> q->cluster_bits) % QTABLE_HASH];
+}
+
+static QTable *find(Qcow2 *q, uint64_t offset)
+{
+    QTable *t = *bucket(q, offset);
+
+    while (t != NULL && t->offset != offset) {
+        t = t->next;
+    }
+    return t;
+}
+
+static void drop(Qcow2 *q, QTable **p)
+{
+    QTable *t = *p;
+
+    *p = t->next;
+    free(t->data);
+    free(t);
+    q->table_count--;
+}
+
+void tables_drop(Qcow2 *q, uint64_t offset)
+{
+    for (QTable **p = bucket(q, offset); *p != NULL; p = &(*p)->next) {
+        if ((*p)->offset == offset) {
+            drop(q, p);
+            return;
+        }
+    }
+}
+
+void tables_free(Qcow2 *q)
+{
+    for (unsigned n = 0; n < QTABLE_HASH; n++) {
+        while (q->tables[n] != NULL) {
+            drop(q, &q->tables[n]);
+        }
+    }
+}
+
+/* shrink - forget half of the clean tables, those that were not needed for the longest time. */
+static void shrink(Qcow2 *q)
+{
+    uint64_t old = q->clock > q->table_count / 2 ? q->clock - q->table_count / 2 : 0;
+
+    for (unsigned n = 0; n < QTABLE_HASH; n++) {
+        for (QTable **p = &q->tables[n]; *p != NULL;) {
+            if (!(*p)->dirty && (*p)->used < old) {
+                drop(q, p);
+            } else {
+                p = &(*p)->next;
+            }
+        }
+    }
+}
+
+static int make_room(Qcow2 *q)
+{
+    uint64_t max = MAX(QTABLE_BYTES / q->cluster_size, 16u);
+    int r;
+
+    if (q->table_count < max) {
+        return 0;
+    }
+    shrink(q);
+    if (q->table_count < max) {
+        return 0;
+    }
+    r = qcow2_flush_locked(q, true);
+    if (r == 0) {
+        shrink(q);
+    }
+    return r;
+}
+
+int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **out)
+{
+    QTable *t;
+    int r;
+
+    if (offset == 0 || offset % q->cluster_size != 0) {
+        return -EIO; /* the image is damaged */
+    }
+    r = make_room(q);
+    if (r != 0) {
+        return r;
+    }
+    t = find(q, offset);
+    if (t == NULL) {
+        t = xnew(QTable);
+        t->data = try_newn(uint8_t, q->cluster_size);
+        r = t->data == NULL ? -ENOMEM : fresh ? 0 : host_read(q->img->fd, offset, t->data, q->cluster_size);
+        if (r != 0) {
+            free(t->data);
+            free(t);
+            return r;
+        }
+        t->offset = offset;
+        t->next = *bucket(q, offset);
+        *bucket(q, offset) = t;
+        q->table_count++;
+    }
+    if (fresh) {
+        memset(t->data, 0, q->cluster_size);
+        t->dirty = true;
+    }
+    t->refcounts = refcounts;
+    t->used = ++q->clock;
+    *out = t;
+    return 0;
+}
+
+/* write_tables - those of one kind that have changed. *any: there were some. */
+static int write_tables(Qcow2 *q, bool refcounts, bool *any)
+{
+    for (unsigned n = 0; n < QTABLE_HASH; n++) {
+        for (QTable *t = q->tables[n]; t != NULL; t = t->next) {
+            if (t->dirty && t->refcounts == refcounts) {
+                int r = host_write(q->img->fd, t->offset, t->data, q->cluster_size);
+
+                if (r != 0) {
+                    return r;
+                }
+                t->dirty = false;
+                *any = true;
+            }
+        }
+    }
+    return 0;
+}
+
+static int write_l1(Qcow2 *q)
+{
+    uint8_t *be = try_newn(uint8_t, MAX(q->l1_size, 1u) * 8ull);
+    int r;
+
+    if (be == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t n = 0; n < q->l1_size; n++) {
+        st_be64(be + 8ull * n, q->l1[n]);
+    }
+    r = host_write(q->img->fd, q->l1_offset, be, q->l1_size * 8ull);
+    free(be);
+    if (r == 0) {
+        q->l1_dirty = false;
+    }
+    return r;
+}
+
+int qcow2_flush_locked(Qcow2 *q, bool sync)
+{
+    int fd = q->img->fd, r;
+    bool counts = false, maps = false;
+
+    sync = sync && q->img->cache != BLK_UNSAFE;
+    r = write_tables(q, true, &counts);
+    if (r == 0 && sync) {
+        r = host_flush(fd); /* the data as well, which tables will refer to */
+    }
+    if (r == 0) {
+        r = write_tables(q, false, &maps);
+    }
+    if (r == 0 && maps && sync) {
+        r = host_flush(fd);
+    }
+    if (r == 0 && q->l1_dirty) {
+        r = write_l1(q);
+        if (r == 0 && sync) {
+            r = host_flush(fd);
+        }
+    }
+    return r == 0 ? qcow2_give_up_now(q) : r;
+}

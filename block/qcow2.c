@@ -1,0 +1,407 @@
+/*
+ * qcow2: opening, the header, flush, a larger size. See qcow2.h.
+ */
+#include "block/qcow2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "block/qcow2-data.h"
+#include <config.h>
+
+/* Limits that no sensible image comes near: what is read into memory is bounded by them. */
+#define L1_MAX (32u << 20)
+#define REFTABLE_MAX (8u << 20)
+enum { NAME_MAX_BYTES = 1023 };
+
+static bool qcow2_probe(const uint8_t *head, size_t len)
+{
+    return len >= 8 && ld_be32(head) == QCOW2_MAGIC && (ld_be32(head + 4) == 2 || ld_be32(head + 4) == 3);
+}
+
+static bool bad(const BlockImage *img, Error **errp, const char *why)
+{
+    error_set(errp, "Could not open '%s': %s", img->file, why);
+    return false;
+}
+
+/* read_features - "incompatible_features": those that change the meaning of the tables. */
+static bool read_features(Qcow2 *q, const uint8_t *h, Error **errp)
+{
+    static const struct {
+        uint64_t bit;
+        const char *why;
+    } refused[] = {
+        { INCOMPAT_DATA_FILE, "external data files are not supported yet" },
+        { INCOMPAT_EXTENDED_L2, "extended L2 entries are not supported yet" },
+    };
+    BlockImage *img = q->img;
+
+    if (q->version < 3) {
+        q->refcount_order = 4;
+        return true;
+    }
+    q->incompatible = ld_be64(h + QH_INCOMPATIBLE);
+    q->compatible = ld_be64(h + QH_COMPATIBLE);
+    q->refcount_order = ld_be32(h + QH_REFCOUNT_ORDER);
+    q->compression = ld_be32(h + QH_LENGTH) > QH_COMPRESSION ? h[QH_COMPRESSION] : 0;
+    for (size_t n = 0; n < ARRAY_SIZE(refused); n++) {
+        if (q->incompatible & refused[n].bit) {
+            return bad(img, errp, refused[n].why);
+        }
+    }
+    if (q->incompatible & ~31ull) {
+        error_set(errp, "Could not open '%s': unknown incompatible features 0x%llx", img->file,
+                  (unsigned long long)(q->incompatible & ~31ull));
+        return false;
+    }
+    if ((q->incompatible & INCOMPAT_CORRUPT) && !img->read_only) {
+        return bad(img, errp, "the image is marked as corrupt; it can be opened read-only, or repaired");
+    }
+    if (q->refcount_order > 6) {
+        return bad(img, errp, "reference counts have more than 64 bits");
+    }
+    if (q->compression > 1) {
+        return bad(img, errp, "unknown compression type");
+    }
+#ifndef CONFIG_ZSTD
+    if (q->compression == 1) {
+        return bad(img, errp, "it is compressed by zstd, for which this doppel was built without libzstd");
+    }
+#endif
+    return true;
+}
+
+static bool read_header(Qcow2 *q, uint8_t *h, Error **errp)
+{
+    BlockImage *img = q->img;
+    int r = host_read(img->fd, 0, h, QH_V3_LENGTH);
+
+    if (r != 0) {
+        error_set_errno(errp, -r, "Could not read '%s'", img->file);
+        return false;
+    }
+    if (!qcow2_probe(h, QH_V3_LENGTH)) {
+        return bad(img, errp, "Image is not in qcow2 format");
+    }
+    q->version = ld_be32(h + QH_VERSION);
+    q->cluster_bits = ld_be32(h + QH_CLUSTER_BITS);
+    if (q->cluster_bits < 9 || q->cluster_bits > 21) {
+        return bad(img, errp, "the cluster size is not 512 bytes to 2 MiB");
+    }
+    if (ld_be32(h + QH_CRYPT) != 0) {
+        return bad(img, errp, "encrypted images are not supported yet");
+    }
+    if (!read_features(q, h, errp)) {
+        return false;
+    }
+    q->cluster_size = 1u << q->cluster_bits;
+    q->l2_bits = q->cluster_bits - 3;
+    q->block_bits = q->cluster_bits + 3 - q->refcount_order;
+    img->size = (ld_be64(h + QH_SIZE) + 511) & ~511ull;
+    q->l1_size = ld_be32(h + QH_L1_SIZE);
+    q->l1_offset = ld_be64(h + QH_L1_OFFSET);
+    q->reftable_offset = ld_be64(h + QH_REFTABLE_OFFSET);
+    q->snapshots = ld_be32(h + QH_SNAPSHOTS);
+    q->snapshots_offset = ld_be64(h + QH_SNAPSHOTS_OFFSET);
+    if (img->size > 1ull << 62 || q->l1_size > L1_MAX / 8 || q->l1_offset % q->cluster_size != 0 ||
+        q->reftable_offset % q->cluster_size != 0 || q->reftable_offset == 0 ||
+        ld_be32(h + QH_REFTABLE_CLUSTERS) > REFTABLE_MAX >> q->cluster_bits ||
+        q->l1_offset > 1ull << 60 || q->reftable_offset > 1ull << 60) {
+        return bad(img, errp, "its header does not make sense");
+    }
+    q->reftable_size = ld_be32(h + QH_REFTABLE_CLUSTERS) << (q->cluster_bits - 3);
+    if ((img->size + (1ull << (q->cluster_bits + q->l2_bits)) - 1) >> (q->cluster_bits + q->l2_bits) >
+        q->l1_size) {
+        return bad(img, errp, "its L1 table is too small");
+    }
+    return true;
+}
+
+/* read_table - @n big-endian numbers at @offset. */
+static uint64_t *read_table(const BlockImage *img, uint64_t offset, uint32_t n)
+{
+    uint64_t *t = try_newn(uint64_t, MAX(n, 1u));
+
+    if (t == NULL || host_read(img->fd, offset, t, n * 8ull) != 0) {
+        free(t);
+        return NULL;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        t[k] = __builtin_bswap64(t[k]);
+    }
+    return t;
+}
+
+/* read_names - the backing file's name, and its format from "Header extensions". */
+static bool read_names(Qcow2 *q, const uint8_t *h, Error **errp)
+{
+    uint64_t at = ld_be64(h + QH_BACKING_OFFSET), ext;
+    uint32_t len = ld_be32(h + QH_BACKING_SIZE), head = q->version < 3 ? QH_V2_LENGTH : ld_be32(h + QH_LENGTH);
+    uint8_t *c = try_newn(uint8_t, q->cluster_size);
+    bool ok = false;
+
+    if (c == NULL || host_read(q->img->fd, 0, c, q->cluster_size) != 0) {
+        bad(q->img, errp, "cannot read its header");
+        goto out;
+    }
+    if (at != 0 && (len > NAME_MAX_BYTES || at > q->cluster_size || len > q->cluster_size - at)) {
+        bad(q->img, errp, "the name of its backing file is too long");
+        goto out;
+    }
+    if (at != 0 && len != 0) {
+        q->backing_file = xstrndup((char *)c + at, len);
+    }
+    for (ext = head; ext <= q->cluster_size - 8u && ld_be32(c + ext) != 0;) {
+        uint32_t type = ld_be32(c + ext), size = ld_be32(c + ext + 4);
+
+        if (size > q->cluster_size - ext - 8) {
+            bad(q->img, errp, "a header extension is too long");
+            goto out;
+        }
+        if (type == QEXT_BACKING_FORMAT && size < 16) {
+            free(q->backing_format);
+            q->backing_format = xstrndup((char *)c + ext + 8, size);
+        }
+        ext += 8 + ((size + 7ull) & ~7ull);
+    }
+    ok = true;
+out:
+    free(c);
+    return ok;
+}
+
+/* open_backing - a name in the image is a file name, relative to the image's folder. */
+static bool open_backing(Qcow2 *q, Error **errp)
+{
+    BlockImage *img = q->img;
+    const char *slash = strrchr(img->file, '/'), *name = q->backing_file;
+    autofree char *path = NULL;
+
+    if (name == NULL) {
+        return true;
+    }
+    if (strncmp(name, "file:", 5) == 0) {
+        name += 5;
+    }
+    path = *name == '/' || slash == NULL ? xstrdup(name)
+                                         : xasprintf("%.*s/%s", (int)(slash - img->file), img->file, name);
+    img->backing = image_open_chain(path, q->backing_format, errp);
+    if (img->backing == NULL) {
+        error_prepend(errp, "Could not open backing file: ");
+        return false;
+    }
+    return true;
+}
+
+/* find_end - behind the last cluster that is in use. */
+static int find_end(Qcow2 *q)
+{
+    uint32_t n = q->reftable_size;
+
+    q->touched = q->img->file_size;
+    q->end = qcow2_clusters(q, q->img->file_size);
+    while (n > 0 && (q->reftable[n - 1] & REFTABLE_OFFSET) == 0) {
+        n--;
+    }
+    for (uint64_t k = (uint64_t)n << q->block_bits; n > 0 && k > (uint64_t)(n - 1) << q->block_bits; k--) {
+        uint64_t count;
+        int r = refcount_get(q, k - 1, &count);
+
+        if (r != 0) {
+            return r;
+        }
+        if (count != 0) {
+            q->end = MAX(q->end, k);
+            break;
+        }
+    }
+    return 0;
+}
+
+int qcow2_write_header(Qcow2 *q)
+{
+    uint8_t h[QH_V3_LENGTH];
+    int r = host_read(q->img->fd, 0, h, sizeof(h));
+
+    if (r != 0) {
+        return r;
+    }
+    st_be64(h + QH_SIZE, q->img->size);
+    st_be32(h + QH_L1_SIZE, q->l1_size);
+    st_be64(h + QH_L1_OFFSET, q->l1_offset);
+    st_be64(h + QH_REFTABLE_OFFSET, q->reftable_offset);
+    st_be32(h + QH_REFTABLE_CLUSTERS, (uint32_t)qcow2_clusters(q, q->reftable_size * 8ull));
+    st_be32(h + QH_SNAPSHOTS, q->snapshots);
+    st_be64(h + QH_SNAPSHOTS_OFFSET, q->snapshots_offset);
+    if (q->version >= 3) {
+        st_be64(h + QH_INCOMPATIBLE, q->incompatible);
+        st_be64(h + QH_COMPATIBLE, q->compatible);
+        st_be64(h + QH_AUTOCLEAR, 0); /* "must be cleared by software that does not know them" */
+    }
+    return host_write(q->img->fd, 0, h, q->version >= 3 ? QH_V3_LENGTH : QH_V2_LENGTH);
+}
+
+static void qcow2_free(Qcow2 *q)
+{
+    tables_free(q);
+    pthread_mutex_destroy(&q->lock);
+    pthread_cond_destroy(&q->idle);
+    free(q->l1);
+    free(q->reftable);
+    free(q->pending);
+    free(q->backing_file);
+    free(q->backing_format);
+    free(q);
+}
+
+/* make_writable - what a writer does first: repair after a crash of one that counted lazily, and clear the features
+ * that it cannot keep up. */
+static bool make_writable(Qcow2 *q, const uint8_t *h, Error **errp)
+{
+    Qcow2Check result;
+    int r = 0;
+
+    if (q->incompatible & INCOMPAT_DIRTY) {
+        r = qcow2_check(q->img, QCOW2_FIX_LEAKS | QCOW2_FIX_ERRORS, &result, NULL, NULL);
+        q->incompatible &= ~(uint64_t)INCOMPAT_DIRTY;
+    }
+    if (r == 0 && q->version >= 3 &&
+        (ld_be64(h + QH_AUTOCLEAR) != 0 || ld_be64(h + QH_INCOMPATIBLE) != q->incompatible)) {
+        r = qcow2_write_header(q);
+    }
+    if (r != 0) {
+        error_set_errno(errp, -r, "Could not repair '%s'", q->img->file);
+    }
+    return r == 0;
+}
+
+static bool qcow2_open(BlockImage *img, Error **errp)
+{
+    Qcow2 *q = xnew(Qcow2);
+    uint8_t h[QH_V3_LENGTH];
+
+    q->img = img;
+    img->priv = q;
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->idle, NULL);
+    if (!read_header(q, h, errp) || !read_names(q, h, errp)) {
+        goto fail;
+    }
+    q->l1 = read_table(img, q->l1_offset, q->l1_size);
+    q->reftable = read_table(img, q->reftable_offset, q->reftable_size);
+    if (q->l1 == NULL || q->reftable == NULL || find_end(q) != 0) {
+        bad(img, errp, "cannot read its tables");
+        goto fail;
+    }
+    if (!open_backing(q, errp) || (!img->read_only && !make_writable(q, h, errp))) {
+        goto fail;
+    }
+    return true;
+fail:
+    qcow2_free(q);
+    img->priv = NULL;
+    return false;
+}
+
+static int qcow2_flush(BlockImage *img)
+{
+    Qcow2 *q = img->priv;
+    int r;
+
+    pthread_mutex_lock(&q->lock);
+    r = qcow2_flush_locked(q, true);
+    pthread_mutex_unlock(&q->lock);
+    return r;
+}
+
+static void qcow2_close(BlockImage *img)
+{
+    Qcow2 *q = img->priv;
+
+    if (!img->read_only) { /* also with cache=unsafe, and counts of what was given up by the last flush */
+        int r = qcow2_flush(img);
+
+        if (r == 0) {
+            r = qcow2_flush(img);
+        }
+        if (r != 0) {
+            report("%s: cannot write the image's tables: %s", img->file, strerror(-r));
+        }
+    }
+    qcow2_free(q);
+}
+
+/* larger_l1 - @entries. */
+static int larger_l1(Qcow2 *q, uint32_t entries)
+{
+    uint64_t old = q->l1_offset, old_clusters = qcow2_clusters(q, q->l1_size * 8ull), offset;
+    uint64_t clusters = qcow2_clusters(q, entries * 8ull), *l1 = try_newn(uint64_t, entries);
+    int r = l1 == NULL ? -ENOMEM : 0;
+
+    if (r == 0 && (clusters > old_clusters || old == 0)) {
+        r = qcow2_alloc(q, clusters, &offset);
+        if (r == 0) {
+            q->touched = MAX(q->touched, offset + (clusters << q->cluster_bits));
+        }
+    } else {
+        offset = old;
+    }
+    if (r != 0) {
+        free(l1);
+        return r;
+    }
+    memcpy(l1, q->l1, q->l1_size * 8ull);
+    free(q->l1);
+    q->l1 = l1;
+    q->l1_size = entries;
+    q->l1_offset = offset;
+    q->l1_dirty = true;
+    for (uint64_t k = 0; offset != old && k < old_clusters; k++) {
+        qcow2_give_up(q, (old >> q->cluster_bits) + k);
+    }
+    return 0;
+}
+
+static int qcow2_truncate(BlockImage *img, uint64_t size)
+{
+    Qcow2 *q = img->priv;
+    uint64_t entries = (size + (1ull << (q->cluster_bits + q->l2_bits)) - 1) >> (q->cluster_bits + q->l2_bits);
+    int r = 0;
+
+    if (size < img->size || q->snapshots != 0) {
+        return -ENOTSUP;
+    }
+    if (entries > L1_MAX / 8) {
+        return -EFBIG;
+    }
+    pthread_mutex_lock(&q->lock);
+    if (entries > q->l1_size) {
+        q->active++; /* the old table stays until the header leads to the new one */
+        r = larger_l1(q, (uint32_t)entries);
+        r = r == 0 ? qcow2_flush_locked(q, true) : r;
+        q->active--;
+    }
+    if (r == 0) {
+        img->size = size;
+        r = qcow2_write_header(q);
+    }
+    r = r == 0 ? host_flush(img->fd) : r;
+    r = r == 0 ? qcow2_flush_locked(q, true) : r;
+    pthread_mutex_unlock(&q->lock);
+    return r;
+}
+
+const ImageFormat qcow2_format = {
+    .name = "qcow2",
+    .probe = qcow2_probe,
+    .open = qcow2_open,
+    .close = qcow2_close,
+    .read = qcow2_read,
+    .write = qcow2_write,
+    .zero = qcow2_zero,
+    .flush = qcow2_flush,
+    .status = qcow2_status,
+    .truncate = qcow2_truncate,
+};

@@ -1,0 +1,204 @@
+/*
+ * The qcow2 format: what its files share.
+ *
+ * Source: QEMU's published specification of the format ("qcow2", headings quoted). All fields of a file are
+ * big-endian. Guest clusters are found through two levels of tables; each cluster of the file has a reference
+ * count, found through two levels as well.
+ *
+ *   offset in the guest -> l1[] -> L2 table -> entry: host offset, or compressed data, or zeros, or nothing
+ *   cluster of the file -> refcount table[] -> refcount block -> count
+ *
+ * Threads: requests come on several. `lock` is held for the tables and never across data I/O. A write that
+ * allocates marks its guest cluster busy; others that need the same wait. Requests that overlap are kept apart
+ * by block/request.c already.
+ *
+ * What is on the disk at a crash: tables are written at a flush (or when the cache is full) in this order, with a
+ * flush of the host file between: data and refcounts, then L2 tables, then L1. So a table never refers to a
+ * cluster that is not accounted for, and clusters that were given up are reused only after the next flush: a
+ * crash leaks clusters at worst.
+ *
+ * Not there yet: encryption, external data files, extended L2 entries, writing compressed clusters, making internal
+ * snapshots (images that have some are read and written, their snapshots kept).
+ */
+#ifndef BLOCK_QCOW2_H
+#define BLOCK_QCOW2_H
+
+#include <pthread.h>
+#include "base/mem.h"
+#include "block/host-file.h"
+#include "block/image.h"
+
+#define QCOW2_MAGIC 0x514649fbu
+
+/* "Header": offsets of its fields */
+enum { QH_VERSION = 4, QH_BACKING_OFFSET = 8, QH_BACKING_SIZE = 16, QH_CLUSTER_BITS = 20, QH_SIZE = 24,
+       QH_CRYPT = 32, QH_L1_SIZE = 36, QH_L1_OFFSET = 40, QH_REFTABLE_OFFSET = 48,
+       QH_REFTABLE_CLUSTERS = 56, QH_SNAPSHOTS = 60, QH_SNAPSHOTS_OFFSET = 64, QH_INCOMPATIBLE = 72,
+       QH_COMPATIBLE = 80, QH_AUTOCLEAR = 88, QH_REFCOUNT_ORDER = 96, QH_LENGTH = 100,
+       QH_COMPRESSION = 104, QH_V2_LENGTH = 72, QH_V3_LENGTH = 112 };
+
+enum { INCOMPAT_DIRTY = 1, INCOMPAT_CORRUPT = 2, INCOMPAT_DATA_FILE = 4, INCOMPAT_COMPRESSION = 8,
+       INCOMPAT_EXTENDED_L2 = 16 };
+enum { COMPAT_LAZY_REFCOUNTS = 1 };
+
+/* "Header extensions" */
+#define QEXT_BACKING_FORMAT 0xe2792acau
+#define QEXT_FEATURE_NAMES 0x6803f857u
+#define QEXT_BITMAPS 0x23852875u
+
+/* "L1 table entry", "L2 table entry", "Standard Cluster Descriptor" */
+#define L2_COPIED (1ull << 63)     /* the reference count is exactly one */
+#define L2_COMPRESSED (1ull << 62)
+#define L2_ZERO 1ull
+#define L2_OFFSET 0x00fffffffffffe00ull
+#define REFTABLE_OFFSET 0xfffffffffffffe00ull
+
+/* A table of the file in memory: an L2 table or a refcount block, one cluster. */
+typedef struct QTable {
+    uint64_t offset; /* in the file; 0: unused */
+    uint8_t *data;   /* as in the file */
+    uint64_t used;   /* when it was needed last */
+    bool dirty, refcounts;
+    struct QTable *next; /* of the same hash */
+} QTable;
+
+enum { QTABLE_HASH = 1024 };
+#define QTABLE_BYTES (32u << 20) /* what the tables in memory may take, but for dirty ones */
+
+/* A guest cluster that a write allocates. */
+typedef struct QBusy {
+    uint64_t cluster;
+    struct QBusy *next;
+} QBusy;
+
+typedef struct Qcow2 {
+    BlockImage *img;
+    /* constant while it is open */
+    unsigned version, cluster_bits, l2_bits; /* entries of an L2 table: 1 << l2_bits */
+    unsigned refcount_order;                 /* bits of a count: 1 << refcount_order */
+    unsigned block_bits;                     /* counts of a refcount block: 1 << block_bits */
+    uint32_t cluster_size;
+    uint8_t compression;                     /* 0 zlib, 1 zstd */
+    char *backing_file, *backing_format;     /* as named in the file, or NULL */
+    /* under `lock` */
+    pthread_mutex_t lock;
+    pthread_cond_t idle; /* a cluster is no longer busy */
+    QBusy *busy;
+    uint64_t incompatible, compatible;
+    uint64_t l1_offset, *l1; /* host order */
+    uint32_t l1_size;
+    bool l1_dirty;
+    uint64_t reftable_offset, *reftable;
+    uint32_t reftable_size;  /* entries */
+    uint32_t snapshots;
+    uint64_t snapshots_offset;
+    uint64_t free_hint;      /* no free cluster below, of those with a refcount block */
+    uint64_t end;            /* first cluster behind all that are in use */
+    uint64_t touched;        /* bytes: the file was never written from there on, and reads as zeros */
+    unsigned active;         /* data transfers under way: nothing is given up meanwhile */
+    uint64_t *pending;       /* clusters to be given up after the next flush */
+    size_t pending_count;
+    QTable *tables[QTABLE_HASH];
+    uint64_t clock, table_count;
+} Qcow2;
+
+static inline uint32_t ld_be32(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return __builtin_bswap32(v);
+}
+static inline uint64_t ld_be64(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return __builtin_bswap64(v);
+}
+static inline void st_be32(void *p, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    memcpy(p, &v, 4);
+}
+static inline void st_be64(void *p, uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    memcpy(p, &v, 8);
+}
+
+static inline uint64_t qcow2_clusters(const Qcow2 *q, uint64_t bytes)
+{
+    return (bytes >> q->cluster_bits) + ((bytes & (q->cluster_size - 1)) != 0);
+}
+
+/* Everything below: under `lock`, 0 or -errno, unless it says otherwise. */
+
+/* ---- qcow2-table.c: tables in memory, the order in which they reach the file ---- */
+
+/* table_get - the table at @offset, read if need be; @fresh: it is new, all zeros, and dirty. The pointer is valid
+ * until the next table_get(). */
+int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **t);
+/* qcow2_flush_locked - all tables to the file, in order; with @sync data and tables are on stable storage. */
+int qcow2_flush_locked(Qcow2 *q, bool sync);
+/* tables_drop - forget the table at @offset, changed or not. tables_free - all. */
+void tables_drop(Qcow2 *q, uint64_t offset);
+void tables_free(Qcow2 *q);
+
+/* ---- qcow2-refcount.c ---- */
+
+int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count);
+/* refcount_add - @delta 1 or -1. */
+int refcount_add(Qcow2 *q, uint64_t cluster, int delta);
+/* qcow2_alloc - @n contiguous clusters with count 1; the offset of the first. */
+int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset);
+/* qcow2_give_up - one reference less, once the tables that no longer hold it are in the file. */
+void qcow2_give_up(Qcow2 *q, uint64_t cluster);
+int qcow2_give_up_now(Qcow2 *q); /* all of those; from the flush */
+
+/* ---- qcow2-map.c ---- */
+
+/* l2_find - the L2 entry of @guest (an offset); 0 where there is no table. */
+int l2_find(Qcow2 *q, uint64_t guest, uint64_t *entry);
+/* l2_set - set it; makes or copies the table. */
+int l2_set(Qcow2 *q, uint64_t guest, uint64_t entry);
+/* qcow2_free_entry - what @entry referred to is no longer needed. */
+void qcow2_free_entry(Qcow2 *q, uint64_t entry);
+
+/* ---- qcow2.c ---- */
+
+/* qcow2_write_header - fields that change: L1, refcount table, snapshots, features. */
+int qcow2_write_header(Qcow2 *q);
+
+/* ---- qcow2-check.c ---- */
+
+typedef struct Qcow2Check {
+    uint64_t corruptions, leaks, errors; /* errors: could not look */
+    uint64_t corruptions_fixed, leaks_fixed;
+    uint64_t total, allocated, compressed, fragmented; /* guest clusters */
+    uint64_t end; /* of what is in use, bytes */
+} Qcow2Check;
+
+/* qcow2_check - compare the counts with what refers to each cluster. @fix: QCOW2_FIX_*. @report (may be NULL) gets
+ * a line for each finding. Takes the lock itself. */
+enum { QCOW2_FIX_LEAKS = 1, QCOW2_FIX_ERRORS = 2 };
+int qcow2_check(BlockImage *img, unsigned fix, Qcow2Check *result,
+                void (*report)(void *opaque, const char *line), void *opaque);
+
+/* ---- qcow2-create.c ---- */
+
+typedef struct Qcow2Options {
+    uint64_t size;
+    unsigned version;       /* 2 or 3 */
+    uint32_t cluster_size;  /* 512 to 2 MiB, a power of two */
+    unsigned refcount_bits; /* 1 to 64, a power of two */
+    bool lazy_refcounts;
+    unsigned preallocation; /* QCOW2_PREALLOC_* */
+    unsigned compression;
+    const char *backing_file, *backing_format; /* or NULL */
+    const char *compat; /* the version as the user wrote it, or NULL; only shown */
+} Qcow2Options;
+enum { QCOW2_PREALLOC_OFF, QCOW2_PREALLOC_METADATA, QCOW2_PREALLOC_FALLOC, QCOW2_PREALLOC_FULL };
+
+/* qcow2_create - make the file anew. */
+bool qcow2_create(const char *path, const Qcow2Options *o, struct Error **errp);
+
+#endif

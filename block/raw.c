@@ -1,0 +1,97 @@
+/*
+ * The raw format: the file is the disk.
+ */
+#include "block/image.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "block/host-file.h"
+#include "block/probe.h"
+
+#define SECTOR 512u
+
+static bool raw_open(BlockImage *img, Error **errp)
+{
+    img->size = (img->file_size + SECTOR - 1) & ~(uint64_t)(SECTOR - 1);
+    return true;
+}
+
+/* A file that ends inside its last sector, or was cut, reads as zeros there. */
+static int raw_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
+{
+    return host_read(img->fd, offset, buf, len);
+}
+
+/* guards_header - a guest that wrote another format's header to sector 0 of a guessed image would
+ * choose what the next start makes of it. */
+static bool guards_header(const BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
+{
+    uint8_t sector[SECTOR] = { 0 };
+
+    if (!img->guessed || offset >= 16 || len == 0) {
+        return false;
+    }
+    if (offset != 0) {
+        return true; /* devices write whole sectors */
+    }
+    memcpy(sector, buf, MIN(len, SECTOR));
+    return image_probe(sector, SECTOR) != NULL;
+}
+
+static int raw_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
+{
+    return guards_header(img, offset, buf, len) ? -EPERM : host_write(img->fd, offset, buf, len);
+}
+
+static int raw_zero(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    return host_zero(img->fd, offset, len);
+}
+
+static int raw_flush(BlockImage *img)
+{
+    return host_flush(img->fd);
+}
+
+/* raw_status - holes of the file are zeros. */
+static int raw_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r)
+{
+    off_t data = lseek(img->fd, (off_t)offset, SEEK_DATA), hole;
+
+    *r = (ImageRange){ .len = len, .flags = IMAGE_DATA | IMAGE_ALLOCATED | IMAGE_OFFSET, .offset = offset };
+    if (data < 0 && errno == ENXIO) { /* a hole up to the end */
+        r->flags = IMAGE_ZERO | IMAGE_ALLOCATED | IMAGE_OFFSET;
+    } else if (data > (off_t)offset) {
+        r->flags = IMAGE_ZERO | IMAGE_ALLOCATED | IMAGE_OFFSET;
+        r->len = MIN(len, (uint64_t)data - offset);
+    } else if (data == (off_t)offset) {
+        hole = lseek(img->fd, data, SEEK_HOLE);
+        if (hole > data) {
+            r->len = MIN(len, (uint64_t)(hole - data));
+        }
+    }
+    return 0;
+}
+
+static int raw_truncate(BlockImage *img, uint64_t size)
+{
+    if (ftruncate(img->fd, (off_t)size) != 0) {
+        return -errno;
+    }
+    img->size = img->file_size = size;
+    return 0;
+}
+
+const ImageFormat raw_format = {
+    .name = "raw",
+    .open = raw_open,
+    .read = raw_read,
+    .write = raw_write,
+    .zero = raw_zero,
+    .flush = raw_flush,
+    .status = raw_status,
+    .truncate = raw_truncate,
+};

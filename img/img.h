@@ -1,0 +1,45 @@
+/*
+ * doppel-img: the commands, and what they share. Options, output and exit codes are qemu-img's.
+ */
+#ifndef IMG_IMG_H
+#define IMG_IMG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/optlist.h"
+#include "block/image.h"
+
+typedef struct ImgCommand {
+    const char *name, *args, *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the command; returns the exit code */
+} ImgCommand;
+
+#define IMG_COMMAND(name, args, help, fn) int fn(int argc, char **argv);
+#include "img/commands.inc"
+#undef IMG_COMMAND
+
+/* img_fail - print the error as "doppel-img: ..." and free it; returns 1. */
+int img_fail(Error *err);
+/* img_usage - a word that the command @name does not take; returns 1. */
+int img_usage(const char *name, const char *why);
+/* img_size - "20G" in bytes. */
+bool img_size(const char *text, uint64_t *size, Error **errp);
+/* img_output - the argument of --output. */
+bool img_output(const char *text, bool *json, Error **errp);
+/* img_json - @text as a JSON string on stdout, with its quotes. */
+void img_json(const char *text);
+/* img_human - "1.5 GiB"; into @buf of 32 bytes. */
+const char *img_human(uint64_t bytes, char buf[32]);
+
+/* Progress on stdout (-p): "    (12.34/100%)". */
+typedef struct Progress {
+    bool on;
+    uint64_t done, total;
+    unsigned shown; /* hundredths of a per cent */
+} Progress;
+void progress_add(Progress *p, uint64_t done);
+void progress_end(Progress *p);
+
+#endif

@@ -1,0 +1,398 @@
+/*
+ * doppel-img info, check and map.
+ */
+#include "img/img.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "block/qcow2.h"
+
+/* The options that these commands share. */
+typedef struct ShowArgs {
+    const char *format;
+    bool json, chain, quiet, bad;
+    unsigned fix;
+} ShowArgs;
+
+enum { OPT_OUTPUT = 256, OPT_CHAIN };
+
+static const struct option show_options[] = {
+    { "output", required_argument, NULL, OPT_OUTPUT },
+    { "backing-chain", no_argument, NULL, OPT_CHAIN },
+    { "repair", required_argument, NULL, 'r' },
+    { "force-share", no_argument, NULL, 'U' },
+    { NULL, 0, NULL, 0 },
+};
+
+static bool show_args(ShowArgs *a, int argc, char **argv, const char *letters, Error **errp)
+{
+    int c;
+
+    optind = 1;
+    while ((c = getopt_long(argc, argv, letters, show_options, NULL)) != -1) {
+        switch (c) {
+        case 'f': a->format = optarg; break;
+        case 'q': a->quiet = true; break;
+        case 'U': break; /* there are no locks yet that it could pass over */
+        case OPT_CHAIN: a->chain = true; break;
+        case OPT_OUTPUT:
+            if (!img_output(optarg, &a->json, errp)) {
+                return false;
+            }
+            break;
+        case 'r':
+            if (strcmp(optarg, "leaks") != 0 && strcmp(optarg, "all") != 0) {
+                error_set(errp, "-r %s: leaks or all", optarg);
+                return false;
+            }
+            a->fix = QCOW2_FIX_LEAKS | (strcmp(optarg, "all") == 0 ? QCOW2_FIX_ERRORS : 0);
+            break;
+        default: a->bad = true; return true;
+        }
+    }
+    a->bad = argc - optind != 1;
+    return true;
+}
+
+/* ---- info ---- */
+
+static uint64_t disk_size(const BlockImage *img)
+{
+    struct stat st;
+
+    return fstat(img->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+static const char *onoff(bool b)
+{
+    return b ? "true" : "false";
+}
+
+static void info_human(const BlockImage *img)
+{
+    const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
+    char size[32], disk[32];
+
+    printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", img->file,
+           img->format, img_human(img->size, size), img->size, img_human(disk_size(img), disk));
+    if (q == NULL) {
+        return;
+    }
+    printf("cluster_size: %u\n", q->cluster_size);
+    if (q->backing_file != NULL) {
+        printf("backing file: %s", q->backing_file);
+        if (img->backing != NULL && strcmp(img->backing->file, q->backing_file) != 0) {
+            printf(" (actual path: %s)", img->backing->file);
+        }
+        printf("\n");
+        if (q->backing_format != NULL) {
+            printf("backing file format: %s\n", q->backing_format);
+        }
+    }
+    printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
+           q->version >= 3 ? "1.1" : "0.10", q->compression == 1 ? "zstd" : "zlib");
+    if (q->version >= 3) {
+        printf("    lazy refcounts: %s\n    refcount bits: %u\n    corrupt: %s\n    extended l2: false\n",
+               onoff(q->compatible & COMPAT_LAZY_REFCOUNTS), 1u << q->refcount_order,
+               onoff(q->incompatible & INCOMPAT_CORRUPT));
+    } else {
+        printf("    refcount bits: %u\n", 1u << q->refcount_order);
+    }
+}
+
+static void info_json(const BlockImage *img, const char *pad)
+{
+    const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
+
+    printf("%s{\n%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", pad, pad, img->size, pad);
+    img_json(img->file);
+    if (q != NULL) {
+        printf(",\n%s    \"cluster-size\": %u", pad, q->cluster_size);
+    }
+    printf(",\n%s    \"format\": \"%s\",\n%s    \"actual-size\": %" PRIu64, pad, img->format, pad, disk_size(img));
+    if (q != NULL) {
+        printf(",\n%s    \"format-specific\": {\n%s        \"type\": \"qcow2\",\n%s        \"data\": {\n"
+               "%s            \"compat\": \"%s\",\n%s            \"compression-type\": \"%s\"", pad, pad, pad, pad,
+               q->version >= 3 ? "1.1" : "0.10", pad, q->compression == 1 ? "zstd" : "zlib");
+        if (q->version >= 3) {
+            printf(",\n%s            \"lazy-refcounts\": %s", pad, onoff(q->compatible & COMPAT_LAZY_REFCOUNTS));
+        }
+        printf(",\n%s            \"refcount-bits\": %u", pad, 1u << q->refcount_order);
+        if (q->version >= 3) {
+            printf(",\n%s            \"corrupt\": %s,\n%s            \"extended-l2\": false", pad,
+                   onoff(q->incompatible & INCOMPAT_CORRUPT), pad);
+        }
+        printf("\n%s        }\n%s    }", pad, pad);
+        if (q->backing_file != NULL) {
+            printf(",\n%s    \"full-backing-filename\": ", pad);
+            img_json(img->backing != NULL ? img->backing->file : q->backing_file);
+            printf(",\n%s    \"backing-filename\": ", pad);
+            img_json(q->backing_file);
+            if (q->backing_format != NULL) {
+                printf(",\n%s    \"backing-filename-format\": ", pad);
+                img_json(q->backing_format);
+            }
+        }
+    }
+    printf(",\n%s    \"dirty-flag\": %s\n%s}", pad, onoff(q != NULL && (q->incompatible & INCOMPAT_DIRTY)), pad);
+}
+
+int cmd_info(int argc, char **argv)
+{
+    ShowArgs a = { 0 };
+    Error *err = NULL;
+    BlockImage *img;
+
+    if (!show_args(&a, argc, argv, "+:f:U", &err)) {
+        return img_fail(err);
+    }
+    if (a.bad) {
+        return img_usage("info", "Expecting one image file name");
+    }
+    img = image_open(argv[optind], a.format, true, BLK_WRITEBACK, &err);
+    if (img == NULL) {
+        return img_fail(err);
+    }
+    if (a.json && a.chain) {
+        printf("[\n");
+    }
+    for (const BlockImage *i = img; i != NULL; i = a.chain ? i->backing : NULL) {
+        if (a.json) {
+            info_json(i, a.chain ? "    " : "");
+            printf("%s\n", a.chain && i->backing != NULL ? "," : "");
+        } else {
+            printf("%s", i != img ? "\n" : "");
+            info_human(i);
+        }
+    }
+    if (a.json && a.chain) {
+        printf("]\n");
+    }
+    image_unref(img);
+    return 0;
+}
+
+/* ---- check ---- */
+
+static void print_finding(void *opaque, const char *line)
+{
+    const ShowArgs *a = opaque;
+
+    if (!a->json && !a->quiet) {
+        printf("%s\n", line);
+    }
+}
+
+static void check_json(const char *file, const Qcow2Check *c)
+{
+    printf("{\n    \"image-end-offset\": %" PRIu64 ",\n    \"total-clusters\": %" PRIu64
+           ",\n    \"check-errors\": %" PRIu64 ",\n", c->end, c->total, c->errors);
+    if (c->corruptions) {
+        printf("    \"corruptions\": %" PRIu64 ",\n", c->corruptions);
+    }
+    if (c->leaks) {
+        printf("    \"leaks\": %" PRIu64 ",\n", c->leaks);
+    }
+    if (c->corruptions_fixed) {
+        printf("    \"corruptions-fixed\": %" PRIu64 ",\n", c->corruptions_fixed);
+    }
+    if (c->leaks_fixed) {
+        printf("    \"leaks-fixed\": %" PRIu64 ",\n", c->leaks_fixed);
+    }
+    printf("    \"allocated-clusters\": %" PRIu64 ",\n    \"fragmented-clusters\": %" PRIu64
+           ",\n    \"compressed-clusters\": %" PRIu64 ",\n    \"filename\": ", c->allocated, c->fragmented,
+           c->compressed);
+    img_json(file);
+    printf(",\n    \"format\": \"qcow2\"\n}\n");
+}
+
+static void check_human(const Qcow2Check *c)
+{
+    if (c->corruptions_fixed != 0 || c->leaks_fixed != 0) {
+        printf("The following inconsistencies were found and repaired:\n\n    %" PRIu64
+               " leaked clusters\n    %" PRIu64 " corruptions\n\n", c->leaks_fixed, c->corruptions_fixed);
+    }
+    if (c->corruptions == 0 && c->leaks == 0 && c->errors == 0) {
+        printf("No errors were found on the image.\n");
+    }
+    if (c->corruptions != 0) {
+        printf("\n%" PRIu64 " errors were found on the image.\nData may be corrupted, or further writes to the "
+               "image may corrupt it.\n", c->corruptions);
+    }
+    if (c->leaks != 0) {
+        printf("\n%" PRIu64 " leaked clusters were found on the image.\nThis means waste of disk space, but no "
+               "harm to data.\n", c->leaks);
+    }
+    if (c->total != 0 && c->allocated != 0) {
+        printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% fragmented, %.2f%% compressed clusters\n",
+               c->allocated, c->total, (double)c->allocated * 100 / (double)c->total,
+               (double)c->fragmented * 100 / (double)c->allocated,
+               (double)c->compressed * 100 / (double)c->allocated);
+    }
+    printf("Image end offset: %" PRIu64 "\n", c->end);
+}
+
+int cmd_check(int argc, char **argv)
+{
+    ShowArgs a = { 0 };
+    Error *err = NULL;
+    Qcow2Check result;
+    BlockImage *img;
+    int r;
+
+    if (!show_args(&a, argc, argv, "+:f:r:qU", &err)) {
+        return img_fail(err);
+    }
+    if (a.bad) {
+        return img_usage("check", "Expecting one image file name");
+    }
+    img = image_open(argv[optind], a.format, a.fix == 0, BLK_WRITEBACK, &err);
+    if (img == NULL) {
+        return img_fail(err);
+    }
+    if (img->fmt != &qcow2_format) {
+        image_unref(img);
+        report("This image format does not support checks");
+        return 63;
+    }
+    r = qcow2_check(img, a.fix, &result, print_finding, &a);
+    if (r != 0) {
+        report("Check failed: %s", strerror(-r));
+    } else if (a.json) {
+        check_json(img->file, &result);
+    } else if (!a.quiet) {
+        check_human(&result);
+    }
+    image_unref(img);
+    return r != 0 ? 1 : result.corruptions != 0 ? 2 : result.leaks != 0 ? 3 : 0;
+}
+
+/* ---- map ---- */
+
+typedef struct Extent {
+    uint64_t start, len, offset;
+    unsigned flags, depth;
+    const char *file;
+} Extent;
+
+static void print_json(const Extent *e, bool first)
+{
+    printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %u, \"present\": %s, \"zero\": %s, "
+           "\"data\": %s", first ? "[" : ",\n", e->start, e->len, e->depth, onoff(e->flags & IMAGE_ALLOCATED),
+           onoff(e->flags & IMAGE_ZERO), onoff(e->flags & IMAGE_DATA));
+    if (e->flags & IMAGE_OFFSET) {
+        printf(", \"offset\": %" PRIu64, e->offset);
+    }
+    printf("}");
+}
+
+static void print_human(const Extent *e)
+{
+    char a[24], b[24], c[24];
+
+    if ((e->flags & IMAGE_DATA) && (e->flags & IMAGE_OFFSET)) {
+        snprintf(a, sizeof(a), "0x%" PRIx64, e->start);
+        snprintf(b, sizeof(b), "0x%" PRIx64, e->len);
+        snprintf(c, sizeof(c), "0x%" PRIx64, e->offset);
+        printf("%-16s%-16s%-16s%s\n", a, b, c, e->file);
+    }
+}
+
+static void print_extent(const Extent *e, bool json, bool first)
+{
+    if (json) {
+        print_json(e, first);
+    } else {
+        print_human(e);
+    }
+}
+
+/* extent_at - what the chain holds at @start, and which image of it. */
+static int extent_at(BlockImage *img, uint64_t start, Extent *e)
+{
+    ImageRange r;
+    uint64_t len = img->size - start;
+    int ret;
+
+    *e = (Extent){ .start = start, .file = img->file };
+    for (BlockImage *i = img; i != NULL; i = i->backing, e->depth++) {
+        if (start >= i->size) {
+            break; /* behind the end of an image that is smaller */
+        }
+        ret = image_status(i, start, MIN(len, i->size - start), false, &r);
+        if (ret != 0) {
+            return ret;
+        }
+        len = r.len;
+        e->file = i->file;
+        e->flags = r.flags;
+        e->offset = r.offset;
+        if (r.flags & IMAGE_ALLOCATED) {
+            break;
+        }
+        if (i->backing == NULL || start >= i->backing->size) {
+            e->flags = IMAGE_ZERO;
+            break;
+        }
+    }
+    e->len = len;
+    return 0;
+}
+
+static bool joins(const Extent *a, const Extent *b)
+{
+    return a->flags == b->flags && a->depth == b->depth && a->file == b->file &&
+           (!(a->flags & IMAGE_OFFSET) || a->offset + a->len == b->offset);
+}
+
+int cmd_map(int argc, char **argv)
+{
+    ShowArgs a = { 0 };
+    Extent last = { 0 }, e;
+    bool first = true;
+    Error *err = NULL;
+    BlockImage *img;
+    int r = 0;
+
+    if (!show_args(&a, argc, argv, "+:f:U", &err)) {
+        return img_fail(err);
+    }
+    if (a.bad) {
+        return img_usage("map", "Expecting one image file name");
+    }
+    img = image_open(argv[optind], a.format, true, BLK_WRITEBACK, &err);
+    if (img == NULL) {
+        return img_fail(err);
+    }
+    if (!a.json) {
+        printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
+    }
+    for (uint64_t at = 0; at < img->size && r == 0; at += e.len) {
+        r = extent_at(img, at, &e);
+        if (last.len != 0 && joins(&last, &e)) {
+            last.len += e.len;
+            continue;
+        }
+        if (last.len != 0) {
+            print_extent(&last, a.json, first);
+            first = false;
+        }
+        last = e;
+    }
+    if (r == 0 && last.len != 0) {
+        print_extent(&last, a.json, first);
+    }
+    if (a.json) {
+        printf("]\n");
+    }
+    image_unref(img);
+    if (r != 0) {
+        report("%s: %s", argv[optind], strerror(-r));
+    }
+    return r != 0;
+}

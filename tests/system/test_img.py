@@ -1,0 +1,184 @@
+"""doppel-img against qemu-img (Debian's): what one makes the other reads, checks and finds the same."""
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from vm import DOPPEL, ROOT
+
+IMG = os.environ.get("DOPPEL_IMG", os.path.join(ROOT, "doppel-img"))
+QEMU = shutil.which("qemu-img")
+pytestmark = pytest.mark.skipif(QEMU is None, reason="qemu-img (package qemu-utils) is not installed")
+
+
+def tool(program, *args, code=0):
+    p = subprocess.run([program, *map(str, args)], capture_output=True, text=True, timeout=120)
+    assert p.returncode == code, (args, p.stdout, p.stderr)
+    return p.stdout if code == 0 else p.stdout + p.stderr
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """A raw image with data, zeros and holes."""
+    path = tmp_path_factory.mktemp("img") / "content.raw"
+    rnd = random.Random(7)
+    with open(path, "wb") as f:
+        f.truncate(24 << 20)
+        for _ in range(40):
+            f.seek(rnd.randrange(0, 23 << 20) & ~511)
+            f.write(rnd.randbytes(rnd.randrange(512, 200000) & ~511) if rnd.random() < 0.7 else b"\0" * 70000)
+    return path
+
+
+def same(a, fa, b, fb):
+    for program in (IMG, QEMU):
+        assert "identical" in tool(program, "compare", "-f", fa, "-F", fb, a, b)
+
+
+OPTIONS = ["", "compat=0.10", "cluster_size=512", "cluster_size=2M", "refcount_bits=1", "refcount_bits=64",
+           "preallocation=metadata", "preallocation=falloc", "preallocation=full", "lazy_refcounts=on",
+           "compression_type=zstd,cluster_size=4k"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_create_as_qemu(tmp_path, option):
+    """The same words on standard output, the same description; both find it clean and empty."""
+    got = []
+    for program, name in ((IMG, "a"), (QEMU, "b")):
+        path = tmp_path / f"{name}.qcow2"
+        opts = ["-o", option] if option else []
+        out = tool(program, "create", "-f", "qcow2", *opts, path, "20M")
+        info = [tool(p, "info", path).replace(str(path), "X") for p in (IMG, QEMU)]
+        info = [re.sub(r"disk size: .*\n", "", i) for i in info]
+        assert info[0] == info[1]
+        for p in (IMG, QEMU):
+            assert "No errors" in tool(p, "check", path)
+        got.append((out.replace(str(path), "X"), info[0]))
+    assert got[0] == got[1]
+    maps = [json.loads(tool(p, "map", "--output=json", tmp_path / "a.qcow2")) for p in (IMG, QEMU)]
+    assert sum(e["length"] for e in maps[0]) == sum(e["length"] for e in maps[1]) == 20 << 20
+
+
+def test_glued_options(tmp_path):
+    path = tmp_path / "disk.qcow2"
+    out = tool(IMG, "create", "-f", "qcow2", "-opreallocation=metadata", "-ocluster_size=2M", path, "20G")
+    assert "cluster_size=2097152" in out and "preallocation=metadata" in out
+    assert "No errors" in tool(QEMU, "check", path)
+    assert json.loads(tool(IMG, "info", "--output=json", path))["cluster-size"] == 2 << 20
+
+
+@pytest.mark.parametrize("maker,option", itertools.product((IMG, QEMU), ("", "compat=0.10", "cluster_size=512",
+                                                                        "cluster_size=2M,preallocation=metadata")))
+def test_convert_both_ways(tmp_path, content, maker, option):
+    reader = QEMU if maker == IMG else IMG
+    opts = ["-o", option] if option else []
+    tool(maker, "convert", "-f", "raw", "-O", "qcow2", *opts, content, tmp_path / "x.qcow2")
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", tmp_path / "x.qcow2")
+    same(content, "raw", tmp_path / "x.qcow2", "qcow2")
+    tool(reader, "convert", "-f", "qcow2", "-O", "raw", tmp_path / "x.qcow2", tmp_path / "back.raw")
+    assert (tmp_path / "back.raw").read_bytes() == content.read_bytes()
+
+
+@pytest.mark.parametrize("option", ["compression_type=zlib", "compression_type=zstd", "cluster_size=512",
+                                    "cluster_size=2M"])
+def test_compressed(tmp_path, content, option):
+    path = tmp_path / "c.qcow2"
+    tool(QEMU, "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", option, content, path)
+    same(content, "raw", path, "qcow2")
+    assert "No errors" in tool(IMG, "check", path)
+    tool(IMG, "convert", "-n", "-f", "raw", "-O", "qcow2", content, path)  # written over
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", path)
+    same(content, "raw", path, "qcow2")
+
+
+def test_backing_chain(tmp_path, content):
+    (tmp_path / "sub").mkdir()
+    shutil.copy(content, tmp_path / "base.raw")
+    tool(IMG, "create", "-f", "qcow2", "-b", "../base.raw", "-F", "raw", tmp_path / "sub" / "one.qcow2")
+    tool(QEMU, "create", "-f", "qcow2", "-b", "sub/one.qcow2", "-F", "qcow2", tmp_path / "two.qcow2", "30M")
+    same(content, "raw", tmp_path / "sub" / "one.qcow2", "qcow2")
+    chains = [json.loads(tool(p, "info", "--backing-chain", "--output=json", tmp_path / "two.qcow2"))
+              for p in (IMG, QEMU)]
+    keys = ("filename", "format", "virtual-size", "backing-filename", "full-backing-filename",
+            "backing-filename-format")
+    assert [{k: e.get(k) for k in keys} for e in chains[0]] == [{k: e.get(k) for k in keys} for e in chains[1]]
+    tool(QEMU, "convert", "-f", "qcow2", "-O", "raw", tmp_path / "two.qcow2", tmp_path / "q.raw")
+    tool(IMG, "convert", "-f", "qcow2", "-O", "raw", tmp_path / "two.qcow2", tmp_path / "d.raw")
+    assert (tmp_path / "q.raw").read_bytes() == (tmp_path / "d.raw").read_bytes()
+    assert "without backing format" in tool(IMG, "create", "-f", "qcow2", "-b", "base.raw", tmp_path / "n", code=1)
+    assert "No such file" in tool(IMG, "create", "-f", "qcow2", "-b", "gone", "-F", "raw", tmp_path / "n", code=1)
+    os.symlink("loop.qcow2", tmp_path / "l")
+    tool(QEMU, "create", "-u", "-f", "qcow2", "-b", "loop.qcow2", "-F", "qcow2", tmp_path / "loop.qcow2", "1M")
+    assert "circle" in tool(IMG, "info", tmp_path / "loop.qcow2", code=1)
+
+
+def test_snapshots_are_kept(tmp_path, content):
+    """Writing to an image that has an internal snapshot leaves the snapshot as it was."""
+    path = tmp_path / "s.qcow2"
+    tool(QEMU, "convert", "-f", "raw", "-O", "qcow2", content, path)
+    tool(QEMU, "snapshot", "-c", "before", path)
+    other = tmp_path / "other.raw"
+    data = bytearray(content.read_bytes())
+    for at in range(0, len(data), 1 << 18):
+        data[at:at + 5000] = b"new" * 1667
+    other.write_bytes(data[:len(content.read_bytes())])
+    tool(IMG, "convert", "-n", "-f", "raw", "-O", "qcow2", other, path)
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", path)
+    same(other, "raw", path, "qcow2")
+    tool(QEMU, "snapshot", "-a", "before", path)
+    same(content, "raw", path, "qcow2")
+
+
+def test_resize(tmp_path, content):
+    path = tmp_path / "r.qcow2"
+    tool(IMG, "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512", content, path)
+    assert tool(IMG, "resize", path, "+40G") == "Image resized.\n"  # the L1 table moves
+    assert json.loads(tool(QEMU, "info", "--output=json", path))["virtual-size"] == (24 << 20) + (40 << 30)
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", path)
+    same(content, "raw", path, "qcow2")
+    assert "not supported" in tool(IMG, "resize", path, "1M", code=1)
+
+
+def test_repair(tmp_path, content):
+    """A leak and a count that is too small, made by hand; found and mended as qemu-img agrees."""
+    path = tmp_path / "d.qcow2"
+    tool(QEMU, "convert", "-f", "raw", "-O", "qcow2", content, path)
+    data = bytearray(path.read_bytes())
+    reftable = int.from_bytes(data[48:56], "big")
+    block = int.from_bytes(data[reftable:reftable + 8], "big")
+    data[block + 2 * 10:block + 2 * 10 + 2] = b"\0\0"
+    data[block + 2 * 1000:block + 2 * 1000 + 2] = b"\0\1"
+    path.write_bytes(data)
+    got = tool(IMG, "check", path, code=2)
+    assert "cluster 10 " in got and "cluster 1000 " in got
+    tool(QEMU, "check", path, code=2)
+    assert "repaired" in tool(IMG, "check", "-r", "all", path)
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", path)
+    same(content, "raw", path, "qcow2")
+
+
+def test_mistakes(tmp_path):
+    for args, says in (((), "Not enough"), (("nonesuch",), "Command not found"), (("crate",), "did you mean create"),
+                       (("create",), "Expecting"), (("create", "-f", "vmdk", "x", "1M"), "vmdk"),
+                       (("create", "-f", "nonesuch", "x", "1M"), "Unknown driver"),
+                       (("create", "-f", "qcow2", "x", "big"), "Invalid image size"),
+                       (("create", "-f", "qcow2", "-o", "cluster_size=3000", "x", "1M"), "power of two"),
+                       (("create", "-f", "qcow2", "-o", "nonesuch=1", "x", "1M"), "nonesuch"),
+                       (("create", "-f", "qcow2", "x"), "size"), (("info", "/nonexistent/x"), "No such file"),
+                       (("info", tmp_path), "directory"), (("snapshot", "-l", "x"), "not supported yet"),
+                       (("info", "--output=xml", "x"), "human or json")):
+        p = subprocess.run([IMG, *map(str, args)], capture_output=True, text=True, cwd=tmp_path, timeout=30)
+        assert p.returncode == 1 and p.stdout == "", (args, p)
+        assert says in p.stderr and len(p.stderr.splitlines()) == 1, (args, p.stderr)
+    assert not os.listdir(tmp_path)
+    assert tool(IMG, "--version").split()[2] == "9.2.0"

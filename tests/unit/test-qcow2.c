@@ -1,0 +1,351 @@
+/*
+ * qcow2 against a flat model: random reads, writes, zeros, flushes, reopening and growing, for several geometries,
+ * with and without an image behind; the image is consistent by our own check all along and by qemu-img's at the end.
+ * QCOW2_OPS is the count of operations for each geometry.
+ */
+#include "tests/test.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "block/qcow2.h"
+
+#define MODEL_MAX (24u << 20)
+#define PIECE (300u << 10)
+
+static char dir[] = "/tmp/doppel-qcow2-XXXXXX";
+static uint64_t seed = 88172645463325252ull;
+
+static uint64_t rnd(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+static char *path_of(const char *name)
+{
+    return xasprintf("%s/%s", dir, name);
+}
+
+static BlockImage *must_open(const char *path, bool read_only)
+{
+    Error *err = NULL;
+    BlockImage *img = image_open(path, "qcow2", read_only, BLK_WRITEBACK, &err);
+
+    if (img == NULL) {
+        fail_msg("%s", error_text(err));
+    }
+    return img;
+}
+
+static void must_create(const char *path, const Qcow2Options *o)
+{
+    Error *err = NULL;
+
+    if (!qcow2_create(path, o, &err)) {
+        fail_msg("%s", error_text(err));
+    }
+}
+
+static void complain(void *opaque, const char *line)
+{
+    print_message("%s\n", line);
+}
+
+static void must_check(BlockImage *img)
+{
+    Qcow2Check c;
+
+    assert_int_equal(image_flush(img), 0); /* what was given up is counted at a flush, */
+    assert_int_equal(image_flush(img), 0); /* and that count is in the file at the next */
+    assert_int_equal(qcow2_check(img, 0, &c, complain, NULL), 0);
+    assert_int_equal(c.corruptions, 0);
+    assert_int_equal(c.leaks, 0);
+}
+
+static void qemu_check(const char *path)
+{
+    autofree char *cmd = xasprintf("qemu-img check -q %s", path);
+
+    if (system("command -v qemu-img >/dev/null 2>&1") == 0) {
+        assert_int_equal(system(cmd), 0);
+    }
+}
+
+static void compare(BlockImage *img, const uint8_t *model, uint64_t at, uint32_t len)
+{
+    static uint8_t buf[MODEL_MAX];
+
+    assert_int_equal(image_read(img, at, buf, len), 0);
+    for (uint32_t n = 0; n < len; n++) {
+        if (buf[n] != model[at + n]) {
+            fail_msg("at 0x%llx: %02x instead of %02x", (unsigned long long)(at + n), buf[n], model[at + n]);
+        }
+    }
+}
+
+/* one_op - on image and model. */
+static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
+{
+    unsigned what = rnd() % 100;
+    uint32_t len = (uint32_t)(rnd() % 4 == 0 ? rnd() % PIECE : rnd() % 20000) & ~511u;
+    uint64_t at = rnd() % img->size & ~511ull;
+    int r = 0;
+
+    len = (uint32_t)MIN(len, img->size - at);
+    if (what < 45) {
+        uint8_t *p = model + at;
+
+        for (uint32_t n = 0; n < len; n++) {
+            p[n] = (uint8_t)((at + n) / 512 * 31 + n + what);
+        }
+        r = image_write(img, at, p, len);
+    } else if (what < 75) {
+        compare(img, model, at, len);
+    } else if (what < 90) {
+        memset(model + at, 0, len);
+        r = image_zero(img, at, len);
+    } else if (what < 96) {
+        r = image_flush(img);
+    } else if (what < 98) {
+        image_unref(img);
+        img = must_open(path, false);
+    } else if (img->size + (1 << 20) <= MODEL_MAX) {
+        r = image_truncate(img, img->size + (1 << 20));
+    }
+    assert_int_equal(r, 0);
+    return img;
+}
+
+static void run(const Qcow2Options *o, unsigned ops, BlockImage *behind)
+{
+    autofree char *path = path_of("x.qcow2");
+    uint8_t *model = xnewn(uint8_t, MODEL_MAX);
+    BlockImage *img;
+
+    must_create(path, o);
+    img = must_open(path, false);
+    if (behind != NULL) {
+        assert_non_null(img->backing);
+        assert_int_equal(image_read(behind, 0, model, (uint32_t)MIN(behind->size, o->size)), 0);
+    }
+    for (unsigned n = 0; n < ops; n++) {
+        img = one_op(img, path, model);
+        if (n % (ops / 5) == 0) {
+            must_check(img);
+        }
+    }
+    compare(img, model, 0, (uint32_t)img->size);
+    must_check(img);
+    image_unref(img);
+    qemu_check(path);
+    img = must_open(path, true);
+    compare(img, model, 0, (uint32_t)img->size);
+    image_unref(img);
+    free(model);
+    unlink(path);
+}
+
+static unsigned op_count(void)
+{
+    const char *s = getenv("QCOW2_OPS");
+
+    return s != NULL ? (unsigned)atoi(s) : 400;
+}
+
+static void test_model(void **state)
+{
+    static const Qcow2Options kinds[] = {
+        { 12 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+        { 12 << 20, 2, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+        { 3 << 20, 3, 512, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+        { 4 << 20, 3, 4096, 1, true, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+        { 4 << 20, 3, 1024, 64, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+        { 12 << 20, 3, 2 << 20, 16, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
+        { 6 << 20, 3, 8192, 2, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
+        { 6 << 20, 3, 16384, 8, false, QCOW2_PREALLOC_FULL, 0, NULL, NULL },
+    };
+
+    for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
+        run(&kinds[n], op_count(), NULL);
+    }
+}
+
+static void test_backing(void **state)
+{
+    autofree char *base = path_of("base.qcow2"), *raw = path_of("base.raw");
+    Qcow2Options b = { 5 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, "base.raw", "raw" };
+    Qcow2Options o = { 8 << 20, 3, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2" };
+    uint8_t *junk = xnewn(uint8_t, 3 << 20);
+    int fd = open(raw, O_RDWR | O_CREAT, 0600);
+    BlockImage *img;
+
+    for (unsigned n = 0; n < 3 << 20; n++) {
+        junk[n] = (uint8_t)(n * 7 + n / 512);
+    }
+    assert_int_equal(host_write(fd, 0, junk, 3 << 20), 0); /* shorter than what stands on it */
+    close(fd);
+    must_create(base, &b);
+    img = must_open(base, false);
+    assert_int_equal(image_write(img, 1 << 20, junk, 100000 & ~511), 0);
+    assert_int_equal(image_zero(img, 2 << 20, 1 << 18), 0);
+    image_unref(img);
+    img = must_open(base, true);
+    run(&o, op_count(), img);
+    o.version = 2;
+    run(&o, op_count(), img);
+    image_unref(img);
+    free(junk);
+    unlink(base);
+    unlink(raw);
+}
+
+/* ---- several threads ---- */
+
+typedef struct Worker {
+    BlockImage *img;
+    uint64_t base; /* its sectors: every fourth, so that clusters are shared */
+    unsigned ops;
+    int result;
+} Worker;
+
+static void *work(void *opaque)
+{
+    Worker *w = opaque;
+    uint8_t buf[512];
+    uint64_t s = w->base + 1;
+
+    for (unsigned n = 0; n < w->ops && w->result == 0; n++) {
+        uint64_t sector;
+
+        s = s * 6364136223846793005ull + 1442695040888963407ull;
+        sector = ((s >> 33) % 4096) * 4 + w->base;
+        memset(buf, (int)(sector * 3 + 1), sizeof(buf));
+        w->result = n % 50 == 49 ? image_flush(w->img) : image_write(w->img, sector * 512, buf, sizeof(buf));
+        if (w->result == 0 && n % 50 != 49) {
+            w->result = image_read(w->img, sector * 512, buf, sizeof(buf));
+            if (buf[17] != (uint8_t)(sector * 3 + 1)) {
+                w->result = -1000;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    static const Qcow2Options o = { 8 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL };
+    autofree char *path = path_of("threads.qcow2");
+    pthread_t threads[4];
+    Worker w[4];
+    uint8_t buf[512];
+    BlockImage *img;
+
+    must_create(path, &o);
+    img = must_open(path, false);
+    for (unsigned n = 0; n < 4; n++) {
+        w[n] = (Worker){ img, n, 2000, 0 };
+        assert_int_equal(pthread_create(&threads[n], NULL, work, &w[n]), 0);
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        pthread_join(threads[n], NULL);
+        assert_int_equal(w[n].result, 0);
+    }
+    for (uint64_t sector = 0; sector < 16384; sector++) { /* what was written is there, the rest is zeros */
+        assert_int_equal(image_read(img, sector * 512, buf, sizeof(buf)), 0);
+        assert_true(buf[0] == 0 || buf[0] == (uint8_t)(sector * 3 + 1));
+        assert_int_equal(buf[0], buf[511]);
+    }
+    must_check(img);
+    image_unref(img);
+    qemu_check(path);
+    unlink(path);
+}
+
+/* ---- damaged images ---- */
+
+static void test_damage(void **state)
+{
+    static const Qcow2Options o = { 4 << 20, 3, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL };
+    autofree char *path = path_of("damaged.qcow2");
+    uint8_t *good = xnewn(uint8_t, 1 << 20), *bad = xnewn(uint8_t, 1 << 20), *buf = xnewn(uint8_t, 1 << 20);
+    BlockImage *img;
+    unsigned opened = 0;
+    int fd;
+
+    must_create(path, &o);
+    img = must_open(path, false);
+    for (unsigned n = 0; n < 40; n++) {
+        memset(buf, (int)n + 1, 4096);
+        assert_int_equal(image_write(img, n * 40960u, buf, 4096), 0);
+    }
+    image_unref(img);
+    fd = open(path, O_RDWR);
+    assert_int_equal(host_read(fd, 0, good, 1 << 20), 0);
+    for (unsigned n = 0; n < op_count(); n++) {
+        Error *err = NULL;
+        Qcow2Check c;
+
+        memcpy(bad, good, 1 << 20);
+        for (unsigned k = rnd() % 8 + 1; k > 0; k--) {
+            bad[rnd() % (rnd() % 2 ? 256 : 65536)] = (uint8_t)rnd();
+        }
+        assert_int_equal(host_write(fd, 0, bad, 1 << 20), 0);
+        img = image_open(path, "qcow2", rnd() % 2, BLK_WRITEBACK, &err);
+        error_free(err);
+        if (img == NULL) {
+            continue;
+        }
+        opened++;
+        for (unsigned k = 0; k < 10; k++) { /* nothing but errors come of it */
+            uint64_t at = img->size > 4096 ? rnd() % (img->size - 4096) & ~511ull : 0;
+            ImageRange range;
+
+            if (img->size >= 4096) {
+                image_read(img, at, buf, 4096);
+                image_status(img, at, 4096, true, &range);
+                if (!img->read_only) {
+                    image_write(img, at, buf, 4096);
+                }
+            }
+        }
+        if (img->size < 1 << 24) {
+            qcow2_check(img, 0, &c, NULL, NULL);
+        }
+        image_unref(img);
+        assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    }
+    assert_true(opened > op_count() / 10);
+    close(fd);
+    free(good);
+    free(bad);
+    free(buf);
+    unlink(path);
+}
+
+static int setup(void **state)
+{
+    return mkdtemp(dir) != NULL ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_backing),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_damage),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
