@@ -38,10 +38,22 @@ typedef struct CharBackend {
     bool (*doubles_ff)(const Chardev *c);
     void (*set_params)(Chardev *c, unsigned baud, char parity, unsigned data, unsigned stop);
     void (*set_break)(Chardev *c, bool on);
+    void (*set_lines)(Chardev *c, bool dtr, bool rts);
     char *(*describe)(Chardev *c); /* NULL: the name */
     /* The front end may have room again, or is new. Loop thread, under the guard. May be NULL. */
     void (*more)(Chardev *c);
 } CharBackend;
+
+/* What a back end that is itself a device, or has a person at it, wants the front end to read. Under c->lock. */
+typedef struct Inbox {
+    uint8_t bytes[4096];
+    size_t len;
+} Inbox;
+
+/* inbox_put - all of @buf or, when there is no room, nothing (lock). inbox_push - hand on what the front end has
+ * room for; the guard is held, and the lock is not. */
+bool inbox_put(Inbox *in, const void *buf, size_t len);
+void inbox_push(Chardev *c, Inbox *in);
 
 /* One front end, and under a mux the input that waits for it. Under the guard. */
 typedef struct Front {

@@ -10,6 +10,8 @@ extern const CharBackend chardev_null, chardev_file, chardev_pipe, chardev_ringb
 extern const CharBackend chardev_stdio;                                             /* stdio.c */
 extern const CharBackend chardev_pty, chardev_serial;                               /* tty.c */
 extern const CharBackend chardev_socket;                                            /* socket.c */
+extern const CharBackend chardev_summa;                                             /* summa.c */
+extern const CharBackend chardev_msmouse;                                           /* msmouse.c */
 extern const CharBackend chardev_vc;                                                /* ui/console.c */
 
 #endif

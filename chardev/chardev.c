@@ -326,6 +326,35 @@ void chardev_event(Chardev *c, CharEvent ev)
     }
 }
 
+bool inbox_put(Inbox *in, const void *buf, size_t len)
+{
+    if (len > sizeof(in->bytes) - in->len) {
+        return false;
+    }
+    memcpy(in->bytes + in->len, buf, len);
+    in->len += len;
+    return true;
+}
+
+void inbox_push(Chardev *c, Inbox *in)
+{
+    for (;;) {
+        size_t room = chardev_room(c), n;
+        uint8_t buf[64];
+
+        pthread_mutex_lock(&c->lock);
+        n = MIN(MIN(room, in->len), sizeof(buf));
+        memcpy(buf, in->bytes, n);
+        in->len -= n;
+        memmove(in->bytes, in->bytes + n, in->len);
+        pthread_mutex_unlock(&c->lock);
+        if (n == 0) {
+            return;
+        }
+        chardev_input(c, buf, n);
+    }
+}
+
 size_t chardev_inject(Chardev *c, const uint8_t *buf, size_t len)
 {
     size_t n;
@@ -480,5 +509,12 @@ void chardev_set_break(Chardev *c, bool on)
 {
     if (c != NULL && c->be->set_break != NULL) {
         c->be->set_break(c, on);
+    }
+}
+
+void chardev_set_lines(Chardev *c, bool dtr, bool rts)
+{
+    if (c != NULL && c->be->set_lines != NULL) {
+        c->be->set_lines(c, dtr, rts);
     }
 }

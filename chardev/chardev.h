@@ -49,6 +49,8 @@ void chardev_accept_input(Chardev *c);
 void chardev_set_params(Chardev *c, unsigned baud, char parity, unsigned data_bits,
                         unsigned stop_bits);
 void chardev_set_break(Chardev *c, bool on);
+/* chardev_set_lines - the modem outputs, for back ends that are devices on a line. */
+void chardev_set_lines(Chardev *c, bool dtr, bool rts);
 
 /* ---- making and finding them; loop thread or start-up ---- */
 

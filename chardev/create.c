@@ -14,14 +14,15 @@
 
 const CharBackend *const chardev_backends[] = {
     &chardev_file,   &chardev_null,   &chardev_pipe,  &chardev_pty, &chardev_ringbuf,
-    &chardev_serial, &chardev_socket, &chardev_stdio, &chardev_vc, NULL,
+    &chardev_serial, &chardev_socket, &chardev_stdio, &chardev_vc,  &chardev_summa,
+    &chardev_msmouse, NULL,
 };
 
 /* Known to others and refused by name. */
 static const char *const not_yet[] = {
-    "udp",       "parallel",  "parport",      "msmouse", "braille",
+    "udp",       "parallel",  "parport",      "braille",
     "mux",       "spicevmc", "spiceport", "qemu-vdagent", "dbus",    "wctablet",
-    "websocket", "testdev",  "con",       "hub",          "summa",
+    "websocket", "testdev",  "con",       "hub",
 };
 
 void chardev_help(FILE *out)

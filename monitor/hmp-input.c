@@ -144,9 +144,9 @@ void hmp_info_mice(HmpSession *m, FILE *out, char *arg)
     if (input_mouse_next(NULL) == NULL) {
         fprintf(out, "No mouse devices connected\n");
     }
-    for (const InputSink *s = input_mouse_next(NULL), *first = s; s != NULL;
-         s = input_mouse_next(s)) {
-        fprintf(out, "%c Mouse #%u: %s\n", s == first ? '*' : ' ', s->index, s->name);
+    for (const InputSink *s = input_mouse_next(NULL); s != NULL; s = input_mouse_next(s)) {
+        fprintf(out, "%c Mouse #%u: %s%s\n", s == input_current() ? '*' : ' ', s->index, s->name,
+                s->point != NULL ? " (absolute)" : "");
     }
     machine_unlock();
 }

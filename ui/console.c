@@ -18,15 +18,14 @@
 #include "ui/keymap.h"
 #include "ui/terminal.h"
 
-enum { COLS = 80, ROWS = 24, TYPED_MAX = 4096 };
+enum { COLS = 80, ROWS = 24 };
 enum { FOREGROUND = 7, BACKGROUND = 0 };
 
 typedef struct Console {
     Chardev *chr;
     Screen *screen; /* machine lock */
     Terminal *term; /* lock, as the next */
-    char typed[TYPED_MAX]; /* what the front end had no room for */
-    size_t typed_len;
+    Inbox typed; /* what does not fit is lost, as on a keyboard whose buffer is full */
 } Console;
 
 /* ---- drawing ---- */
@@ -130,42 +129,18 @@ static char *console_text(void *opaque)
 
 /* ---- keys ---- */
 
-/* type_locked - what does not fit is lost, as on a keyboard whose buffer is full. */
-static void type_locked(Console *c, const char *text, size_t len)
-{
-    if (len <= sizeof(c->typed) - c->typed_len) {
-        memcpy(c->typed + c->typed_len, text, len);
-        c->typed_len += len;
-    }
-}
-
-/* push - hand on what was typed. The guard is held. */
 static void push(Chardev *chr)
 {
     Console *c = chr->priv;
 
-    for (;;) {
-        size_t room = chardev_room(chr), n;
-        uint8_t buf[64];
-
-        pthread_mutex_lock(&chr->lock);
-        n = MIN(MIN(room, c->typed_len), sizeof(buf));
-        memcpy(buf, c->typed, n);
-        c->typed_len -= n;
-        memmove(c->typed, c->typed + n, c->typed_len);
-        pthread_mutex_unlock(&chr->lock);
-        if (n == 0) {
-            return;
-        }
-        chardev_input(chr, buf, n);
-    }
+    inbox_push(chr, &c->typed);
 }
 
 static void on_answer(void *opaque, const char *text, size_t len)
 {
     Console *c = opaque;
 
-    type_locked(c, text, len);
+    inbox_put(&c->typed, text, len);
     chardev_kick_locked(c->chr);
 }
 
@@ -246,7 +221,7 @@ static void console_key(void *opaque, uint32_t keysym, unsigned mods)
         terminal_scroll(c->term, lines);
     } else {
         len = key_text(keysym, mods, terminal_app_cursor(c->term), text);
-        type_locked(c, text, len);
+        inbox_put(&c->typed, text, len);
         if (len > 0) {
             terminal_scroll(c->term, -TERMINAL_SCROLL_BACK); /* where it will show */
         }

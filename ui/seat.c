@@ -265,6 +265,16 @@ static unsigned to_input(unsigned buttons)
            (buttons & 0x100 ? INPUT_EXTRA : 0);
 }
 
+static unsigned all_buttons(void)
+{
+    unsigned all = 0;
+
+    for (const Seat *o = seats; o != NULL; o = o->next) {
+        all |= to_input(o->buttons);
+    }
+    return all;
+}
+
 unsigned seat_buttons(const Seat *s)
 {
     return s->buttons;
@@ -272,14 +282,11 @@ unsigned seat_buttons(const Seat *s)
 
 void seat_move(Seat *s, int dx, int dy, int dz, unsigned buttons)
 {
-    unsigned fresh = buttons & ~s->buttons, all = 0;
+    unsigned fresh = buttons & ~s->buttons;
 
     dz += (fresh & 0x10 ? 1 : 0) - (fresh & 0x08 ? 1 : 0);
     s->buttons = buttons;
-    for (const Seat *o = seats; o != NULL; o = o->next) {
-        all |= to_input(o->buttons);
-    }
-    input_mouse(dx, dy, dz, all);
+    input_mouse(dx, dy, dz, all_buttons());
 }
 
 /* One axis: the difference, and at a border that was not touched before the whole side more. */
@@ -296,6 +303,19 @@ static int axis(unsigned from, unsigned to, unsigned side)
     return d;
 }
 
+/* middle - of a pixel, so that whoever cuts off and whoever rounds come back to it. */
+static unsigned middle(unsigned at, unsigned side)
+{
+    return (unsigned)((2ull * at + 1) * (INPUT_POINT_MAX + 1) / (2ull * side));
+}
+
+static void point_absolute(Seat *s, unsigned x, unsigned y, unsigned w, unsigned h, unsigned buttons)
+{
+    s->buttons = buttons;
+    pointer.known = false; /* a relative mouse moves from where nobody knows */
+    input_point(middle(x, w), middle(y, h), all_buttons());
+}
+
 void seat_point(Seat *s, unsigned x, unsigned y, unsigned w, unsigned h, unsigned buttons)
 {
     int dx, dy;
@@ -305,6 +325,10 @@ void seat_point(Seat *s, unsigned x, unsigned y, unsigned w, unsigned h, unsigne
     }
     x = MIN(x, w - 1);
     y = MIN(y, h - 1);
+    if (input_absolute()) {
+        point_absolute(s, x, y, w, h, buttons);
+        return;
+    }
     dx = axis(pointer.x, x, w);
     dy = axis(pointer.y, y, h);
     pointer.known = true;

@@ -247,6 +247,16 @@ static void uart_transmit(Uart *u, uint8_t val)
     uart_update(u);
 }
 
+/* DTR and RTS; in loop mode the pins are high, "Modem Control Register". */
+static void uart_set_outputs(Uart *u)
+{
+    uint8_t out = u->mcr & MCR_LOOP ? 0 : u->mcr & 3;
+
+    if (u->chr != NULL) {
+        chardev_set_lines(u->chr, (out & 1) != 0, (out & 2) != 0);
+    }
+}
+
 /* ---- registers ---- */
 
 /* uart_set_lines - new levels of the modem inputs (MSR 7:4), with their delta bits. */
@@ -340,6 +350,7 @@ static void uart_write_mcr(Uart *u, uint8_t val)
     bool was_loop = (u->mcr & MCR_LOOP) != 0;
 
     u->mcr = val & 0x1f;
+    uart_set_outputs(u);
     uart_set_lines(u, uart_lines(u));
     uart_update(u);
     if (was_loop && !(val & MCR_LOOP) && u->chr != NULL) {
@@ -432,6 +443,7 @@ void uart_reset(Uart *u)
     u->ier = 0;
     u->lcr = 0;
     u->mcr = 0;
+    uart_set_outputs(u);
     u->fcr = 0;
     u->scr = 0;
     u->msr = MSR_LINES;

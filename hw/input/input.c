@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 static InputSink *sinks; /* machine lock */
+static unsigned last_x, last_y; /* of input_point() */
 
 void input_add(InputSink *s)
 {
@@ -39,11 +40,69 @@ void input_key(unsigned key, bool down)
     }
 }
 
-void input_mouse(int dx, int dy, int dz, unsigned buttons)
+static bool is_pointer(const InputSink *s)
+{
+    return s->mouse != NULL || s->point != NULL;
+}
+
+static bool is_active(const InputSink *s)
+{
+    return s->active == NULL || s->active(s->opaque);
+}
+
+/* first_pointer - the one that has what the pointer does, of those with @relative the one for movements. */
+static InputSink *first_pointer(bool relative)
 {
     for (InputSink *s = sinks; s != NULL; s = s->next) {
-        if (s->mouse != NULL) {
-            s->mouse(s->opaque, dx, dy, dz, buttons);
+        if (is_pointer(s) && is_active(s) && (!relative || s->mouse != NULL)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+const InputSink *input_current(void)
+{
+    return first_pointer(false);
+}
+
+bool input_absolute(void)
+{
+    const InputSink *s = first_pointer(false);
+
+    return s != NULL && s->point != NULL;
+}
+
+void input_point(unsigned x, unsigned y, unsigned buttons)
+{
+    InputSink *s = first_pointer(false);
+
+    if (s != NULL && s->point != NULL) {
+        last_x = MIN(x, (unsigned)INPUT_POINT_MAX);
+        last_y = MIN(y, (unsigned)INPUT_POINT_MAX);
+        s->point(s->opaque, last_x, last_y, buttons);
+    }
+}
+
+void input_mouse(int dx, int dy, int dz, unsigned buttons)
+{
+    bool here = dx == 0 && dy == 0 && dz == 0 && input_absolute();
+    InputSink *s = here ? NULL : first_pointer(true);
+
+    if (here) {
+        input_point(last_x, last_y, buttons); /* buttons belong to who has the position */
+    } else if (s != NULL) {
+        s->mouse(s->opaque, dx, dy, dz, buttons);
+    }
+}
+
+void input_first(InputSink *s)
+{
+    for (InputSink **p = &sinks; *p != NULL; p = &(*p)->next) {
+        if (*p == s) {
+            *p = s->next;
+            s->next = sinks;
+            sinks = s;
             return;
         }
     }
@@ -53,7 +112,7 @@ const InputSink *input_mouse_next(const InputSink *prev)
 {
     const InputSink *s = prev == NULL ? sinks : prev->next;
 
-    while (s != NULL && s->mouse == NULL) {
+    while (s != NULL && !is_pointer(s)) {
         s = s->next;
     }
     return s;
@@ -61,13 +120,9 @@ const InputSink *input_mouse_next(const InputSink *prev)
 
 bool input_mouse_select(unsigned index)
 {
-    for (InputSink **p = &sinks; *p != NULL; p = &(*p)->next) {
-        InputSink *s = *p;
-
-        if (s->index == index && s->mouse != NULL) {
-            *p = s->next;
-            s->next = sinks;
-            sinks = s;
+    for (InputSink *s = sinks; s != NULL; s = s->next) {
+        if (s->index == index && is_pointer(s)) {
+            input_first(s);
             return true;
         }
     }

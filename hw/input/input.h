@@ -17,6 +17,8 @@
 
 enum { INPUT_LEFT = 1, INPUT_RIGHT = 2, INPUT_MIDDLE = 4, INPUT_SIDE = 8, INPUT_EXTRA = 16 };
 
+enum { INPUT_POINT_MAX = 0x7fff };
+
 enum { INPUT_SCROLL = 1, INPUT_NUM = 2, INPUT_CAPS = 4 }; /* lamps */
 
 /* A keyboard or a mouse: what it does not have is NULL. */
@@ -27,6 +29,10 @@ typedef struct InputSink {
     bool (*ready)(void *opaque);
     /* Movement in pixels, right and down; wheel towards the user; all buttons that are held. */
     void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons);
+    /* The pointer is there, 0 to INPUT_POINT_MAX of the screen's width and height; all buttons that are held. */
+    void (*point)(void *opaque, unsigned x, unsigned y, unsigned buttons);
+    /* The guest listens to it. NULL: always. For those that have `mouse` or `point`. */
+    bool (*active)(void *opaque);
     /* What the guest made the lamps show, INPUT_SCROLL...; -1: it never set them. */
     int (*leds)(void *opaque);
     void *opaque;
@@ -42,8 +48,16 @@ void input_remove(InputSink *s);
 void input_key(unsigned key, bool down);
 void input_mouse(int dx, int dy, int dz, unsigned buttons);
 
-/* input_mouse_next - the mice, @prev NULL for the one that gets the events, then the others; NULL after the
- * last. input_mouse_select - the mouse @index is first from now on; false: there is none. */
+/* input_absolute - whether what the pointer does goes to a device that takes positions. input_point - the
+ * pointer is there; only while input_absolute(). */
+bool input_absolute(void);
+void input_point(unsigned x, unsigned y, unsigned buttons);
+/* input_first - from now on @s comes before the others: the guest has just begun to use it. */
+void input_first(InputSink *s);
+
+/* input_current - what gets what the pointer does; NULL: nothing does. input_mouse_next - mice and tablets,
+ * @prev NULL for the first one; NULL after the last. input_mouse_select - the mouse @index is first from now on; false: there is none. */
+const InputSink *input_current(void);
 const InputSink *input_mouse_next(const InputSink *prev);
 bool input_mouse_select(unsigned index);
 
