@@ -220,6 +220,7 @@ bool jit_run_once(CpuState *c)
     b->runs = HOT;
     t = find(c, b, lin);
     if (t != NULL) {
+        link_site(c, b, t);
         run_trans(c, t);
     }
     return t != NULL;

@@ -1,0 +1,19 @@
+/* Doppel's side of the differential tests. */
+#ifndef TESTS_CPU_DIFF_DOPPEL_H
+#define TESTS_CPU_DIFF_DOPPEL_H
+
+#include "cpu/cpu.h"
+#include "tests/cpu/diff.h"
+
+#define PHYS_CODE 0x100000u
+#define PHYS_DATA 0x104000u
+#define PHYS_TABLES 0x10000u
+
+/* diff_doppel_init - the processor, with the host's features and diff.h's memory; @jit: run by the
+ * translator, else by its handlers alone. After diff_host_init(). */
+CpuState *diff_doppel_init(bool jit);
+void diff_doppel_mode(unsigned bits);
+void diff_doppel_load(const DiffState *s);
+void diff_doppel_store(DiffState *s);
+
+#endif
