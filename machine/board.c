@@ -61,13 +61,10 @@ static bool make_accel(const MachineConfig *cfg, Error **errp)
         icount_init((unsigned)cfg->icount_shift);
         cpu_random_seed(1);
     }
-    if (cfg->accel == ACCEL_JIT_NOW) {
-        return accel_init(&accel_jit, cpus, cpu_count, errp);
-    }
-    if (cfg->accel != ACCEL_INTERP) {
-        report_info("accel: the reference interpreter (the translator does not exist yet)");
-    }
-    return accel_init(&accel_interp, cpus, cpu_count, errp);
+    /* -icount looks around after each block: the reference's, whose runs are then the same */
+    bool reference = cfg->accel == ACCEL_INTERP || cfg->icount_shift >= 0;
+
+    return accel_init(reference ? &accel_interp : &accel_jit, cpus, cpu_count, errp);
 }
 
 /* The RTC's start as pc_build() takes it; freed by the caller. */

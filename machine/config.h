@@ -22,7 +22,6 @@ typedef enum AccelKind {
     ACCEL_DEFAULT, /* the best one built in */
     ACCEL_INTERP,  /* -accel interp: the reference interpreter */
     ACCEL_JIT,     /* -accel tcg or doppel: the translator */
-    ACCEL_JIT_NOW, /* -accel jit: the translator while it is young */
     ACCEL_KVM,
 } AccelKind;
 

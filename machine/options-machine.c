@@ -116,7 +116,6 @@ static bool accel_name(const char *name, AccelKind *kind, Error **errp)
         AccelKind kind;
     } known[] = {
         { "interp", ACCEL_INTERP },
-        { "jit", ACCEL_JIT_NOW },
         { "tcg", ACCEL_JIT },
         { "doppel", ACCEL_JIT },
         { "auto", ACCEL_DEFAULT },
@@ -138,7 +137,7 @@ static bool accel_name(const char *name, AccelKind *kind, Error **errp)
             return false;
         }
     }
-    error_set(errp, "unknown accelerator '%s' (there are tcg, doppel, interp and jit)", name);
+    error_set(errp, "unknown accelerator '%s' (there are tcg, doppel and interp)", name);
     return false;
 }
 
@@ -155,7 +154,7 @@ bool opt_accel(void *opaque, const OptionDef *def, const char *arg, Error **errp
     }
     name = opt_get_str(l, "accel", "");
     if (opt_is_help(name)) {
-        printf("Accelerators supported in QEMU binary:\ntcg\ndoppel\ninterp\njit (experimental)\n");
+        printf("Accelerators supported in QEMU binary:\ntcg\ndoppel\ninterp\n");
         p->done = true;
     } else {
         str_list_add(&p->accels, name);

@@ -71,7 +71,7 @@ static void host_features(void)
     }
 }
 
-CpuState *diff_doppel_init(bool jit)
+CpuState *diff_doppel_init(void)
 {
     static IoRegion ram;
 
@@ -86,10 +86,6 @@ CpuState *diff_doppel_init(bool jit)
     host_features();
     model.phys_bits = 40;
     cpu = cpu_new(0, &model);
-    if (jit) {
-        assert_true(accel_init(&accel_jit, &cpu, 1, NULL));
-        cpu_current = cpu;
-    }
     cpu_take_view(cpu);
     cpu->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_WP | CR0_MP | CR0_ET | CR0_AM;
     cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_UMIP;
@@ -169,4 +165,10 @@ void diff_doppel_store(DiffState *s)
         memcpy(s->fx + 160 + 16 * n, &cpu->xmm[n].b[0], 16);
         memcpy(s->ymmh + 16 * n, &cpu->xmm[n].b[16], 16);
     }
+}
+
+void diff_doppel_jit(void)
+{
+    assert_true(accel_init(&accel_jit, &cpu, 1, NULL));
+    cpu_current = cpu;
 }

@@ -9,9 +9,10 @@
 #define PHYS_DATA 0x104000u
 #define PHYS_TABLES 0x10000u
 
-/* diff_doppel_init - the processor, with the host's features and diff.h's memory; @jit: run by the
- * translator, else by its handlers alone. After diff_host_init(). */
-CpuState *diff_doppel_init(bool jit);
+/* diff_doppel_init - the processor, with the host's features and diff.h's memory, run by its handlers
+ * alone. After diff_host_init(). diff_doppel_jit - from now on by the translator. */
+CpuState *diff_doppel_init(void);
+void diff_doppel_jit(void);
 void diff_doppel_mode(unsigned bits);
 void diff_doppel_load(const DiffState *s);
 void diff_doppel_store(DiffState *s);

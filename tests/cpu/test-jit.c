@@ -268,6 +268,7 @@ int main(int argc, char **argv)
         printf("1..0 # SKIP %s\n", why);
         return 0;
     }
-    cpu = diff_doppel_init(true);
+    cpu = diff_doppel_init();
+    diff_doppel_jit();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

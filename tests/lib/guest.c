@@ -23,12 +23,12 @@ static CpuModel model;
 static CpuState *cpus[GUEST_CPUS];
 static unsigned count;
 
-/* The engine under test: DOPPEL_ENGINE=jit, or the reference. */
+/* The engine under test: the translator, or by DOPPEL_ENGINE=interp the reference. */
 static const AccelOps *engine(void)
 {
     const char *s = getenv("DOPPEL_ENGINE");
 
-    return s != NULL && strcmp(s, "jit") == 0 ? &accel_jit : &accel_interp;
+    return s != NULL && strcmp(s, "interp") == 0 ? &accel_interp : &accel_jit;
 }
 
 void guest_begin_many(const char *name, unsigned n, CpuState **out)
