@@ -16,8 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <rfb/rfb.h>
-#include <rfb/rfbregion.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -29,6 +27,7 @@
 #include "hw/input/input.h"
 #include "ui/trace.h"
 #include "ui/vnc-handshake.h"
+#include "ui/vnc-library.h"
 
 enum { ENC_EXTENDED_KEY = -258, ENC_POINTER_MOTION = -257 };
 enum { MSG_SET_DESKTOP_SIZE = 251, MSG_QEMU = 255 };
@@ -99,6 +98,9 @@ bool vnc_library_init(Error **errp)
 
     if (model != NULL) {
         return true;
+    }
+    if (!vnc_library_load(errp)) {
+        return false;
     }
     rfbLog = rfbErr = quiet;
     rfbRegisterProtocolExtension(&extension);
