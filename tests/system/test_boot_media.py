@@ -56,6 +56,21 @@ def test_kernel_starts(medium, tmp_path):
         m.expect("early console in setup code", BOOT)
 
 
+@pytest.mark.parametrize("kib", [1440, 2880])
+def test_floppy_alone(kib, tmp_path):
+    """SYSLINUX waits at its prompt for what is typed, and starts a kernel that fits on the floppy: memtest86+, in
+    bzImage's format."""
+    floppy = media.syslinux_floppy(tmp_path, [("other", {"kernel": media.MEMTEST.format("x64")}),
+                                              ("memtest", {"kernel": media.MEMTEST.format("ia32")})], prompt=True, kib=kib)
+    with VM("-m", "32", "-drive", f"file={floppy},format=raw,if=floppy", monitor=True) as m:
+        wait_for(lambda: "boot:" in m.mon.cmd("screendump -t"))
+        for key in "memtest":
+            m.mon.cmd(f"sendkey {key}")
+        wait_for(lambda: "boot: memtest" in m.mon.cmd("screendump -t"))
+        m.mon.cmd("sendkey ret")
+        wait_for(lambda: re.search(r"6\.\d+\.\w+\.x32", m.mon.cmd("screendump -t")))
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("cpus", [1, 2])
 @pytest.mark.parametrize("arch", ["i386", "amd64"])
