@@ -194,5 +194,12 @@ void jit_stubs(CpuState *c, Jit *j)
 
     j->link_host = link_stub(&e, j, true);
     j->link_slot = link_stub(&e, j, false);
+
+    j->zero_upper = e.p; /* called: bits 255:128 of all vector registers; they are in CpuState */
+    emit_op(&e, F_0F, 0x57, 0, REG(0));
+    for (unsigned n = 0; n < 16; n++) {
+        emit_op(&e, F_0F, 0x11, 0, GS_AT(offsetof(CpuState, xmm) + n * sizeof(VecReg) + 16));
+    }
+    put8(&e, 0xc3);
     j->at = e.p;
 }

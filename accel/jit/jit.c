@@ -30,11 +30,11 @@ static void new_generation(CpuState *c)
 {
     Jit *j = c->jit.cpu;
 
-    if (++j->gen >> 24) {
+    if (++j->gen >> (32 - KEY_BITS)) {
         j->gen = 1;
         clear_jumps(c);
     }
-    c->jit.stamp = j->gen << 8 | j->key;
+    c->jit.stamp = j->gen << KEY_BITS | j->key;
 }
 
 static void jit_flush(CpuState *c)
@@ -84,7 +84,7 @@ static bool present_key(const CpuState *c, uint32_t *key)
         return false;
     }
     if (c->code64) {
-        *key = KEY_64 | (uint32_t)c->mmu << KEY_MMU_SHIFT | 31u << KEY_SEG_SHIFT;
+        *key = KEY_64 | (uint32_t)c->mmu << KEY_MMU_SHIFT | 31u << KEY_SEG_SHIFT | jit_vec_key(c);
         return true;
     }
     if ((c->mode_key & 7) != 5 || !c->stack32 || cs->base != 0 || cs->limit != 0xffffffff) {
@@ -95,7 +95,7 @@ static bool present_key(const CpuState *c, uint32_t *key)
     segs |= whole(&c->segs[SEG_DS], false) ? 1u << 2 : 0;
     segs |= whole(&c->segs[SEG_FS], true) ? 1u << 3 : 0;
     segs |= whole(&c->segs[SEG_GS], true) ? 1u << 4 : 0;
-    *key = (uint32_t)c->mmu << KEY_MMU_SHIFT | segs << KEY_SEG_SHIFT;
+    *key = (uint32_t)c->mmu << KEY_MMU_SHIFT | segs << KEY_SEG_SHIFT | jit_vec_key(c);
     return true;
 }
 
@@ -169,7 +169,14 @@ static void run_trans(CpuState *c, Trans *t)
     c->jit.leave = false;
     c->jit.poll = c->rflags & FLAG_IF ? ~0u : ~(uint32_t)REQ_INTR;
     c->jit.flags = slot_of_flags(flags_get(c));
-    enter(jit_rx(j, t->slot_entry));
+    if (t->key & KEY_SSE) {
+        mxcsr_set(c->mxcsr);
+        enter(jit_rx(j, t->slot_entry));
+        c->mxcsr = mxcsr_get();
+        mxcsr_set(MXCSR_HOST);
+    } else {
+        enter(jit_rx(j, t->slot_entry));
+    }
     flags_set(c, flags_of_slot(c->jit.flags));
 }
 
@@ -186,7 +193,7 @@ static void step(CpuState *c)
         j->key = key;
         j->mode_key = c->mode_key;
         j->mmu = c->mmu;
-        c->jit.stamp = j->gen << 8 | key;
+        c->jit.stamp = j->gen << KEY_BITS | key;
         t = find(c, b, lin);
     }
     if (t == NULL) {
@@ -248,6 +255,7 @@ static void jit_run(CpuState *c)
     if (_setjmp(c->fault_env) == 0) {
         loop(c);
     } else {
+        mxcsr_set(MXCSR_HOST);
         interp_after_fault(c);
         loop(c);
     }

@@ -49,7 +49,7 @@ typedef struct Jit {
     MmuMode mmu;
     bool bmi2, strict;
     /* stubs, rw */
-    uint8_t *enter, *help, *help_end, *leave, *link_host, *link_slot;
+    uint8_t *enter, *help, *help_end, *leave, *link_host, *link_slot, *zero_upper;
 } Jit;
 
 #define JIT_ROOM (64u << 10) /* more than one translation takes */
@@ -79,7 +79,33 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin);
 /* The key's parts. */
 #define KEY_64 1u
 #define KEY_MMU_SHIFT 1
+#define KEY_SSE (1u << 8) /* SSE (AVX) instructions are allowed and their exceptions masked */
+#define KEY_AVX (1u << 9)
+#define KEY_BITS 10
 #define KEY_SEG_SHIFT 3 /* bit n: segment n is flat (FS, GS: but for its base); bits 7:3 */
+
+/* jit_vec_key - KEY_SSE and KEY_AVX as of now. */
+static inline uint32_t jit_vec_key(const CpuState *c)
+{
+    if ((c->cr0 & (CR0_EM | CR0_TS)) || !(c->cr4 & CR4_OSFXSR) || (c->mxcsr & 0x1f80) != 0x1f80) {
+        return 0;
+    }
+    return (c->cr4 & CR4_OSXSAVE) && (c->xcr0 & 7) == 7 ? KEY_SSE | KEY_AVX : KEY_SSE;
+}
+
+/* The host's MXCSR: the guest's while its code runs. */
+#define MXCSR_HOST 0x1f80u
+static inline void mxcsr_set(uint32_t v)
+{
+    __asm__ volatile("ldmxcsr %0" : : "m"(v));
+}
+static inline uint32_t mxcsr_get(void)
+{
+    uint32_t v;
+
+    __asm__ volatile("stmxcsr %0" : "=m"(v));
+    return v;
+}
 
 /* CpuState.jit.flags to RFLAGS and back. */
 static inline uint16_t slot_of_flags(uint64_t f)

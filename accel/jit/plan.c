@@ -4,6 +4,7 @@
  */
 #include "accel/jit/plan.h"
 
+#include <cpuid.h>
 #include "base/mem.h"
 
 static void flags(Plan *p, uint8_t reads, uint8_t sets)
@@ -313,6 +314,9 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
             flags(p, 0, imm && ((unsigned)i->imm & (i->opsize == 8 ? 63 : 31)) ? FL_ALL : 0);
         }
         break;
+    case 0xc3: /* MOVNTI */
+        op_rm_reg(i, p, true, false);
+        break;
     case 0xaf: case 0xb8: case 0xbc: case 0xbd: /* IMUL, POPCNT, BSF, BSR, TZCNT, LZCNT */
         op_rm_reg(i, p, false, true);
         p->f |= opcode_row(i)->prefix == P_F3 ? F_F3 : 0;
@@ -362,8 +366,42 @@ static bool uses_stack(PlanKind k)
            k == PLAN_CALL_RM;
 }
 
-void plan_insn(const Insn *i, bool code64, uint32_t segs, Plan *p)
+/* What the host has, bit per enum CpuFeature; the guest may be offered more, which the reference
+ * emulates. */
+static bool host_has(unsigned feature)
 {
+    static const struct {
+        uint32_t leaf, sub;
+        uint8_t reg, bit;
+    } where[] = {
+        { 0 },
+#define EAX 0
+#define EBX 1
+#define ECX 2
+#define EDX 3
+#define FEAT(id, name, leaf, sub, reg, bit) { leaf, sub, reg, bit },
+#include "cpu/features.inc"
+#undef FEAT
+    };
+    static uint64_t have[2], known[2]; /* the same whoever computes it */
+    uint64_t bit = 1ull << (feature % 64);
+
+    if (!(__atomic_load_n(&known[feature / 64], __ATOMIC_ACQUIRE) & bit)) {
+        uint32_t r[4] = { 0 };
+
+        __get_cpuid_count(where[feature].leaf, where[feature].sub, &r[0], &r[1], &r[2], &r[3]);
+        if (r[where[feature].reg] >> where[feature].bit & 1) {
+            __atomic_or_fetch(&have[feature / 64], bit, __ATOMIC_RELAXED);
+        }
+        __atomic_or_fetch(&known[feature / 64], bit, __ATOMIC_RELEASE);
+    }
+    return __atomic_load_n(&have[feature / 64], __ATOMIC_RELAXED) & bit;
+}
+
+void plan_insn(const Insn *i, uint32_t key, Plan *p)
+{
+    bool code64 = (key & KEY_64) != 0;
+    uint32_t segs = key >> KEY_SEG_SHIFT & 31;
     static const uint8_t seg_bit[SEG_COUNT] = { [SEG_ES] = 1, [SEG_CS] = 0, [SEG_SS] = 2,
                                                 [SEG_DS] = 4, [SEG_FS] = 8, [SEG_GS] = 16 };
     const OpRow *row = opcode_row(i);
@@ -373,6 +411,12 @@ void plan_insn(const Insn *i, bool code64, uint32_t segs, Plan *p)
     memset(p, 0, sizeof(*p));
     if (i->exec != row->exec[i->opsize == 8 ? 2 : i->opsize == 4 ? 1 : 0]) {
         ends = true; /* an invalid one */
+    } else if (row->feature != FEAT_NONE && !host_has(row->feature)) {
+        ends |= false;
+    } else if ((row->flags & OP_FPU) && row->map != MAP_1) {
+        if (key & (insn_vex(i) ? KEY_AVX : KEY_SSE)) {
+            plan_vec(i, row, code64, p);
+        }
     } else if (!insn_vex(i) && row->map == MAP_1) {
         plan_map1(i, p, code64);
     } else if (!insn_vex(i) && row->map == MAP_0F) {

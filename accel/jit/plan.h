@@ -18,6 +18,8 @@ typedef enum PlanKind {
     PLAN_LEA,
     PLAN_CONST, /* register = immediate, 32 or 64 bits */
     PLAN_BSWAP,
+    PLAN_VEC,   /* SSE and AVX */
+    PLAN_VZERO, /* VZEROUPPER */
     PLAN_PUSH, PLAN_PUSH_I, PLAN_PUSH_M, PLAN_POP, PLAN_LEAVE,
     PLAN_JCC, PLAN_JMP, PLAN_CALL, PLAN_RET, PLAN_JMP_RM, PLAN_CALL_RM,
 } PlanKind;
@@ -35,9 +37,16 @@ typedef struct Plan {
     bool reg_w, rm_w; /* register operands that are written */
     bool touches;    /* changes flags, `sets` of them for certain */
     uint8_t reads, sets;
+    /* PLAN_VEC */
+    bool vex, l256, has_ext;
+    bool g_reg, g_rm, g_write; /* ModRM.reg, .rm name a general register; it is written */
+    uint8_t align;             /* of the memory operand, 0 for any */
+    uint16_t xr, xw;           /* vector registers read and written, by bit */
 } Plan;
 
-/* plan_insn - @segs as in the key. */
-void plan_insn(const Insn *i, bool code64, uint32_t segs, Plan *p);
+/* plan_insn - @key as of the translation. */
+void plan_insn(const Insn *i, uint32_t key, Plan *p);
+/* plan_vec - for SSE and AVX. */
+void plan_vec(const Insn *i, const OpRow *row, bool code64, Plan *p);
 
 #endif

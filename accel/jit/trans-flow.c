@@ -103,7 +103,9 @@ static void emit_cold(Tr *t, Cold *k)
     }
     switch (k->kind) {
     case COLD_HELP:
+        vec_store(t, k->x_dirty & (uint16_t)~k->x_dirty_whole, k->x_dirty_whole);
         emit_help(t, k->insn, k->target, false);
+        vec_load(t, k->x_held & (uint16_t)~k->x_whole, k->x_whole);
         if (k->host_after) {
             emit_flags_restore(t);
         }
@@ -135,6 +137,7 @@ void poll_here(Tr *t, vaddr lin)
     Cold *k = cold_new(t, COLD_LEAVE);
 
     k->target = lin;
+    vec_spill(t);
     emit_op(&t->e, 0, 0x8b, H_S1, GS(requests));
     emit_op(&t->e, 0, 0x85, H_S1, GS(jit.poll));
     cold_jump(t, k, 5);
@@ -248,6 +251,7 @@ static void call_rm(Tr *t, const Plan *p)
 
 void flow_insn(Tr *t, const Plan *p)
 {
+    vec_spill(t);
     if ((p->kind <= PLAN_CALL) && !target_is_good(t)) {
         flags_save(t);
         emit_help(t, t->insn, t->next, true);

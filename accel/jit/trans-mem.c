@@ -49,6 +49,15 @@ void flags_restore(Tr *t)
     }
 }
 
+void mem_flags(Tr *t)
+{
+    if (t->live_before != 0) {
+        flags_save(t);
+    } else {
+        t->flags = FLAGS_DEAD;
+    }
+}
+
 /* ---- addresses ---- */
 
 static void add_segment(Tr *t, unsigned seg)
@@ -143,7 +152,13 @@ void cold_jump(Tr *t, Cold *k, unsigned cc)
 
 Cold *cold_help(Tr *t)
 {
-    return cold_new(t, COLD_HELP);
+    Cold *k = cold_new(t, COLD_HELP);
+
+    k->x_dirty = t->x_dirty;
+    k->x_dirty_whole = t->x_dirty & t->x_whole;
+    k->x_held = t->x_held;
+    k->x_whole = t->x_whole;
+    return k;
 }
 
 Cold *cold_help_end(Tr *t)

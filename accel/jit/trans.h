@@ -24,6 +24,8 @@ typedef struct Cold {
     bool host_after;  /* the flags are wanted in the host's after it */
     vaddr target;     /* EXIT, LEAVE: linear address, which is RIP too */
     FlagsAt flags;
+    uint16_t x_dirty, x_dirty_whole; /* vector registers to be stored before the help */
+    uint16_t x_held, x_whole;        /* and loaded after it */
 } Cold;
 
 #define MAX_COLD (BLOCK_INSNS * 2 + 8)
@@ -38,6 +40,7 @@ typedef struct Tr {
     MmuMode mmu;
     FlagsAt flags;
     bool polled;
+    uint16_t x_held, x_whole, x_dirty; /* vector registers in the host's; with 256 bits; newer there */
     const Insn *insn; /* the present one; its flags alive after it, and before it */
     vaddr next;       /* linear address behind it */
     uint8_t live_after, live_before;
@@ -88,6 +91,19 @@ void cold_jump(Tr *t, Cold *k, unsigned cc);
 Cold *cold_help(Tr *t);
 Cold *cold_help_end(Tr *t);
 void emit_help(Tr *t, const Insn *i, vaddr next, bool end);
+
+/* mem_flags - before a check: the host's flags will be lost. */
+void mem_flags(Tr *t);
+
+/* ---- trans-vec.c ---- */
+void vec_insn(Tr *t, const Plan *p);
+void vec_zero_upper(Tr *t);
+/* vec_store, vec_load - registers by bit, of 128 and of 256 bits. vec_spill - what is newer in the
+ * host's. vec_forget - and hold none. */
+void vec_store(Tr *t, uint16_t half, uint16_t whole);
+void vec_load(Tr *t, uint16_t half, uint16_t whole);
+void vec_spill(Tr *t);
+void vec_forget(Tr *t);
 
 /* ---- trans-flow.c ---- */
 /* exit_to - go on at linear address @lin, if @cc. */

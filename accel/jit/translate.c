@@ -63,11 +63,7 @@ static void op_memory(Tr *t, const Plan *p)
     unsigned reg = p->ext, f = p->f & ~(unsigned)F_HIGH;
     Rm rm = MEM_OPERAND;
 
-    if (t->live_before != 0) {
-        flags_save(t);
-    } else {
-        t->flags = FLAGS_DEAD;
-    }
+    mem_flags(t);
     mem_address(t, p->moffs);
     mem_check(t, p->size, p->write, slow);
     if (p->reg_op) {
@@ -224,11 +220,7 @@ static void stack(Tr *t, const Plan *p)
     unsigned n = t->code64 ? 8 : 4, f = t->code64 ? F_W : 0;
     Cold *slow = cold_help(t);
 
-    if (t->live_before != 0) {
-        flags_save(t);
-    } else {
-        t->flags = FLAGS_DEAD;
-    }
+    mem_flags(t);
     if (p->kind == PLAN_PUSH_M) {
         mem_address(t, false);
         mem_check(t, n, false, slow);
@@ -249,6 +241,7 @@ static void insn(Tr *t, const Plan *p)
 {
     switch (p->kind) {
     case PLAN_HELP: case PLAN_END:
+        vec_forget(t);
         flags_save(t);
         emit_help(t, t->insn, t->next, p->kind == PLAN_END);
         t->flags = FLAGS_SLOT;
@@ -270,6 +263,12 @@ static void insn(Tr *t, const Plan *p)
         break;
     case PLAN_BSWAP:
         bswap(t, p);
+        break;
+    case PLAN_VEC:
+        vec_insn(t, p);
+        break;
+    case PLAN_VZERO:
+        vec_zero_upper(t);
         break;
     case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_POP: case PLAN_LEAVE:
         stack(t, p);
@@ -344,6 +343,7 @@ static void forward(Tr *t, const Plan *plans, const uint8_t *live)
         insn(t, p);
     }
     if (!ends(p)) {
+        vec_spill(t);
         exit_to(t, JUMP_ALWAYS, t->next);
     }
 }
@@ -374,7 +374,7 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
     for (unsigned k = b->count; k-- > 0;) {
         Plan *p = &plans[k];
 
-        plan_insn(&b->insns[k], t->code64, j->key >> KEY_SEG_SHIFT & 31, p);
+        plan_insn(&b->insns[k], j->key, p);
         live[k] = (uint8_t)((live[k + 1] & ~(j->strict ? 0 : p->sets)) | p->reads);
         if (p->kind >= PLAN_JCC) {
             live[k] = FL_ALL;
