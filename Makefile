@@ -9,7 +9,8 @@
 ifeq ($(wildcard config.mak),)
 ifeq ($(filter clean distclean help deps,$(MAKECMDGOALS)),)
 ifneq ($(filter demo check%,$(MAKECMDGOALS)),) # these install what is missing, a compiler too
-$(shell (scripts/deps check || scripts/deps install) >&2)
+DEPS_FOR := $(if $(filter-out demo,$(MAKECMDGOALS)),,build)
+$(shell (scripts/deps check $(DEPS_FOR) || scripts/deps install $(DEPS_FOR)) >&2)
 endif
 $(shell ./configure >&2)
 include config.mak
@@ -53,7 +54,7 @@ HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: fuzzers all help deps need-deps demo tests check-quick check check-full check-sanitize check-thread fuzz soak \
+.PHONY: fuzzers all help deps need-deps need-build-deps demo tests check-quick check check-full check-sanitize check-thread fuzz soak \
         bench install install-links clean distclean check-headers
 
 ifeq ($(BUILD),build)
@@ -153,7 +154,10 @@ deps:
 need-deps:
 	@scripts/deps check || scripts/deps install
 
-demo: need-deps all
+need-build-deps:
+	@scripts/deps check build || scripts/deps install build
+
+demo: need-build-deps all
 	@scripts/demo
 
 # ---- tests ----

@@ -339,7 +339,7 @@ int qcow2_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r)
     ret = l2_find(q, offset, &entry);
     if (ret == 0) {
         classify(q, entry, in, r);
-        done = q->cluster_size - in;
+        done = MAX(l2_absent(q, offset), q->cluster_size - in);
         while (done < len && ret == 0) { /* as long as it goes on the same way */
             ImageRange next;
 
@@ -351,7 +351,7 @@ int qcow2_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r)
             if (next.flags != r->flags || ((r->flags & IMAGE_OFFSET) && next.offset != r->offset + done)) {
                 break;
             }
-            done += q->cluster_size;
+            done += MAX(l2_absent(q, offset + done), q->cluster_size);
         }
         r->len = MIN(done, len);
     }

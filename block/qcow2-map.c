@@ -37,6 +37,13 @@ int l2_find(Qcow2 *q, uint64_t guest, uint64_t *entry)
     return r;
 }
 
+uint64_t l2_absent(Qcow2 *q, uint64_t guest)
+{
+    uint64_t n = l1_index(q, guest), span = 1ull << (q->cluster_bits + q->l2_bits);
+
+    return n < q->l1_size && (q->l1[n] & L2_OFFSET) == 0 ? span - (guest & (span - 1)) : 0;
+}
+
 /* own_table - the L2 table of L1 entry @n, made if there is none, copied if a snapshot has it too. */
 static int own_table(Qcow2 *q, uint64_t n, QTable **t)
 {

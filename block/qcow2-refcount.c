@@ -72,7 +72,7 @@ int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count)
     return r;
 }
 
-static int refcount_put(Qcow2 *q, uint64_t cluster, uint64_t count)
+int refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count)
 {
     QTable *t;
     int r = count_block(q, cluster, &t);
@@ -80,9 +80,28 @@ static int refcount_put(Qcow2 *q, uint64_t cluster, uint64_t count)
     if (r == 0 && t == NULL) {
         return -EIO;
     }
+    if (count > count_max(q)) {
+        return -ERANGE;
+    }
     if (r == 0) {
         count_set(q, t->data, cluster & block_mask(q), count);
         t->dirty = true;
+    }
+    return r;
+}
+
+int refcount_last(Qcow2 *q, uint32_t n, uint64_t *cluster)
+{
+    uint64_t first = (uint64_t)n << q->block_bits;
+    QTable *t;
+    int r = count_block(q, first, &t);
+
+    *cluster = 0;
+    for (uint64_t k = block_mask(q) + 1; r == 0 && t != NULL && k > 0; k--) {
+        if (count_get(q, t->data, k - 1) != 0) {
+            *cluster = first + k;
+            break;
+        }
     }
     return r;
 }
@@ -98,7 +117,7 @@ int refcount_add(Qcow2 *q, uint64_t cluster, int delta)
     if ((delta < 0 && count == 0) || (delta > 0 && count == count_max(q))) {
         return delta < 0 ? -EIO : -ERANGE;
     }
-    r = refcount_put(q, cluster, delta < 0 ? count - 1 : count + 1);
+    r = refcount_set(q, cluster, delta < 0 ? count - 1 : count + 1);
     if (r == 0 && delta < 0 && count == 1) {
         q->free_hint = MIN(q->free_hint, cluster);
         tables_drop(q, cluster << q->cluster_bits);
@@ -114,7 +133,7 @@ static int find_free(Qcow2 *q, uint64_t *cluster)
     uint64_t n = q->free_hint;
 
     *cluster = UINT64_MAX;
-    while (n >> q->block_bits < q->reftable_size) {
+    while (n < q->end && n >> q->block_bits < q->reftable_size) {
         QTable *t;
         int r = count_block(q, n, &t);
 
@@ -225,7 +244,7 @@ static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
     }
     for (uint64_t k = start; r == 0 && k < last; k++) {
         /* blocks that proved unnecessary are not taken */
-        r = k >= next && k < start + blocks ? 0 : refcount_put(q, k, 1);
+        r = k >= next && k < start + blocks ? 0 : refcount_set(q, k, 1);
     }
     q->end = last;
     if (r == 0 && (blocks != 0 || table != 0)) {
@@ -263,7 +282,7 @@ int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
     if (cluster == UINT64_MAX) {
         return area(q, n, offset);
     }
-    r = refcount_put(q, cluster, 1);
+    r = refcount_set(q, cluster, 1);
     q->free_hint = cluster + 1;
     q->end = MAX(q->end, cluster + 1);
     *offset = cluster << q->cluster_bits;

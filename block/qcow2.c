@@ -13,7 +13,8 @@
 /* Limits that no sensible image comes near: what is read into memory is bounded by them. */
 #define L1_MAX (32u << 20)
 #define REFTABLE_MAX (8u << 20)
-enum { NAME_MAX_BYTES = 1023 };
+enum { NAME_MAX_BYTES = 1023, SNAPSHOTS_MAX = 65536 };
+#define BEYOND_MAX (1u << 20) /* clusters in use behind the end of the file */
 
 static bool qcow2_probe(const uint8_t *head, size_t len)
 {
@@ -108,7 +109,8 @@ static bool read_header(Qcow2 *q, uint8_t *h, Error **errp)
     if (img->size > 1ull << 62 || q->l1_size > L1_MAX / 8 || q->l1_offset % q->cluster_size != 0 ||
         q->reftable_offset % q->cluster_size != 0 || q->reftable_offset == 0 ||
         ld_be32(h + QH_REFTABLE_CLUSTERS) > REFTABLE_MAX >> q->cluster_bits ||
-        q->l1_offset > 1ull << 60 || q->reftable_offset > 1ull << 60) {
+        q->l1_offset > 1ull << 60 || q->snapshots > SNAPSHOTS_MAX ||
+        q->snapshots_offset > 1ull << 60 || q->reftable_offset > 1ull << 60) {
         return bad(img, errp, "its header does not make sense");
     }
     q->reftable_size = ld_be32(h + QH_REFTABLE_CLUSTERS) << (q->cluster_bits - 3);
@@ -195,29 +197,27 @@ static bool open_backing(Qcow2 *q, Error **errp)
     return true;
 }
 
-/* find_end - behind the last cluster that is in use. */
+/* find_end - behind the last cluster that is in use; -EIO when that is nowhere near the file's end. */
 static int find_end(Qcow2 *q)
 {
+    uint64_t file_end = qcow2_clusters(q, q->img->file_size), last;
     uint32_t n = q->reftable_size;
+    int r;
 
     q->touched = q->img->file_size;
-    q->end = qcow2_clusters(q, q->img->file_size);
+    q->end = file_end;
     while (n > 0 && (q->reftable[n - 1] & REFTABLE_OFFSET) == 0) {
         n--;
     }
-    for (uint64_t k = (uint64_t)n << q->block_bits; n > 0 && k > (uint64_t)(n - 1) << q->block_bits; k--) {
-        uint64_t count;
-        int r = refcount_get(q, k - 1, &count);
-
-        if (r != 0) {
-            return r;
-        }
-        if (count != 0) {
-            q->end = MAX(q->end, k);
-            break;
-        }
+    if (n == 0) {
+        return 0;
     }
-    return 0;
+    r = refcount_last(q, n - 1, &last);
+    if (r == 0 && last > file_end + BEYOND_MAX) {
+        return -EIO;
+    }
+    q->end = MAX(q->end, last);
+    return r;
 }
 
 int qcow2_write_header(Qcow2 *q)

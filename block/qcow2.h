@@ -146,6 +146,10 @@ void tables_free(Qcow2 *q);
 /* ---- qcow2-refcount.c ---- */
 
 int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count);
+/* refcount_last - behind the last cluster with a count in block @n, 0 when there is none. */
+int refcount_last(Qcow2 *q, uint32_t n, uint64_t *cluster);
+/* refcount_set - of a cluster that has a refcount block. */
+int refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count);
 /* refcount_add - @delta 1 or -1. */
 int refcount_add(Qcow2 *q, uint64_t cluster, int delta);
 /* qcow2_alloc - @n contiguous clusters with count 1; the offset of the first. */
@@ -158,6 +162,8 @@ int qcow2_give_up_now(Qcow2 *q); /* all of those; from the flush */
 
 /* l2_find - the L2 entry of @guest (an offset); 0 where there is no table. */
 int l2_find(Qcow2 *q, uint64_t guest, uint64_t *entry);
+/* l2_absent - bytes from @guest on for which there is no L2 table, 0 when there is one. */
+uint64_t l2_absent(Qcow2 *q, uint64_t guest);
 /* l2_set - set it; makes or copies the table. */
 int l2_set(Qcow2 *q, uint64_t guest, uint64_t entry);
 /* qcow2_free_entry - what @entry referred to is no longer needed. */

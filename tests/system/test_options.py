@@ -912,7 +912,7 @@ def test_option(name, tmp_path):
 
 # ---- the rest of the promise ----
 
-NOT_YET = ["netdev", "vnc", "object", "smbios", "qmp", "sandbox", "boot"]
+NOT_YET = ["netdev", "qmp", "sandbox", "numa"]
 
 
 @pytest.mark.parametrize("name", NOT_YET)

@@ -1,0 +1,77 @@
+/*
+ * Fuzz the image formats: the input is a qcow2 file, in memory. It is opened, read, described, checked, written to,
+ * enlarged and repaired. Names in it are not followed: an image that has one behind it is not opened.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "block/qcow2.h"
+#include "machine/board.h"
+
+#define FILE_MAX (1u << 20)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The program's end belongs to machine/main.c, which is not here. */
+void machine_exit(int code)
+{
+}
+
+static void use(BlockImage *img, unsigned how)
+{
+    static uint8_t buf[65536];
+    uint64_t size = MIN(img->size, 1ull << 40);
+    Qcow2Check c;
+
+    for (uint64_t n = 0; n < 8 && size >= sizeof(buf); n++) {
+        uint64_t at = (size - sizeof(buf)) / 8 * n & ~511ull;
+        ImageRange r;
+
+        image_status(img, at, 1 << 20, true, &r);
+        image_read(img, at, buf, sizeof(buf));
+        if (!img->read_only) {
+            image_write(img, at + 512, buf, 3000 & ~511);
+            image_zero(img, at, 8192);
+        }
+    }
+    image_flush(img);
+    if (img->size <= 1 << 24) {
+        qcow2_check(img, how & 4 ? QCOW2_FIX_LEAKS | QCOW2_FIX_ERRORS : 0, &c, NULL, NULL);
+        if (!img->read_only && (how & 8)) {
+            image_truncate(img, img->size + (1 << 20));
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int fd = -1;
+    static char path[32];
+    Error *err = NULL;
+    BlockImage *img;
+    unsigned how;
+
+    if (fd < 0) {
+        fd = memfd_create("image", 0);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    }
+    if (size < 100 || size > FILE_MAX || ld_be64(data + 1 + QH_BACKING_OFFSET) != 0) {
+        return 0;
+    }
+    how = data[0];
+    if (ftruncate(fd, 0) != 0 || host_write(fd, 0, data + 1, size - 1) != 0) {
+        abort();
+    }
+    img = image_open(path, "qcow2", how & 1, how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
+    error_free(err);
+    if (img != NULL) {
+        use(img, how);
+        image_unref(img);
+    }
+    return 0;
+}
