@@ -30,7 +30,7 @@ OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp,
 OptHandler opt_device, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
     opt_net, opt_readconfig, opt_echr;
 /* machine/options-display.c */
-OptHandler opt_vga, opt_display, opt_vnc, opt_keymap;
+OptHandler opt_vga, opt_display, opt_vnc, opt_keymap, opt_object;
 /* machine/options-firmware.c */
 OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
 /* uuid_parse - 8-4-4-4-12 hexadecimal digits; most significant byte first. */

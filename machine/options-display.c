@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/mem.h"
+#include "base/optlist.h"
+#include "base/secret.h"
 #include "ui/keymap.h"
 #include "ui/vnc.h"
 
@@ -109,4 +111,31 @@ bool opt_keymap(void *opaque, const OptionDef *def, const char *arg, Error **err
         return false;
     }
     return true;
+}
+
+/* -object type,...: there are secrets. */
+bool opt_object(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l;
+    const char *type;
+    bool ok;
+
+    if (opt_is_help(arg)) {
+        printf("List of user creatable objects:\n  secret\n");
+        p->done = true;
+        return true;
+    }
+    l = opt_parse(arg, "qom-type", errp);
+    if (l == NULL) {
+        return false;
+    }
+    type = opt_get_str(l, "qom-type", "");
+    ok = strcmp(type, "secret") == 0;
+    if (!ok) {
+        error_set(errp, "object '%s' is not supported (there is secret)", type);
+    }
+    ok = ok && secret_new(l, errp);
+    opt_free(l);
+    return ok;
 }

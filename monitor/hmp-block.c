@@ -121,6 +121,10 @@ void hmp_change(HmpSession *m, FILE *out, char *arg)
     Error *err = NULL;
     BlockBackend *b;
 
+    if (strcmp(name, "vnc") == 0) {
+        hmp_change_vnc(m, out, file, format);
+        return;
+    }
     if (*name == 0 || *file == 0) {
         fprintf(out, "change: %s expected\nTry \"help change\" for more information\n",
                 *name == 0 ? "block device name" : "filename");

@@ -1,5 +1,5 @@
 /*
- * The human monitor: keys, mice, VNC.
+ * The human monitor: keys and mice.
  */
 #include "monitor/hmp-internal.h"
 
@@ -12,7 +12,6 @@
 #include "hw/input/input.h"
 #include "ui/key-queue.h"
 #include "ui/seat.h"
-#include "ui/vnc.h"
 
 enum { KEYS_MAX = 16, HOLD_MS = 100, HOLD_MS_MAX = 60000 };
 
@@ -149,9 +148,4 @@ void hmp_info_mice(HmpSession *m, FILE *out, char *arg)
                 s->point != NULL ? " (absolute)" : "");
     }
     machine_unlock();
-}
-
-void hmp_info_vnc(HmpSession *m, FILE *out, char *arg)
-{
-    vnc_info(out);
 }

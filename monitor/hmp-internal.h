@@ -14,6 +14,8 @@ struct Error;
 /* One monitor's state that commands see. */
 typedef struct HmpSession {
     unsigned cpu; /* number of the current processor */
+    /* A command sets it to be given a line that is typed in secret; called once, as a command is. */
+    void (*ask)(struct HmpSession *m, FILE *out, char *text);
 } HmpSession;
 
 /* A command: writes its answer to @out; @arg is the rest of the line without blanks at its ends, and
@@ -43,6 +45,9 @@ char *hmp_word(char **rest);
 
 /* hmp_error - print "Error: ..." as QEMU's parsers expect it, and free @err (NULL: nothing). */
 void hmp_error(FILE *out, struct Error *err);
+
+/* hmp_change_vnc - `change vnc`: "password" (an empty one is asked for), or where to serve. */
+void hmp_change_vnc(HmpSession *m, FILE *out, const char *what, const char *password);
 
 /* hmp_usage - the command @name was not given what it takes: say what that is. */
 void hmp_usage(FILE *out, const char *name);

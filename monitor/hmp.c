@@ -18,6 +18,7 @@
 
 #define RETRY_NS 5000000
 #define LIST_COLUMNS 80
+#define PROMPT "(qemu) "
 
 typedef struct Hmp {
     Chardev *chr;
@@ -89,6 +90,7 @@ static void execute(Hmp *m)
     char *rest = line + strcspn(line, " \t/"); /* x/4i: a format needs no space before it */
     autofree char *name = xasprintf("%.*s", (int)(rest - line), line);
     const HmpCommand *c = hmp_find(name);
+    void (*ask)(HmpSession *s, FILE *out, char *text) = m->session.ask;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
 
@@ -96,10 +98,14 @@ static void execute(Hmp *m)
         return;
     }
     rest += strspn(rest, " \t");
-    for (size_t n = strlen(rest); n > 0 && rest[n - 1] == ' '; n--) {
+    for (size_t n = strlen(rest); ask == NULL && n > 0 && rest[n - 1] == ' '; n--) {
         rest[n - 1] = 0;
     }
-    if (c != NULL) {
+    if (ask != NULL) {
+        m->session.ask = NULL;
+        ask(&m->session, out, m->line.text);
+        explicit_bzero(m->line.text, sizeof(m->line.text));
+    } else if (c != NULL) {
         c->run(&m->session, out, rest);
     } else if (*name != 0) {
         fprintf(out, "unknown command: '%s'\n", name);
@@ -109,6 +115,14 @@ static void execute(Hmp *m)
     free(text);
 }
 
+/* next_line - show what is asked for: a command or a password. */
+static void next_line(Hmp *m)
+{
+    m->line.hidden = m->session.ask != NULL;
+    m->line.prompt = m->line.hidden ? "Password: " : PROMPT;
+    line_start(&m->line);
+}
+
 static void line_event(void *opaque)
 {
     Hmp *m = opaque;
@@ -116,7 +130,7 @@ static void line_event(void *opaque)
     execute(m);
     machine_lock();
     m->busy = false;
-    line_start(&m->line);
+    next_line(m);
     chardev_accept_input(m->chr);
     machine_unlock();
 }
@@ -193,7 +207,8 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
             loop_post(complete_event, m);
             break;
         case LINE_ABANDON:
-            line_start(&m->line);
+            m->session.ask = NULL;
+            next_line(m);
             break;
         default:
             break;
@@ -209,7 +224,8 @@ static void greet(Hmp *m)
     }
     put(m, "QEMU " QEMU_COMPAT_VERSION " monitor - type 'help' for more information\n");
     m->greeted = true;
-    line_start(&m->line);
+    m->session.ask = NULL; /* whoever was asked is gone */
+    next_line(m);
 }
 
 static void event(void *opaque, CharEvent ev)
@@ -234,7 +250,7 @@ bool hmp_open(Chardev *c, Error **errp)
     Hmp *m = xnew(Hmp);
 
     m->chr = c;
-    line_init(&m->line, "(qemu) ", put_line, m);
+    line_init(&m->line, PROMPT, put_line, m);
     timer_init(&m->retry, CLK_REAL, retry, m, NULL);
     m->hidden = chardev_is_mux(c) && chardev_has_front(c); /* the first one has the focus */
     if (!chardev_attach(c, &front, m, errp)) {

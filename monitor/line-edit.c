@@ -173,6 +173,9 @@ void line_redraw(LineEdit *e)
     size_t at = e->at;
 
     put(e, e->prompt);
+    if (e->hidden) {
+        return;
+    }
     e->at = 0;
     move_to(e, e->len);
     move_to(e, at);
@@ -355,8 +358,29 @@ static void escaped(LineEdit *e, uint8_t b)
     }
 }
 
+static LineResult hidden_byte(LineEdit *e, uint8_t b)
+{
+    if (b == '\r' || b == '\n' || b == ('C' & CTRL)) {
+        put(e, "\n");
+        return b == ('C' & CTRL) ? LINE_ABANDON : LINE_DONE;
+    }
+    if (b == ('U' & CTRL)) {
+        e->len = 0;
+    } else if (b == '\b' || b == DEL) {
+        e->len = before(e, e->len);
+    } else if (b >= 32 && e->len < LINE_MAX_CHARS) {
+        e->text[e->len++] = (char)b;
+    }
+    e->at = e->len;
+    e->text[e->len] = '\0';
+    return LINE_MORE;
+}
+
 LineResult line_byte(LineEdit *e, uint8_t b)
 {
+    if (e->hidden) {
+        return hidden_byte(e, b);
+    }
     if (e->escape != 0 && (b >= 32 || b == ESC)) {
         escaped(e, b);
         return LINE_MORE;

@@ -7,6 +7,7 @@
 #ifndef MONITOR_LINE_EDIT_H
 #define MONITOR_LINE_EDIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ typedef struct LineEdit {
     unsigned escape;   /* inside an escape sequence: 1 after ESC, 2 after ESC [ or ESC O */
     unsigned escape_arg;
     const char *prompt;
+    bool hidden; /* a password: not shown, not kept in the history */
     void (*put)(void *opaque, const char *text, size_t len);
     void *opaque;
 } LineEdit;

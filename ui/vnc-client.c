@@ -430,7 +430,7 @@ void *vnc_client_thread(void *opaque)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     prctl(PR_SET_NAME, "vnc");
-    if (vnc_handshake(c->fd, &minor, &shared) && vnc_join_in(c, !shared)) {
+    if (vnc_handshake(c->fd, c->auth, &minor, &shared) && vnc_join_in(c, !shared)) {
         v.name = c->guest_name != NULL ? xasprintf("QEMU (%s)", c->guest_name) : xstrdup("QEMU");
         trace_vnc_client_ready(c->peer, minor, shared);
         if (fetch(&v) && open_library(&v, minor)) {

@@ -12,9 +12,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "base/mem.h"
+#include "ui/vnc-auth.h"
 #include "ui/vnc-handshake.h"
 
-enum { SECURITY_NONE = 1 };
+enum { SECURITY_NONE = 1, SECURITY_VNC = 2 };
 
 /* wait_for - until the socket is ready or the time is over. */
 static bool wait_for(int fd, short events, int64_t deadline)
@@ -76,35 +77,65 @@ static bool version(int fd, unsigned *minor, int64_t deadline)
     return true;
 }
 
-/* "Security" and "SecurityResult" */
-static bool security(int fd, unsigned minor, int64_t deadline)
+/* refuse - "SecurityResult": failed; 3.8 wants to know why. */
+static bool refuse(int fd, unsigned minor, const char *why, int64_t deadline)
 {
-    static const uint8_t none3[4] = { 0, 0, 0, SECURITY_NONE }, list[2] = { 1, SECURITY_NONE };
+    size_t n = strlen(why);
+    uint8_t m[8] = { 0, 0, 0, 1, 0, 0, 0, (uint8_t)n };
+
+    if (give(fd, m, minor == 8 ? 8 : 4, deadline) && minor == 8) {
+        give(fd, why, n, deadline);
+    }
+    return false;
+}
+
+/* password - "VNC Authentication", and its result; the answer to a wrong one takes its time. */
+static bool password(int fd, VncAuth *auth, unsigned minor, int64_t deadline)
+{
     static const uint8_t good[4] = { 0 };
-    static const char bad[] = "\0\0\0\1\0\0\0\x19" "no such type of security.";
-    uint8_t type;
+    uint8_t challenge[VNC_CHALLENGE], response[VNC_CHALLENGE];
+    unsigned wait_ms;
+
+    if (!vnc_auth_challenge(challenge) || !give(fd, challenge, sizeof(challenge), deadline) ||
+        !take(fd, response, sizeof(response), deadline)) {
+        return false;
+    }
+    if (vnc_auth_check(auth, challenge, response, &wait_ms)) {
+        return give(fd, good, sizeof(good), deadline);
+    }
+    poll(&(struct pollfd){ .fd = fd }, 1, (int)wait_ms); /* hang_up() ends it */
+    return refuse(fd, minor, "password check failed", deadline);
+}
+
+/* "Security" and "SecurityResult" */
+static bool security(int fd, VncAuth *auth, unsigned minor, int64_t deadline)
+{
+    static const uint8_t good[4] = { 0 };
+    uint8_t want = auth->on ? SECURITY_VNC : SECURITY_NONE, type;
+    const uint8_t only[4] = { 0, 0, 0, want }, list[2] = { 1, want };
 
     if (minor == 3) {
-        return give(fd, none3, sizeof(none3), deadline);
+        return give(fd, only, sizeof(only), deadline) &&
+               (!auth->on || password(fd, auth, minor, deadline));
     }
     if (!give(fd, list, sizeof(list), deadline) || !take(fd, &type, 1, deadline)) {
         return false;
     }
-    if (type != SECURITY_NONE) {
-        if (minor == 8) {
-            give(fd, bad, sizeof(bad) - 1, deadline);
-        }
-        return false;
+    if (type != want) {
+        return minor == 8 ? refuse(fd, minor, "no such type of security", deadline) : false;
+    }
+    if (auth->on) {
+        return password(fd, auth, minor, deadline);
     }
     return minor == 7 || give(fd, good, sizeof(good), deadline);
 }
 
-bool vnc_handshake(int fd, unsigned *minor, bool *shared)
+bool vnc_handshake(int fd, VncAuth *auth, unsigned *minor, bool *shared)
 {
     int64_t deadline = clock_now(CLK_REAL) + VNC_HANDSHAKE_MS * NS_PER_MS;
     uint8_t flag;
 
-    if (!version(fd, minor, deadline) || !security(fd, *minor, deadline) ||
+    if (!version(fd, minor, deadline) || !security(fd, auth, *minor, deadline) ||
         !take(fd, &flag, 1, deadline)) {
         return false;
     }

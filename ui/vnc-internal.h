@@ -12,6 +12,7 @@
 #include "chardev/address.h"
 #include "hw/display/screen.h"
 #include "ui/seat.h"
+#include "ui/vnc-auth.h"
 #include "ui/view.h"
 
 enum {
@@ -46,6 +47,7 @@ typedef enum VncShare { /* share= */
 
 typedef struct VncClient {
     struct VncServer *server; /* constant, as these */
+    VncAuth *auth;
     int fd;                   /* the connection; closed by the loop thread at the end */
     int wake_fd;              /* eventfd: there is damage */
     const char *guest_name;   /* or NULL */
@@ -94,6 +96,8 @@ typedef struct VncOptions {
     VncShare share;
     unsigned key_delay_ms;
     bool lock_key_sync;
+    bool password; /* is asked for */
+    char *secret;  /* id of the one that it is, or NULL */
     char *id;
 } VncOptions;
 bool vnc_options_parse(VncOptions *o, const char *spec, struct Error **errp);

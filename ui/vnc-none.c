@@ -10,11 +10,31 @@ void vnc_setup(const char *name, const struct Keymap *map)
 {
 }
 
-bool vnc_open(const char *spec, Error **errp)
+static bool refuse(Error **errp)
 {
     error_set(errp, "this doppel was built without VNC (Debian: apt-get install libvncserver-dev, "
                     "then ./configure)");
     return false;
+}
+
+bool vnc_open(const char *spec, Error **errp)
+{
+    return refuse(errp);
+}
+
+bool vnc_set_password(const char *id, const char *password, Error **errp)
+{
+    return refuse(errp);
+}
+
+bool vnc_expire_password(const char *id, int64_t when, Error **errp)
+{
+    return refuse(errp);
+}
+
+bool vnc_change(const char *spec, Error **errp)
+{
+    return refuse(errp);
 }
 
 bool vnc_open_default(Error **errp)

@@ -77,7 +77,7 @@ static bool take_address(VncOptions *o, OptList *l, Error **errp)
 /* What is known to others and refused here until it exists. */
 static void refuse(OptList *l)
 {
-    static const char *const not_yet[] = { "password", "password-secret", "websocket", "reverse",
+    static const char *const not_yet[] = { "websocket", "reverse",
                                            "tls-creds", "tls-authz", "sasl", "sasl-authz", "acl",
                                            "audiodev", "display", "head" };
 
@@ -112,6 +112,8 @@ bool vnc_options_parse(VncOptions *o, const char *spec, Error **errp)
         o->key_delay_ms = (unsigned)opt_get_u64(l, "key-delay-ms", 10000, 10);
         o->lock_key_sync = opt_get_bool(l, "lock-key-sync", true);
         o->id = xstrdup(opt_get_str(l, "id", NULL));
+        o->secret = xstrdup(opt_get_str(l, "password-secret", NULL));
+        o->password = opt_get_bool(l, "password", false) || o->secret != NULL;
         opt_get_bool(l, "non-adaptive", false); /* what is sent does not adapt itself anyway */
         opt_known(l, "to");
         refuse(l);
@@ -128,7 +130,8 @@ void vnc_options_free(VncOptions *o)
 {
     addr_free(&o->addr);
     free(o->id);
-    o->id = NULL;
+    free(o->secret);
+    o->id = o->secret = NULL;
 }
 
 bool vnc_check(const char *spec, Error **errp)

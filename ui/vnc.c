@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "bus/lock.h"
 #include "ui/keymap.h"
 #include "ui/trace.h"
@@ -24,6 +25,7 @@ enum { CLIENT_STACK = 512 << 10, RETRY_MS = 5 };
 typedef struct VncServer {
     struct VncServer *next;
     VncOptions opts;
+    VncAuth auth;
     char *id;
     int listen_fd; /* -1: none */
     char *where;   /* "127.0.0.1:5900" or a path; NULL: nowhere */
@@ -290,6 +292,7 @@ static void client_new(VncServer *s, int fd)
     int r;
 
     c->server = s;
+    c->auth = &s->auth;
     c->guest_name = guest_name;
     c->fd = fd;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -388,11 +391,14 @@ static void server_unlisten(VncServer *s)
     s->where = NULL;
 }
 
-static VncServer *server_new(void)
+static VncServer *server_new(const VncOptions *o)
 {
     VncServer *s = xnew(VncServer), **p = &servers;
 
     s->listen_fd = -1;
+    s->opts = *o;
+    s->id = xstrdup(o->id != NULL ? o->id : "default");
+    vnc_auth_init(&s->auth, o->password, o->secret != NULL ? secret_find(o->secret, NULL) : NULL);
     timer_init(&s->retry, CLK_REAL, on_retry, s, NULL);
     while (*p != NULL) {
         p = &(*p)->next;
@@ -412,6 +418,7 @@ static void server_free(VncServer *s)
     }
     timer_cancel(&s->retry);
     surface_unref(s->empty);
+    vnc_auth_fini(&s->auth);
     vnc_options_free(&s->opts);
     free(s->id);
     for (VncServer **p = &servers; *p != NULL; p = &(*p)->next) {
@@ -435,9 +442,12 @@ bool vnc_open(const char *spec, Error **errp)
         vnc_options_free(&o);
         return false;
     }
-    s = server_new();
-    s->opts = o;
-    s->id = xstrdup(o.id != NULL ? o.id : "default");
+    if (o.secret != NULL && secret_find(o.secret, NULL) == NULL) {
+        error_set(errp, "there is no secret '%s' (-object secret,id=...)", o.secret);
+        vnc_options_free(&o);
+        return false;
+    }
+    s = server_new(&o);
     if (!o.none && !server_listen(s, errp)) {
         server_free(s);
         return false;
@@ -474,7 +484,8 @@ void vnc_info(FILE *out)
     for (const VncServer *s = servers; s != NULL; s = s->next) {
         fprintf(out, "%s:\n", s->id);
         if (s->where != NULL) {
-            fprintf(out, "  Server: %s (%s)\n    Auth: none (Sub: none)\n", s->where, s->family);
+            fprintf(out, "  Server: %s (%s)\n    Auth: %s (Sub: none)\n", s->where, s->family,
+                    s->auth.on ? "vnc" : "none");
         }
         for (const VncClient *c = s->clients; c != NULL; c = c->next) {
             if (c->seat != NULL) {
@@ -483,9 +494,86 @@ void vnc_info(FILE *out)
             }
         }
         if (s->where == NULL) {
-            fprintf(out, "    Auth: none (Sub: none)\n");
+            fprintf(out, "    Auth: %s (Sub: none)\n", s->auth.on ? "vnc" : "none");
         }
     }
+}
+
+/* ---- for the monitor ---- */
+
+/* find_server - by its id; NULL: the first one. */
+static VncServer *find_server(const char *id, Error **errp)
+{
+    for (VncServer *s = servers; s != NULL; s = s->next) {
+        if (id == NULL || strcmp(s->id, id) == 0) {
+            return s;
+        }
+    }
+    error_set(errp, id != NULL ? "there is no VNC server '%s'" : "there is no VNC server", id);
+    return NULL;
+}
+
+static VncServer *find_with_password(const char *id, Error **errp)
+{
+    VncServer *s = find_server(id, errp);
+
+    if (s != NULL && !s->auth.on) {
+        error_set(errp, "VNC server '%s' asks for no password (-vnc ...,password=on)", s->id);
+        return NULL;
+    }
+    return s;
+}
+
+bool vnc_set_password(const char *id, const char *password, Error **errp)
+{
+    VncServer *s = find_with_password(id, errp);
+
+    if (s != NULL) {
+        vnc_auth_set(&s->auth, password);
+    }
+    return s != NULL;
+}
+
+bool vnc_expire_password(const char *id, int64_t when, Error **errp)
+{
+    VncServer *s = find_with_password(id, errp);
+
+    if (s != NULL) {
+        vnc_auth_expire(&s->auth, when);
+    }
+    return s != NULL;
+}
+
+/* The new one is where the old one was, perhaps at the same address; so that goes first, and comes back if the
+ * new one cannot be. Its viewers go. */
+bool vnc_change(const char *spec, Error **errp)
+{
+    VncServer *old = servers, *s;
+    Error *err = NULL, *again = NULL;
+    bool ok;
+
+    if (old == NULL) {
+        return vnc_open(spec, errp);
+    }
+    if (!vnc_check(spec, errp)) {
+        return false;
+    }
+    server_unlisten(old);
+    ok = vnc_open(spec, &err);
+    if (!ok) {
+        error_move(errp, err);
+        if (!old->opts.none && !server_listen(old, &again)) {
+            error_free(again);
+        }
+        return false;
+    }
+    for (s = servers; s->next != NULL; s = s->next) {
+    }
+    if (s->auth.on && old->auth.set && !s->auth.set) {
+        vnc_auth_set(&s->auth, old->auth.password);
+    }
+    server_free(old);
+    return true;
 }
 
 /* ---- on clients' threads ---- */

@@ -5,6 +5,7 @@
 #define UI_VNC_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct Error;
@@ -21,6 +22,12 @@ bool vnc_open(const char *spec, struct Error **errp);
 bool vnc_open_default(struct Error **errp);
 /* vnc_close_all - stop serving; at the end, after loop_run(). */
 void vnc_close_all(void);
+
+/* vnc_set_password - of the server @id (NULL: the first one), which must ask for one. vnc_expire_password - from
+ * @when on CLK_HOST on it lets nobody in. vnc_change - serve at @spec instead of where the first server is. */
+bool vnc_set_password(const char *id, const char *password, struct Error **errp);
+bool vnc_expire_password(const char *id, int64_t when, struct Error **errp);
+bool vnc_change(const char *spec, struct Error **errp);
 
 /* vnc_info - for `info vnc`. */
 void vnc_info(FILE *out);

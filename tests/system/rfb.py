@@ -4,6 +4,7 @@ The picture is kept as bytes of 4 a pixel, 0xRRGGBB little-endian, whatever the 
 """
 import socket
 import struct
+import subprocess
 import time
 import zlib
 
@@ -19,8 +20,18 @@ class Error(Exception):
     pass
 
 
+def des(password, challenge):
+    """RFC 6143, "VNC Authentication": each byte of the key with its bits in reverse. By openssl's program."""
+    key = bytes(int(f"{b:08b}"[::-1], 2) for b in password.encode()[:8].ljust(8, b"\0"))
+    return subprocess.run(["openssl", "enc", "-des-ecb", "-nopad", "-K", key.hex(), "-provider", "legacy",
+                           "-provider", "default"], input=challenge, capture_output=True, check=True).stdout
+
+
 class Client:
-    def __init__(self, address, version=b"RFB 003.008\n", shared=True, limit=LIMIT, start=True):
+    password = None
+
+    def __init__(self, address, version=b"RFB 003.008\n", shared=True, limit=LIMIT, start=True, password=None):
+        self.password = password
         if isinstance(address, tuple):
             self.s = socket.create_connection(address, timeout=limit)
         else:
@@ -66,6 +77,10 @@ class Client:
 
     # ---- handshake ----
 
+    @property
+    def want(self):
+        return 1 if self.password is None else 2
+
     def handshake(self, version, shared):
         if self.get(12) != b"RFB 003.008\n":
             raise Error("no RFB 3.8 server")
@@ -73,13 +88,16 @@ class Client:
         minor = {b"007": 7, b"008": 8}.get(version[8:11], 3)
         if minor >= 7:
             types = self.get(self.get(1)[0])
-            if 1 not in types or len(set(types)) != len(types):
+            if self.want not in types or len(set(types)) != len(types):
                 raise Error(f"security types {types}")
-            self.send("B", 1)
-            if minor >= 8 and self.unpack("I") != (0,):
-                raise Error("refused")
-        elif self.unpack("I") != (1,):
-            raise Error("no security type None")
+            self.send("B", self.want)
+        elif self.unpack("I") != (self.want,):
+            raise Error("no such security type")
+        if self.password is not None:
+            self.s.sendall(des(self.password, self.get(16)))
+        if (minor >= 8 or self.password is not None) and self.unpack("I") != (0,):
+            why = self.get(self.unpack("I")[0]).decode() if minor >= 8 else ""
+            raise Error(f"refused: {why}")
         self.send("B", shared)
         self.width, self.height = self.unpack("HH")
         self.server_format = self.get(16)

@@ -499,7 +499,7 @@ def opt_display(tmp):
 
 @row
 def opt_vnc(tmp):
-    for spec in ("nonesuch", ":x", ":70000", "unix:", ":1,nonesuch=1", ":1,password=on", ":1,websocket",
+    for spec in ("nonesuch", ":x", ":70000", "unix:", ":1,nonesuch=1", ":1,password=x", ":1,websocket",
                  ":1,share=x", ":5,to=3", ":1,power-control=on", f"unix:{tmp}/no/such"):
         refused("-vnc", spec, names="-vnc " + spec)
     if "CONFIG_VNC" not in open(os.path.join(ROOT, "config.h")).read():
@@ -508,6 +508,21 @@ def opt_vnc(tmp):
     p = subprocess.run([DOPPEL, "-vnc", "none", "-monitor", "stdio", "-S", "-serial", "null"],
                        input="info vnc\nquit\n", capture_output=True, text=True, timeout=LIMIT)
     assert p.returncode == 0 and "default:" in p.stdout and "Server" not in p.stdout
+
+
+@row
+def opt_object(tmp):
+    listed("-object", "help", has="secret")
+    (tmp / "pw").write_bytes(b"c2Vj\ncmV0\n")
+    for good in ("data=x", f"file={tmp}/pw,format=base64"):
+        with monitor("-object", f"secret,id=a,{good}") as vm:
+            assert "paused" in vm.mon.cmd("info status")
+    for bad, names in (("rng-random,id=a", "rng-random"), ("secret,id=a", "data="), ("secret,data=x", "id="),
+                       ("secret,id=a,data=x,file=y", "file="), ("secret,id=a,data=***,format=base64", "base64"),
+                       ("secret,id=a,file=/nonexistent/f", "/nonexistent/f"), ("secret,id=a,data=x,pat=1", "pat"),
+                       ("secret,id=a,data=x,keyid=k", "keyid")):
+        refused("-object", bad, names=names)
+    refused("-object", "secret,id=a,data=x", "-object", "secret,id=a,data=y", names="'a' is there already")
 
 
 @row
