@@ -14,7 +14,7 @@ typedef struct Parser {
     OptList *machine, *memory, *smp, *name, *msg, *rtc, *overcommit, *boot; /* options that merge */
     StrList accels;     /* -accel, in order */
     bool machine_accel, option_accel; /* -machine accel=, -accel were given */
-    bool serial_given, monitor_given, no_parallel;
+    bool serial_given, monitor_given, no_parallel, summa;
     char *bios;         /* -bios as typed */
     bool done;
 } Parser;
@@ -30,7 +30,7 @@ OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp,
 OptHandler opt_device, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
     opt_net, opt_readconfig, opt_echr;
 /* machine/options-display.c */
-OptHandler opt_vga, opt_display, opt_vnc, opt_keymap, opt_object;
+OptHandler opt_vga, opt_display, opt_vnc, opt_keymap, opt_object, opt_summa;
 /* machine/options-firmware.c */
 OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
 /* uuid_parse - 8-4-4-4-12 hexadecimal digits; most significant byte first. */

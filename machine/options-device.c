@@ -153,6 +153,14 @@ bool opt_serial(void *opaque, const OptionDef *def, const char *arg, Error **err
     return true;
 }
 
+bool opt_summa(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+
+    p->summa = true;
+    return true;
+}
+
 bool opt_parallel(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     Parser *p = opaque;

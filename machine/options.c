@@ -316,6 +316,22 @@ static void lines_finish(Parser *p)
     }
 }
 
+/* -summa: the tablet is on COM2, and COM1 is what it would be without. */
+static bool summa_finish(Parser *p, Error **errp)
+{
+    StrList *serial = &p->cfg->serial_args;
+
+    if (serial->count > 1) {
+        error_set(errp, "-summa: the second serial port is taken by -serial %s", serial->s[1]);
+        return false;
+    }
+    if (serial->count == 0) {
+        str_list_add(serial, "none");
+    }
+    str_list_add(serial, "summa");
+    return true;
+}
+
 static bool finish(Parser *p, Error **errp)
 {
     MachineConfig *c = p->cfg;
@@ -332,7 +348,7 @@ static bool finish(Parser *p, Error **errp)
         return false;
     }
     lines_finish(p);
-    return true;
+    return !p->summa || summa_finish(p, errp);
 }
 
 bool config_parse(MachineConfig *cfg, int argc, char **argv, bool *done, Error **errp)

@@ -526,6 +526,14 @@ def opt_object(tmp):
 
 
 @row
+def opt_summa(tmp):
+    with monitor("-summa") as vm:
+        assert "serial1: filename=summa" in vm.mon.cmd("info chardev")
+        assert "SummaSketch tablet (absolute)" in vm.mon.cmd("info mice")
+    refused("-summa", "-serial", "null", "-serial", "null", names="-summa")
+
+
+@row
 def opt_k(tmp):
     listed("-k", "help", has="de")
     refused("-k", "nonesuch", names="nonesuch")
