@@ -83,6 +83,18 @@ int host_zero(int fd, uint64_t offset, uint64_t len)
     return 0;
 }
 
+uint64_t host_extent(int fd, uint64_t offset, uint64_t len, bool *hole)
+{
+    off_t data = lseek(fd, (off_t)offset, SEEK_DATA), end;
+
+    *hole = (data < 0 && errno == ENXIO) || data > (off_t)offset;
+    if (data < 0) { /* nothing but a hole up to the end, or a file system that does not tell */
+        return len;
+    }
+    end = *hole ? data : lseek(fd, data, SEEK_HOLE);
+    return end > (off_t)offset ? MIN(len, (uint64_t)end - offset) : len;
+}
+
 void host_discard(int fd, uint64_t offset, uint64_t len)
 {
     int r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len);

@@ -4,6 +4,7 @@
 #ifndef BLOCK_HOST_FILE_H
 #define BLOCK_HOST_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +15,8 @@ int host_write(int fd, uint64_t offset, const void *buf, size_t len);
 int host_flush(int fd);
 /* host_zero - zeros, by a hole where the file system can. */
 int host_zero(int fd, uint64_t offset, uint64_t len);
+/* host_extent - how much of [@offset, +@len) is alike: a hole, which reads as zeros, or not. At least 1 for @len >= 1. */
+uint64_t host_extent(int fd, uint64_t offset, uint64_t len, bool *hole);
 /* host_discard - the range may read as anything from now on; never fails. */
 void host_discard(int fd, uint64_t offset, uint64_t len);
 

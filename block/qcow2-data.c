@@ -356,5 +356,11 @@ int qcow2_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r)
         r->len = MIN(done, len);
     }
     pthread_mutex_unlock(&q->lock);
+    if (ret == 0 && (r->flags & (IMAGE_DATA | IMAGE_OFFSET)) == (IMAGE_DATA | IMAGE_OFFSET)) {
+        bool hole; /* a cluster that was only preallocated */
+
+        r->len = host_extent(img->fd, r->offset, r->len, &hole);
+        r->flags |= hole ? IMAGE_ZERO : 0;
+    }
     return ret;
 }

@@ -59,20 +59,10 @@ static int raw_flush(BlockImage *img)
 /* raw_status - holes of the file are zeros. */
 static int raw_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r)
 {
-    off_t data = lseek(img->fd, (off_t)offset, SEEK_DATA), hole;
+    bool hole;
 
-    *r = (ImageRange){ .len = len, .flags = IMAGE_DATA | IMAGE_ALLOCATED | IMAGE_OFFSET, .offset = offset };
-    if (data < 0 && errno == ENXIO) { /* a hole up to the end */
-        r->flags = IMAGE_ZERO | IMAGE_ALLOCATED | IMAGE_OFFSET;
-    } else if (data > (off_t)offset) {
-        r->flags = IMAGE_ZERO | IMAGE_ALLOCATED | IMAGE_OFFSET;
-        r->len = MIN(len, (uint64_t)data - offset);
-    } else if (data == (off_t)offset) {
-        hole = lseek(img->fd, data, SEEK_HOLE);
-        if (hole > data) {
-            r->len = MIN(len, (uint64_t)(hole - data));
-        }
-    }
+    *r = (ImageRange){ .len = host_extent(img->fd, offset, len, &hole), .offset = offset };
+    r->flags = (hole ? IMAGE_ZERO : IMAGE_DATA) | IMAGE_ALLOCATED | IMAGE_OFFSET;
     return 0;
 }
 

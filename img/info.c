@@ -295,10 +295,10 @@ static void print_human(const Extent *e)
 {
     char a[24], b[24], c[24];
 
-    if ((e->flags & IMAGE_DATA) && (e->flags & IMAGE_OFFSET)) {
-        snprintf(a, sizeof(a), "0x%" PRIx64, e->start);
-        snprintf(b, sizeof(b), "0x%" PRIx64, e->len);
-        snprintf(c, sizeof(c), "0x%" PRIx64, e->offset);
+    if ((e->flags & IMAGE_DATA) && !(e->flags & IMAGE_ZERO) && (e->flags & IMAGE_OFFSET)) {
+        snprintf(a, sizeof(a), "%#" PRIx64, e->start);
+        snprintf(b, sizeof(b), "%#" PRIx64, e->len);
+        snprintf(c, sizeof(c), "%#" PRIx64, e->offset);
         printf("%-16s%-16s%-16s%s\n", a, b, c, e->file);
     }
 }
