@@ -190,7 +190,7 @@ typedef struct TlbEntry {
 } TlbEntry;
 
 /* Where translated code goes on at a linear address: accel/jit. */
-#define JUMP_BITS 11
+#define JUMP_BITS 13
 #define JUMP_SIZE (1u << JUMP_BITS)
 typedef struct JitJump {
     vaddr lin;

@@ -347,6 +347,52 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
     }
 }
 
+/* MOVBE, CRC32, ADCX, ADOX: ModRM operands as in the other maps. */
+static void plan_0f38(const Insn *i, const OpRow *row, Plan *p)
+{
+    p->f = F_0F38;
+    if (row->op == 0xf6 && !(row->flags & OP_VEX)) {
+        op_rm_reg(i, p, false, true);
+        p->size = i->opsize == 8 ? 8 : 4; /* 66 is no operand size here */
+        p->f = (p->f & ~(uint32_t)F_66) | (row->prefix == P_66 ? F_66 : F_F3);
+        flags(p, row->prefix == P_66 ? FL_CF : FL_OF, row->prefix == P_66 ? FL_CF : FL_OF);
+    } else if (row->prefix == P_F2 && (row->op & 0xfe) == 0xf0) {
+        op_rm_reg(i, p, false, true);
+        p->f |= F_F2;
+        if (row->op == 0xf0) {
+            p->size = 1;
+            p->f = (p->f & ~(uint32_t)F_66) | F_BRM | (i->flags & INSN_REX ? 0 : F_HIGH);
+        }
+    } else if ((row->op & 0xfe) == 0xf0 && row->prefix != P_F2) {
+        op_rm_reg(i, p, row->op == 0xf1, row->op == 0xf0);
+    }
+}
+
+/* BMI1 and BMI2: at most two registers in memory slots, one beside a memory operand. */
+static void plan_bmi(const Insn *i, const OpRow *row, Plan *p)
+{
+    static const uint32_t prefix[] = { [P_66] = F_66, [P_F3] = F_F3, [P_F2] = F_F2 };
+    bool ext = row->ext != EXT_ANY; /* BLSR and kin: the destination is vvvv */
+    unsigned slots = (!ext && i->reg >= GPR_R13) + (i->vvvv >= GPR_R13) +
+                     (!insn_mem(i) && i->rm >= GPR_R13);
+
+    if (slots > (insn_mem(i) ? 1u : 2u) || row->map < MAP_0F38) {
+        return;
+    }
+    op_rm(i, p, false);
+    p->kind = PLAN_BMI;
+    p->size = i->opsize == 8 ? 8 : 4;
+    p->f = (row->map == MAP_0F38 ? F_0F38 : F_0F3A) | prefix[row->prefix] |
+           (i->opsize == 8 ? F_W : 0);
+    p->imm = row->map == MAP_0F3A;
+    p->reg = ext ? row->ext : i->reg;
+    p->reg_op = p->reg_w = !ext;
+    p->vvvv_w = ext || strcmp(row->name, "mulx") == 0;
+    if (row->op == 0xf2 || row->op == 0xf3 || (row->prefix == P_NONE && row->op != 0xf6)) {
+        flags(p, 0, FL_ALL);
+    }
+}
+
 /* Bytes AH..BH cannot be named beside a register that needs REX, and in a memory form are swapped
  * with AL..BL for the time of the instruction, which CMPXCHG would notice. */
 static bool high_byte_trouble(const Plan *p)
@@ -412,11 +458,15 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
     if (i->exec != row->exec[i->opsize == 8 ? 2 : i->opsize == 4 ? 1 : 0]) {
         ends = true; /* an invalid one */
     } else if (row->feature != FEAT_NONE && !host_has(row->feature)) {
-        ends |= false;
+        p->kind = PLAN_HELP;
     } else if ((row->flags & OP_FPU) && row->map != MAP_1) {
         if (key & (insn_vex(i) ? KEY_AVX : KEY_SSE)) {
             plan_vec(i, row, code64, p);
         }
+    } else if (insn_vex(i) && (row->feature == FEAT_BMI1 || row->feature == FEAT_BMI2)) {
+        plan_bmi(i, row, p);
+    } else if (!insn_vex(i) && row->map == MAP_0F38) {
+        plan_0f38(i, row, p);
     } else if (!insn_vex(i) && row->map == MAP_1) {
         plan_map1(i, p, code64);
     } else if (!insn_vex(i) && row->map == MAP_0F) {

@@ -18,6 +18,7 @@ typedef enum PlanKind {
     PLAN_LEA,
     PLAN_CONST, /* register = immediate, 32 or 64 bits */
     PLAN_BSWAP,
+    PLAN_BMI,   /* three general registers, by VEX */
     PLAN_VEC,   /* SSE and AVX */
     PLAN_VZERO, /* VZEROUPPER */
     PLAN_PUSH, PLAN_PUSH_I, PLAN_PUSH_M, PLAN_POP, PLAN_LEAVE,
@@ -36,6 +37,7 @@ typedef struct Plan {
     bool reg_op;     /* ModRM.reg is a register */
     bool reg_w, rm_w; /* register operands that are written */
     bool touches;    /* changes flags, `sets` of them for certain */
+    bool vvvv_w;     /* PLAN_BMI: VEX.vvvv is written */
     uint8_t reads, sets;
     /* PLAN_VEC */
     bool vex, l256, has_ext;

@@ -179,3 +179,57 @@ void vec_zero_upper(Tr *t)
     vec_forget(t);
     emit_jump(&t->e, JUMP_CALL, t->j->zero_upper);
 }
+
+/* ---- BMI: general registers, VEX ---- */
+
+void bmi_insn(Tr *t, const Plan *p)
+{
+    const Insn *i = t->insn;
+    unsigned scratch[2] = { H_S1, H_S2 }, used = 0, g[3] = { p->reg, i->vvvv, i->rm }, h[3];
+    Cold *slow = NULL;
+    Rm rm;
+
+    if (p->mem) {
+        slow = cold_help(t);
+        mem_flags(t);
+        mem_address(t, false);
+        mem_check(t, p->size, false, slow);
+        mem_one(t);
+        used = 1; /* the address */
+    }
+    for (unsigned n = 0; n < 3; n++) {
+        h[n] = host_reg(g[n]);
+        if ((n == 0 && !p->reg_op) || (n == 2 && p->mem)) {
+            h[n] = g[n];
+        } else if (in_slot(g[n])) {
+            for (unsigned k = 0; k < n; k++) { /* one register may be named twice */
+                h[n] = in_slot(g[k]) && g[k] == g[n] && (k != 0 || p->reg_op) ? h[k] : h[n];
+            }
+            if (h[n] == host_reg(g[n])) {
+                h[n] = 0x80 | scratch[used++];
+            }
+        }
+    }
+    for (unsigned n = 0; n < 3; n++) {
+        if (h[n] & 0x80) {
+            h[n] &= 0x7f;
+            emit_load(&t->e, h[n], slot_of(g[n]));
+        }
+    }
+    rm = p->mem ? MEM(H_S1, RM_NONE, 0, 0) : REG(h[2]);
+    emit_vex(&t->e, p, h[0] & 0x7f, h[1] & 0x7f, rm);
+    emit_imm(&t->e, i->imm, p->imm);
+    if (p->vvvv_w && in_slot(g[1])) {
+        emit_store(&t->e, h[1] & 0x7f, slot_of(g[1]));
+    }
+    if (p->reg_w && in_slot(g[0])) {
+        emit_store(&t->e, h[0] & 0x7f, slot_of(g[0]));
+    }
+    if (p->touches) {
+        t->flags = FLAGS_HOST;
+    }
+    if (slow != NULL) {
+        slow->back = t->e.p;
+        slow->host_after = t->flags == FLAGS_HOST;
+    }
+}

@@ -96,6 +96,7 @@ void emit_help(Tr *t, const Insn *i, vaddr next, bool end);
 void mem_flags(Tr *t);
 
 /* ---- trans-vec.c ---- */
+void bmi_insn(Tr *t, const Plan *p);
 void vec_insn(Tr *t, const Plan *p);
 void vec_zero_upper(Tr *t);
 /* vec_store, vec_load - registers by bit, of 128 and of 256 bits. vec_spill - what is newer in the

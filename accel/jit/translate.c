@@ -264,6 +264,9 @@ static void insn(Tr *t, const Plan *p)
     case PLAN_BSWAP:
         bswap(t, p);
         break;
+    case PLAN_BMI:
+        bmi_insn(t, p);
+        break;
     case PLAN_VEC:
         vec_insn(t, p);
         break;
