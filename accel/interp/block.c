@@ -17,6 +17,7 @@
 #define HASH_SIZE 32768u
 #define PAGE_HASH 8192u
 #define QUEUE 64u
+#define MAX_JUMPS 6u
 #define HOT_WRITES 16   /* stores beside the code of a page before it is given up */
 
 /* A page of RAM that holds blocks of this processor. */
@@ -445,10 +446,12 @@ static void enter_page(CpuState *c, Block *b, const uint8_t *host, unsigned byte
     p->blocks = b;
 }
 
-static bool ends_block(const Engine *e, const Insn *i, const OpRow *row)
+/* @jumps: conditional ones in the block. Code behind one is likely to be translated again from the
+ * target of another, so that their number is bounded. */
+static bool ends_block(const Engine *e, const Insn *i, const OpRow *row, unsigned *jumps)
 {
     if (e->extended && (row->flags & (OP_CC | OP_END)) == (OP_CC | OP_END)) {
-        return false; /* a conditional jump */
+        return ++*jumps == MAX_JUMPS;
     }
     return (row->flags & (OP_END | OP_IO)) != 0;
 }
@@ -471,6 +474,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
     Block *b = (Block *)(e->arena + e->used);
     vaddr at = lin;
     uint64_t rip = c->regs[GPR_RIP];
+    unsigned jumps = 0;
 
     b->host = host;
     b->host2 = NULL;
@@ -494,7 +498,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
         b->count++;
         at += i->len;
         rip += i->len;
-        if (second != NULL || ends_block(e, i, opcode_row(i))) {
+        if (second != NULL || ends_block(e, i, opcode_row(i), &jumps)) {
             break;
         }
     }

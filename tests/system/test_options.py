@@ -93,7 +93,8 @@ def opt_accel(tmp):
     with monitor("-accel", "interp") as vm:
         assert "engine: interp" in vm.mon.cmd("info jit")
     for name in ("tcg", "doppel", "tcg,thread=multi,tb-size=64"):
-        monitor("-accel", name).close()
+        with monitor("-accel", name) as vm:
+            assert "engine: doppel" in vm.mon.cmd("info jit")
     listed("-accel", "help", has="tcg")
     refused("-accel", "nonesuch", names="nonesuch")
     refused("-accel", "tcg,nonesuch=1", names="nonesuch")
