@@ -213,7 +213,8 @@ static uint8_t operands(uint8_t command)
 
 static void with_operands(Summa *s, const uint8_t *c)
 {
-    static const char firmware[] = "MM2 12x12 Tablet by Summagraphics Firmware Version 1.00\r\n";
+    /* Shorter than the real one: gpm takes what comes first, a FIFO full, and the rest for the configuration. */
+    static const char firmware[] = "MM1201 V1.00\r\n";
 
     switch (c[0]) {
     case 'I':
