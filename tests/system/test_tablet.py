@@ -5,7 +5,7 @@ import pytest
 
 import rfb
 from image import EXIT_DEVICE, build
-from vm import LIMIT, ROOT, VM, wait_for
+from vm import BOOT, LIMIT, PROMPT, ROOT, STEP, VM, linux, wait_for
 
 pytestmark = pytest.mark.skipif("CONFIG_VNC" not in open(os.path.join(ROOT, "config.h")).read(),
                                 reason="built without libvncserver")
@@ -101,3 +101,30 @@ def test_msmouse(tmp_path):
         assert take(vm, 3) == [0x4c, 10, 0x3f]
         vm.mon.cmd("mouse_button 1")
         assert take(vm, 3) == [0x60, 0, 0]
+
+
+def test_gpm(tmp_path, guests):
+    """Linux's console mouse on the tablet: its pointer is at the viewer's, and a click is one."""
+    with linux("amd64", "-m", "256", "-vga", "std", "-summa", "-vnc", f"unix:{tmp_path}/s",
+               initrd="initrd-amd64-gpm", monitor=True) as m:
+        m.expect("^DOPPEL-READY", BOOT)
+        m.expect(PROMPT)
+        m.send("gpm -m /dev/ttyS1 -t summa -D >/tmp/gpm 2>&1 &\n")
+        with rfb.Client(tmp_path / "s") as c:
+            c.set_encodings(rfb.HEXTILE, rfb.DESKTOP_SIZE)
+            wait_for(lambda: "* Mouse #1: SummaSketch tablet" in m.mon.cmd("info mice"), STEP)
+            c.until(lambda: c.width == 720)  # 80 by 25 characters
+            m.expect(PROMPT)
+            m.send("setsid sh -c 'exec mev </dev/tty1 >/dev/ttyS0 2>&1' &\n")
+            m.expect("mouse: event", STEP)
+            for k in range(1, 11):
+                x, y = (k * 71 - 5) % 720, (k * 37 + 3) % 400
+                c.point(x, y)
+                m.expect("event 0x01, at", STEP)
+                c.point(x, y, 1)
+                got = m.expect(r"event 0x[12]4, at +(\d+), *(\d+) .*buttons 4", STEP)
+                # gpm's columns begin a part of a cell early, its rows stretch over one less
+                assert abs(int(got.group(1)) - (x // 9 + 1)) <= 1
+                assert abs(int(got.group(2)) - (y // 16 + 1)) <= 1
+                c.point(x, y)
+                m.expect(r"event 0x[12]8, at", STEP)
