@@ -522,13 +522,18 @@ def test_mouse_commands(tmp_path, guest):
 
 # ---- viewers that do not behave ----
 
-def p99(mon, count=200):
+def replies(mon, count):
+    """How long the monitor takes to answer, so many times."""
     times = []
     for _ in range(count):
         start = time.monotonic()
         mon.cmd("info status")
         times.append(time.monotonic() - start)
-    return sorted(times)[count * 99 // 100 - 1]
+    return times
+
+
+def p99(times):
+    return sorted(times)[len(times) * 99 // 100 - 1]
 
 
 def connects(v, count):
@@ -546,12 +551,12 @@ def bothered(v, work, count=200):
     """The monitor's 99th percentile while `work` goes on."""
     t = multiprocessing.get_context("fork").Process(target=work)
     t.start()
-    got = []
-    while t.is_alive() or not got:
-        got.append(p99(v.mon, count))
+    got = replies(v.mon, count)
+    while t.is_alive():
+        got += replies(v.mon, count)
     t.join(LIMIT)
     assert t.exitcode == 0
-    return max(got)
+    return p99(got)
 
 
 def test_rude(tmp_path):
@@ -571,17 +576,16 @@ def test_rude(tmp_path):
 def test_monitor_latency(tmp_path):
     """1,000 connects, a client that does not read and one in half a message cost the monitor little."""
     with Viewed(tmp_path) as v:
-        alone = p99(v.mon, 2000)
+        alone = p99(replies(v.mon, 2000))
         with v.client() as half, v.client() as deaf:
             half.s.sendall(b"\3\0\0")
             for _ in range(20):
                 deaf.request(False)
-            stalled = p99(v.mon, 2000)
+            stalled = p99(replies(v.mon, 2000))
             busy = bothered(v, lambda: connects(v, 1000))
         print(f"p99: alone {alone * 1e3:.2f} ms, stalled {stalled * 1e3:.2f} ms, "
               f"connects {busy * 1e3:.2f} ms")
-        assert stalled <= max(2e-3, 1.5 * alone) * 2
-        assert busy <= max(2e-3, 1.5 * alone) * 4  # two processors, and the client takes one
+        assert max(stalled, busy) <= max(2e-3, 1.5 * alone)
 
 
 def test_limit(tmp_path):
