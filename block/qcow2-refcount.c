@@ -200,39 +200,41 @@ static int grow_reftable(Qcow2 *q, uint64_t clusters)
     return 0;
 }
 
-/*
- * area - clusters at the end of the file: new refcount blocks for all of it, a larger refcount table where that is
- * needed, then the @n clusters that were asked for. Blocks and table are on stable storage before anything refers
- * to them.
- */
-static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
+/* Clusters at the end of the file: refcount blocks, refcount table, what was asked for. */
+typedef struct Area {
+    uint64_t start, blocks, table, n; /* clusters; table 0: the old one will do */
+} Area;
+
+static uint64_t area_end(const Area *a)
 {
-    uint64_t start = q->end, blocks = 0, table = 0, last, old = q->reftable_offset, next;
-    uint64_t old_clusters = qcow2_clusters(q, q->reftable_size * 8ull);
+    return a->start + a->blocks + a->table + a->n;
+}
+
+/* area_plan - how much it takes: what is added needs counts itself. */
+static void area_plan(const Qcow2 *q, Area *a)
+{
+    for (;;) {
+        uint64_t end = area_end(a), entries = ((end - 1) >> q->block_bits) + 1, table = 0;
+        uint64_t blocks = missing_blocks(q, a->start, end);
+
+        if (entries > q->reftable_size) {
+            table = qcow2_clusters(q, MAX(entries, q->reftable_size + q->reftable_size / 2) * 8);
+        }
+        if (blocks <= a->blocks && table <= a->table) {
+            return;
+        }
+        a->blocks = MAX(blocks, a->blocks);
+        a->table = MAX(table, a->table);
+    }
+}
+
+/* area_count - make the blocks, and count every cluster of the area that is taken. */
+static int area_count(Qcow2 *q, const Area *a)
+{
+    uint64_t next = a->start;
     int r = 0;
 
-    for (;;) { /* what is added needs counts itself */
-        uint64_t b, t = 0, end = start + blocks + table + n, entries = ((end - 1) >> q->block_bits) + 1;
-
-        b = missing_blocks(q, start, end);
-        if (entries > q->reftable_size) {
-            t = qcow2_clusters(q, MAX(entries, q->reftable_size + q->reftable_size / 2) * 8);
-        }
-        if (b <= blocks && t <= table) {
-            break;
-        }
-        blocks = MAX(b, blocks);
-        table = MAX(t, table);
-    }
-    last = start + blocks + table + n;
-    if (last > 1ull << (62 - q->cluster_bits)) {
-        return -EFBIG;
-    }
-    if (table != 0) {
-        r = grow_reftable(q, table);
-    }
-    next = start;
-    for (uint64_t k = start >> q->block_bits; r == 0 && k << q->block_bits < last; k++) {
+    for (uint64_t k = a->start >> q->block_bits; r == 0 && k << q->block_bits < area_end(a); k++) {
         QTable *t;
 
         if ((q->reftable[k] & REFTABLE_OFFSET) == 0) {
@@ -242,31 +244,52 @@ static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
             }
         }
     }
-    for (uint64_t k = start; r == 0 && k < last; k++) {
+    for (uint64_t k = a->start; r == 0 && k < area_end(a); k++) {
         /* blocks that proved unnecessary are not taken */
-        r = k >= next && k < start + blocks ? 0 : refcount_set(q, k, 1);
+        r = k >= next && k < a->start + a->blocks ? 0 : refcount_set(q, k, 1);
     }
-    q->end = last;
-    if (r == 0 && (blocks != 0 || table != 0)) {
-        r = qcow2_flush_locked(q, true);
-        if (r == 0) {
-            uint64_t at = table != 0 ? (start + blocks) << q->cluster_bits : old;
+    return r;
+}
 
-            r = write_reftable(q, at, table != 0 ? table : old_clusters);
-            if (r == 0 && table != 0) {
-                r = host_flush(q->img->fd);
-                q->reftable_offset = at;
-                r = r == 0 ? qcow2_write_header(q) : r;
-            }
-            if (r == 0) {
-                r = host_flush(q->img->fd);
-            }
-            for (uint64_t k = 0; r == 0 && table != 0 && k < old_clusters; k++) {
-                qcow2_give_up(q, (old >> q->cluster_bits) + k);
-            }
-        }
+/* area_publish - blocks and table are on stable storage before anything refers to them. */
+static int area_publish(Qcow2 *q, const Area *a, uint64_t old_clusters)
+{
+    uint64_t old = q->reftable_offset, at = a->table != 0 ? (a->start + a->blocks) << q->cluster_bits : old;
+    int r = qcow2_flush_locked(q, true);
+
+    r = r == 0 ? write_reftable(q, at, a->table != 0 ? a->table : old_clusters) : r;
+    if (r == 0 && a->table != 0) {
+        r = host_flush(q->img->fd);
+        q->reftable_offset = at;
+        r = r == 0 ? qcow2_write_header(q) : r;
     }
-    *offset = (start + blocks + table) << q->cluster_bits;
+    r = r == 0 ? host_flush(q->img->fd) : r;
+    for (uint64_t k = 0; r == 0 && a->table != 0 && k < old_clusters; k++) {
+        qcow2_give_up(q, (old >> q->cluster_bits) + k);
+    }
+    return r;
+}
+
+/* area - @n contiguous clusters at the end of the file, with what must be added to count them. */
+static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
+{
+    uint64_t old_clusters = qcow2_clusters(q, q->reftable_size * 8ull);
+    Area a = { .start = q->end, .n = n };
+    int r = 0;
+
+    area_plan(q, &a);
+    if (area_end(&a) > 1ull << (62 - q->cluster_bits)) {
+        return -EFBIG;
+    }
+    if (a.table != 0) {
+        r = grow_reftable(q, a.table);
+    }
+    r = r == 0 ? area_count(q, &a) : r;
+    q->end = area_end(&a);
+    if (r == 0 && (a.blocks != 0 || a.table != 0)) {
+        r = area_publish(q, &a, old_clusters);
+    }
+    *offset = (area_end(&a) - n) << q->cluster_bits;
     q->touched = MAX(q->touched, *offset);
     return r;
 }
