@@ -108,9 +108,14 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         case 'q': a->quiet = true; break;
         case 'U': break;
         case 't':
-        case 'T': /* a cache mode: the result is flushed at the end in each */
+        case 'T': /* the result is flushed at the end in each of these */
+            if (strcmp(optarg, "writeback") != 0 && strcmp(optarg, "unsafe") != 0) {
+                error_set(errp, "-%c %s: not supported yet (writeback and unsafe are)", c, optarg);
+                return false;
+            }
+            break;
         case 'm':
-        case 'W': break; /* how much at once */
+        case 'W': error_set(errp, "-%c: converting in parallel is not supported yet", c); return false;
         case 'c': error_set(errp, "-c: writing compressed clusters is not supported yet"); return false;
         case 'S':
             if (!img_size(optarg, &a->sparse, errp)) {
@@ -248,7 +253,7 @@ static uint64_t same_zeros(BlockImage *a, BlockImage *b, uint64_t at, uint64_t e
     return len;
 }
 
-static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet)
+static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet, Progress *progress)
 {
     uint64_t small = MIN(a->size, b->size), end = MAX(a->size, b->size);
     uint8_t *x = xnewn(uint8_t, CHUNK), *y = xnewn(uint8_t, CHUNK);
@@ -261,6 +266,7 @@ static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet)
         }
         code = 1;
     }
+    progress->total = end;
     for (uint64_t n = 0; n < end && at == -1 && code == 0;) {
         uint64_t stop = n < small ? small : end, zeros = same_zeros(a, b, n, stop);
 
@@ -269,6 +275,10 @@ static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet)
             at = differ(a, b, n, (uint32_t)zeros, x, y);
         }
         n += zeros;
+        progress_add(progress, zeros);
+    }
+    if (at == -1 && code == 0) {
+        progress_end(progress);
     }
     free(x);
     free(y);
@@ -295,6 +305,7 @@ int cmd_compare(int argc, char **argv)
 {
     const char *format[2] = { NULL, NULL };
     bool strict = false, quiet = false;
+    Progress progress = { .on = false };
     BlockImage *img[2] = { NULL, NULL };
     Error *err = NULL;
     int c, code = 2;
@@ -306,8 +317,8 @@ int cmd_compare(int argc, char **argv)
         case 'F': format[1] = optarg; break;
         case 's': strict = true; break;
         case 'q': quiet = true; break;
-        case 'p':
-        case 'U': break;
+        case 'p': progress.on = true; break;
+        case 'U': break; /* there are no locks yet that it could pass over */
         default: img_usage("compare", "an option that it does not have"); return 2;
         }
     }
@@ -321,7 +332,7 @@ int cmd_compare(int argc, char **argv)
     if (err != NULL) {
         img_fail(err);
     } else {
-        code = compare(img[0], img[1], strict, quiet);
+        code = compare(img[0], img[1], strict, quiet, &progress);
     }
     image_unref(img[0]);
     image_unref(img[1]);
