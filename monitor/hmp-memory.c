@@ -177,21 +177,25 @@ void hmp_xp(HmpSession *m, FILE *out, char *arg)
     examine(m, out, arg, true);
 }
 
+/* value_of - of the expression @text; its mistake is printed. */
+static bool value_of(HmpSession *m, FILE *out, const char *text, uint64_t *val)
+{
+    Error *err = NULL;
+    bool ok;
+
+    accel_pause();
+    ok = hmp_expr_only(m, text, val, &err);
+    accel_resume();
+    hmp_error(out, err);
+    return ok;
+}
+
 void hmp_print(HmpSession *m, FILE *out, char *arg)
 {
     Format f = { 1, 8, 'x' };
-    Error *err = NULL;
     uint64_t val;
-    bool ok;
 
-    if (!take_format(out, &arg, &f)) {
-        return;
-    }
-    accel_pause();
-    ok = hmp_expr_only(m, arg, &val, &err);
-    accel_resume();
-    if (!ok) {
-        hmp_error(out, err);
+    if (!take_format(out, &arg, &f) || !value_of(m, out, arg, &val)) {
         return;
     }
     switch (f.how) {
@@ -210,26 +214,18 @@ void hmp_print(HmpSession *m, FILE *out, char *arg)
 static bool take_port(HmpSession *m, FILE *out, char **arg, unsigned *port, unsigned *size)
 {
     Format f = { 1, 1, 'x' };
-    const char *text;
     uint64_t val;
-    Error *err = NULL;
-    bool ok;
 
-    if (!take_format(out, arg, &f)) {
+    if (!take_format(out, arg, &f) || !value_of(m, out, hmp_word(arg), &val)) {
         return false;
     }
-    text = hmp_word(arg);
-    accel_pause();
-    ok = hmp_expr_only(m, text, &val, &err);
-    accel_resume();
-    if (ok && (val > 0xffff || f.size > 4)) {
-        error_set(&err, "a port is at most 0xffff, and of one of the sizes b h w");
-        ok = false;
+    if (val > 0xffff || f.size > 4) {
+        fprintf(out, "Error: a port is at most 0xffff, and of one of the sizes b h w\n");
+        return false;
     }
     *port = (unsigned)val;
     *size = f.size;
-    hmp_error(out, err);
-    return ok;
+    return true;
 }
 
 void hmp_i(HmpSession *m, FILE *out, char *arg)
@@ -250,21 +246,11 @@ void hmp_i(HmpSession *m, FILE *out, char *arg)
 void hmp_o(HmpSession *m, FILE *out, char *arg)
 {
     unsigned port, size;
-    Error *err = NULL;
     uint64_t val;
-    bool ok;
 
-    if (!take_port(m, out, &arg, &port, &size)) {
-        return;
+    if (take_port(m, out, &arg, &port, &size) && value_of(m, out, arg, &val)) {
+        machine_lock();
+        port_write((uint16_t)port, (uint32_t)val, size);
+        machine_unlock();
     }
-    accel_pause();
-    ok = hmp_expr_only(m, arg, &val, &err);
-    accel_resume();
-    if (!ok) {
-        hmp_error(out, err);
-        return;
-    }
-    machine_lock();
-    port_write((uint16_t)port, (uint32_t)val, size);
-    machine_unlock();
 }
