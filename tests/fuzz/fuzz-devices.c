@@ -30,6 +30,7 @@
 #include "hw/intc/lapic.h"
 #include "machine/board.h"
 #include "machine/pc.h"
+#include "tests/fuzz/input.h"
 
 #define CPUS 2
 #define RAM_SIZE (4u << 20)
@@ -191,22 +192,6 @@ static void build(void)
 }
 
 /* ---- the program ---- */
-
-typedef struct Input {
-    const uint8_t *p;
-    size_t left;
-} Input;
-
-static uint64_t take(Input *in, unsigned n)
-{
-    uint64_t v = 0;
-
-    n = (unsigned)MIN(n, in->left);
-    memcpy(&v, in->p, n);
-    in->p += n;
-    in->left -= n;
-    return v;
-}
 
 static void access_area(Input *in, bool write)
 {

@@ -21,6 +21,7 @@
 #include "hw/ide/piix3-ide.h"
 #include "hw/pci/pci.h"
 #include "machine/board.h"
+#include "tests/fuzz/input.h"
 
 #define RAM (1u << 20)
 #define BM 0xc000
@@ -100,22 +101,6 @@ static void build(void)
 }
 
 /* ---- the program ---- */
-
-typedef struct Input {
-    const uint8_t *p;
-    size_t left;
-} Input;
-
-static uint64_t take(Input *in, unsigned n)
-{
-    uint64_t v = 0;
-
-    n = (unsigned)MIN(n, in->left);
-    memcpy(&v, in->p, n);
-    in->p += n;
-    in->left -= n;
-    return v;
-}
 
 static void access_port(Input *in)
 {
