@@ -42,6 +42,10 @@ CpuidRegs cpuid_leaf(CpuState *c, uint32_t leaf, uint32_t sub);
 bool cpu_rdmsr(CpuState *c, uint32_t msr, uint64_t *val);
 bool cpu_wrmsr(CpuState *c, uint32_t msr, uint64_t val);
 
+/* cpu_host_has - does the host have @feature (FEAT_*)? The guest may be offered more, which the reference emulates.
+ * Any thread. */
+bool cpu_host_has(unsigned feature);
+
 /* cpu_tsc_hz - frequency of the guest's time-stamp counter. */
 uint64_t cpu_tsc_hz(void);
 /* cpu_random - 64 random bits for RDRAND and RDSEED; the one place they come from. */

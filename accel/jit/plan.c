@@ -4,8 +4,8 @@
  */
 #include "accel/jit/plan.h"
 
-#include <cpuid.h>
 #include "base/mem.h"
+#include "cpu/cpuid.h"
 
 static void flags(Plan *p, uint8_t reads, uint8_t sets)
 {
@@ -412,38 +412,6 @@ static bool uses_stack(PlanKind k)
            k == PLAN_CALL_RM;
 }
 
-/* What the host has, bit per enum CpuFeature; the guest may be offered more, which the reference
- * emulates. */
-static bool host_has(unsigned feature)
-{
-    static const struct {
-        uint32_t leaf, sub;
-        uint8_t reg, bit;
-    } where[] = {
-        { 0 },
-#define EAX 0
-#define EBX 1
-#define ECX 2
-#define EDX 3
-#define FEAT(id, name, leaf, sub, reg, bit) { leaf, sub, reg, bit },
-#include "cpu/features.inc"
-#undef FEAT
-    };
-    static uint64_t have[2], known[2]; /* the same whoever computes it */
-    uint64_t bit = 1ull << (feature % 64);
-
-    if (!(__atomic_load_n(&known[feature / 64], __ATOMIC_ACQUIRE) & bit)) {
-        uint32_t r[4] = { 0 };
-
-        __get_cpuid_count(where[feature].leaf, where[feature].sub, &r[0], &r[1], &r[2], &r[3]);
-        if (r[where[feature].reg] >> where[feature].bit & 1) {
-            __atomic_or_fetch(&have[feature / 64], bit, __ATOMIC_RELAXED);
-        }
-        __atomic_or_fetch(&known[feature / 64], bit, __ATOMIC_RELEASE);
-    }
-    return __atomic_load_n(&have[feature / 64], __ATOMIC_RELAXED) & bit;
-}
-
 void plan_insn(const Insn *i, uint32_t key, Plan *p)
 {
     bool code64 = (key & KEY_64) != 0;
@@ -457,7 +425,7 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
     memset(p, 0, sizeof(*p));
     if (i->exec != row->exec[i->opsize == 8 ? 2 : i->opsize == 4 ? 1 : 0]) {
         ends = true; /* an invalid one */
-    } else if (row->feature != FEAT_NONE && !host_has(row->feature)) {
+    } else if (row->feature != FEAT_NONE && !cpu_host_has(row->feature)) {
         p->kind = PLAN_HELP;
     } else if ((row->flags & OP_FPU) && row->map != MAP_1) {
         if (key & (insn_vex(i) ? KEY_AVX : KEY_SSE)) {

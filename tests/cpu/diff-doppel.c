@@ -48,24 +48,8 @@ static void make_page_tables(void)
 
 static void host_features(void)
 {
-    static const struct {
-        uint32_t leaf, sub;
-        uint8_t reg, bit;
-    } where[] = {
-        { 0 },
-#define EAX 0
-#define EBX 1
-#define ECX 2
-#define EDX 3
-#define FEAT(id, name, leaf, sub, reg, bit) { leaf, sub, reg, bit },
-#include "cpu/features.inc"
-#undef FEAT
-    };
-
     for (unsigned n = 1; n < FEAT_COUNT; n++) {
-        uint32_t v = diff_host_cpuid(where[n].leaf, where[n].sub, where[n].reg);
-
-        if (v >> where[n].bit & 1) {
+        if (cpu_host_has(n)) {
             model.features[n / 64] |= 1ull << (n % 64);
         }
     }
