@@ -248,14 +248,6 @@ void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s
     }
 }
 
-uint32_t diff_host_cpuid(uint32_t leaf, uint32_t sub, unsigned reg)
-{
-    uint32_t r[4] = { 0 };
-
-    __get_cpuid_count(leaf, sub, &r[0], &r[1], &r[2], &r[3]);
-    return r[reg];
-}
-
 #else
 
 bool diff_host_init(const char **why)
@@ -284,10 +276,6 @@ uint8_t *diff_host_data(void)
 }
 void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s)
 {
-}
-uint32_t diff_host_cpuid(uint32_t leaf, uint32_t sub, unsigned reg)
-{
-    return 0;
 }
 
 #endif

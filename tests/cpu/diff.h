@@ -54,7 +54,5 @@ void diff_host_gs(void);
 uint16_t diff_host_cs(unsigned bits);
 uint16_t diff_host_ds(unsigned bits);
 bool diff_host_has(unsigned bits);
-/* diff_host_cpuid - register 0..3 (EAX..EDX) of a leaf. */
-uint32_t diff_host_cpuid(uint32_t leaf, uint32_t sub, unsigned reg);
 
 #endif
