@@ -152,6 +152,30 @@ bool text_match(const char *pattern, const char *s)
 
 /* Optimal string alignment distance, with rows of bounded length: longer names are cut, which is
  * good enough for a suggestion. */
+uint32_t utf8_next(const char **s)
+{
+    const uint8_t *p = (const uint8_t *)*s;
+    unsigned more = *p < 0x80 ? 0 : *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
+    uint32_t ch = more == 0 ? *p : *p & (0x3fu >> more);
+
+    if (*p == 0) {
+        return 0;
+    }
+    if (*p >= 0x80 && (*p < 0xc2 || *p > 0xf4)) {
+        ++*s;
+        return 0xfffd;
+    }
+    for (unsigned n = 1; n <= more; n++) {
+        if ((p[n] & 0xc0) != 0x80) {
+            *s += n;
+            return 0xfffd;
+        }
+        ch = ch << 6 | (p[n] & 0x3f);
+    }
+    *s += more + 1;
+    return ch;
+}
+
 unsigned text_distance(const char *a, const char *b)
 {
     enum { MAX_NAME = 64 };

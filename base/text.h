@@ -27,6 +27,9 @@ bool text_name_eq(const char *a, const char *b);
 /* text_match - shell-like pattern of '*' and '?' against all of @s. */
 bool text_match(const char *pattern, const char *s);
 
+/* utf8_next - the character at *@s, which goes on behind it; 0 at the end, U+FFFD for what is no UTF-8. */
+uint32_t utf8_next(const char **s);
+
 /* text_distance - edits (insert, delete, replace, swap of neighbours) between the two. */
 unsigned text_distance(const char *a, const char *b);
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "machine/firmware.h"
+#include "ui/sdl.h"
 
 struct Error;
 struct OptList;
@@ -105,6 +106,7 @@ typedef struct MachineConfig {
     /* display */
     StrList vnc;          /* arguments of -vnc; none and !no_display: a default one */
     bool no_display;      /* -display none, -nographic */
+    SdlOptions sdl;
     const struct Keymap *keymap; /* -k */
 
     /* kept between config_parse() and config_open() */

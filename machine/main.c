@@ -19,6 +19,8 @@
 #include "chardev/chardev.h"
 #include "machine/daemon.h"
 #include "machine/drives.h"
+#include "machine/drop.h"
+#include "ui/sdl.h"
 #include "ui/vnc.h"
 
 #pragma weak board_build
@@ -99,9 +101,11 @@ static bool open_monitors(const MachineConfig *cfg, Error **errp)
     return cfg->gdb == NULL || gdb_open(cfg->gdb, errp);
 }
 
-/* Without any display option the screen is on the loopback; -daemonize leaves nobody to be told where. */
+/* Without any display option and without a window the screen is on the loopback. */
 static bool open_displays(const MachineConfig *cfg, Error **errp)
 {
+    const SdlHooks hooks = { .close = quit, .drop = drop_file };
+
     vnc_setup(cfg->name, cfg->keymap);
     for (size_t i = 0; i < cfg->vnc.count; i++) {
         if (!vnc_open(cfg->vnc.s[i], errp)) {
@@ -109,18 +113,15 @@ static bool open_displays(const MachineConfig *cfg, Error **errp)
             return false;
         }
     }
-    return cfg->vnc.count > 0 || cfg->no_display || cfg->none || vnc_open_default(errp);
+    if (cfg->sdl.on) {
+        sdl_open(cfg->name, cfg->keymap, &hooks);
+    }
+    return cfg->sdl.on || cfg->vnc.count > 0 || cfg->no_display || cfg->none || vnc_open_default(errp);
 }
 
 /* Everything up to the first guest instruction. */
 static bool start(MachineConfig *cfg, Error **errp)
 {
-    if (cfg->daemonize && !daemon_fork(errp)) {
-        return false;
-    }
-    if (cfg->process != NULL) {
-        prctl(PR_SET_NAME, cfg->process);
-    }
     if (!setup_loop(errp)) {
         return false;
     }
@@ -150,25 +151,21 @@ static bool start(MachineConfig *cfg, Error **errp)
     return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp);
 }
 
-int main(int argc, char **argv)
+/* machine_main - from start() to the last descriptor; the process's exit code. */
+static int machine_main(void *opaque)
 {
-    MachineConfig *cfg = config_new();
+    MachineConfig *cfg = opaque;
     Error *err = NULL;
-    bool done, ok, flushed;
+    bool ok = start(cfg, &err), flushed;
 
-    if (!config_parse(cfg, argc, argv, &done, &err)) {
-        error_report(err);
-        return 1;
-    }
-    if (done) {
-        return 0;
-    }
-    ok = start(cfg, &err);
     if (ok) {
         if (board_built && !cfg->stopped && board_start != NULL) {
             board_start();
         }
         loop_run();
+    }
+    if (cfg->sdl.on) {
+        sdl_close();
     }
     vnc_close_all();
     if (board_built && board_destroy != NULL) {
@@ -184,4 +181,44 @@ int main(int argc, char **argv)
     config_free(cfg);
     loop_fini();
     return exit_code > 0 ? exit_code : flushed ? 0 : 1;
+}
+
+/* open_window - what has to be on the process's first thread. False: it was asked for by name and cannot be. */
+static bool open_window(MachineConfig *cfg, Error **errp)
+{
+    Error *err = NULL;
+
+    if (!cfg->sdl.on || sdl_init(&cfg->sdl, &err)) {
+        return true;
+    }
+    if (cfg->sdl.asked) {
+        error_move(errp, err);
+        return false;
+    }
+    error_free(err);
+    cfg->sdl.on = false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    MachineConfig *cfg = config_new();
+    Error *err = NULL;
+    bool done;
+
+    if (!config_parse(cfg, argc, argv, &done, &err)) {
+        error_report(err);
+        return 1;
+    }
+    if (done) {
+        return 0;
+    }
+    if ((cfg->daemonize && !daemon_fork(&err)) || !open_window(cfg, &err)) {
+        error_report(err);
+        return 1;
+    }
+    if (cfg->process != NULL) {
+        prctl(PR_SET_NAME, cfg->process);
+    }
+    return cfg->sdl.on ? sdl_main(machine_main, cfg) : machine_main(cfg);
 }

@@ -57,32 +57,78 @@ bool opt_vga(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     return false;
 }
 
+/* take_window - "sdl,..." or "gtk,...". */
+static bool take_window(MachineConfig *cfg, OptList *l, bool gtk, Error **errp)
+{
+    static const char *const gl[] = { "off", "on", "core", "es", NULL };
+    static const char *const gtk_only[] = { "grab-on-hover", "show-tabs", "show-menubar", "zoom-to-fit" };
+    const char *mod = opt_get_str(l, "grab-mod", "lctrl-lalt");
+
+    cfg->sdl.on = cfg->sdl.asked = true;
+    cfg->no_display = false;
+    cfg->sdl.full_screen = opt_get_bool(l, "full-screen", cfg->sdl.full_screen);
+    cfg->sdl.keep_open = !opt_get_bool(l, "window-close", !cfg->sdl.keep_open);
+    cfg->sdl.show_cursor = opt_get_bool(l, "show-cursor", false);
+    cfg->sdl.gl = opt_get_choice(l, "gl", gl, 0) != 0;
+    if (strcmp(mod, "lctrl-lalt") != 0) {
+        opt_bad(l, "grab-mod=%s: not supported yet (only lctrl-lalt)", mod);
+    }
+    for (size_t n = 0; gtk && n < ARRAY_SIZE(gtk_only); n++) {
+        if (opt_get_bool(l, gtk_only[n], false)) {
+            opt_bad(l, "%s=on: this is SDL's window, which has no such thing", gtk_only[n]);
+        }
+    }
+    if (!opt_done(l, errp)) {
+        return false;
+    }
+    if (gtk) {
+        report("-display gtk: the window is SDL's here");
+    }
+    return true;
+}
+
+static bool take_display(MachineConfig *cfg, OptList *l, Error **errp)
+{
+    static const char *const not_yet[] = { "curses", "cocoa", "dbus", "spice-app", "egl-headless" };
+    const char *type = opt_get_str(l, "type", "");
+    bool gtk = strcmp(type, "gtk") == 0;
+
+    cfg->sdl.on = false;
+    if (gtk || strcmp(type, "sdl") == 0) {
+        return take_window(cfg, l, gtk, errp);
+    }
+    if (strcmp(type, "none") == 0) {
+        cfg->no_display = true;
+        return opt_done(l, errp);
+    }
+    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
+        if (strcmp(type, not_yet[n]) == 0) {
+            error_set(errp, "not supported yet (there are sdl, none and vnc=host:display)");
+            return false;
+        }
+    }
+    error_set(errp, "unknown display (there are sdl, none and vnc=host:display)");
+    return false;
+}
+
 bool opt_display(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
-    static const char *const not_yet[] = { "sdl", "gtk", "curses", "cocoa", "dbus", "spice-app",
-                                           "egl-headless" };
     Parser *p = opaque;
+    OptList *l;
+    bool ok;
 
     if (opt_is_help(arg)) {
-        printf("Available display backend types:\nnone\nvnc\n");
+        printf("Available display backend types:\nnone\nsdl\ngtk\nvnc\n");
         p->done = true;
         return true;
     }
     if (strncmp(arg, "vnc=", 4) == 0) {
         return opt_vnc(opaque, def, arg + 4, errp);
     }
-    if (strcmp(arg, "none") == 0) {
-        p->cfg->no_display = true;
-        return true;
-    }
-    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
-        if (strncmp(arg, not_yet[n], strcspn(arg, ",")) == 0) {
-            error_set(errp, "not supported yet (there are none and vnc=host:display)");
-            return false;
-        }
-    }
-    error_set(errp, "unknown display (there are none and vnc=host:display)");
-    return false;
+    l = opt_parse(arg, "type", errp);
+    ok = l != NULL && take_display(p->cfg, l, errp);
+    opt_free(l);
+    return ok;
 }
 
 bool opt_vnc(void *opaque, const OptionDef *def, const char *arg, Error **errp)
@@ -110,6 +156,7 @@ bool opt_keymap(void *opaque, const OptionDef *def, const char *arg, Error **err
         error_set(errp, "there is no such layout ('help' lists)");
         return false;
     }
+    p->cfg->sdl.by_keysym = true;
     return true;
 }
 

@@ -69,6 +69,16 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
         free(c->gdb);
         c->gdb = xstrdup("tcp::1234");
         break;
+    case FLAG_SDL:
+        c->sdl.on = c->sdl.asked = true;
+        c->no_display = false;
+        break;
+    case FLAG_FULL_SCREEN:
+        c->sdl.full_screen = true;
+        break;
+    case FLAG_NO_QUIT:
+        c->sdl.keep_open = true;
+        break;
     default:
         break; /* FLAG_NOTHING: already so */
     }
@@ -332,6 +342,16 @@ static bool summa_finish(Parser *p, Error **errp)
     return true;
 }
 
+/* display_finish - where nothing was said of a display, a window is tried. */
+static void display_finish(MachineConfig *c)
+{
+    bool desktop = getenv("DISPLAY") != NULL || getenv("WAYLAND_DISPLAY") != NULL;
+
+    if (desktop && c->vnc.count == 0 && !c->no_display && !c->none && !c->daemonize) {
+        c->sdl.on = true;
+    }
+}
+
 static bool finish(Parser *p, Error **errp)
 {
     MachineConfig *c = p->cfg;
@@ -347,6 +367,7 @@ static bool finish(Parser *p, Error **errp)
     if (!accel_finish(p, errp) || !boot_finish(p, errp)) {
         return false;
     }
+    display_finish(c);
     lines_finish(p);
     return !p->summa || summa_finish(p, errp);
 }

@@ -26,6 +26,12 @@ void view_close(View *v)
     v->screen = NULL;
 }
 
+void view_release(View *v)
+{
+    v->held = 0;
+    seat_release(v->seat);
+}
+
 bool view_console(const View *v)
 {
     return v->screen != NULL && screen_takes_keys(v->screen);

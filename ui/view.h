@@ -28,6 +28,8 @@ void view_close(View *v);
 
 /* view_show - screen @n, from 0. False: there is none. What the seat holds in the guest is let go. */
 bool view_show(View *v, unsigned n);
+/* view_release - he looks away for a moment: nothing is held any more. */
+void view_release(View *v);
 /* view_console - a text console is shown: the guest gets nothing. */
 bool view_console(const View *v);
 

@@ -494,8 +494,30 @@ def opt_boot(tmp):
 def opt_display(tmp):
     listed("-display", "help", has="none")
     refused("-display", "nonesuch", names="nonesuch")
-    refused("-display", "sdl", names="sdl")
+    refused("-display", "curses", names="curses")
+    refused("-display", "sdl,nonesuch=1", names="nonesuch")  # more in test_window.py
     refused("-display", "vnc=nonesuch", names="nonesuch")
+
+
+@row
+def opt_sdl(tmp):
+    p = run("-sdl", env={**os.environ, "DISPLAY": ":nonesuch", "SDL_VIDEODRIVER": "x11"})
+    assert p.returncode == 1 and "window" in p.stderr
+
+
+@row
+def opt_full__screen(tmp):
+    """Said of a window; there is none, so it changes nothing."""
+    with monitor("-full-screen") as m:
+        assert "paused" in m.mon.cmd("info status")
+
+
+@row
+def opt_no__quit(tmp):
+    """See test_window.py, window-close=off."""
+    with monitor("-no-quit") as m:
+        m.mon.send("quit\n")
+        assert m.wait() == 0
 
 
 @row

@@ -2,7 +2,6 @@
 dump has, in each kind of mode. The programs that draw are those of test_vga_oracle.py."""
 import os
 import shutil
-import struct
 import subprocess
 
 import pytest
@@ -12,59 +11,12 @@ from test_screen import BIOS, read_ppm
 from test_vga_oracle import CASES, rom
 from test_vnc import pytestmark as needs_vnc
 from vm import BOOT, LIMIT, VM, wait_for
+from xvfb import xvfb  # noqa: F401: a fixture
 
 VIEWER = shutil.which("xtigervncviewer")
 pytestmark = [needs_vnc, pytest.mark.skipif(not os.path.exists(BIOS), reason=f"no {BIOS} (package seabios)")]
 needs_viewer = pytest.mark.skipif(not (VIEWER and shutil.which("Xvfb")), reason="no xtigervncviewer or Xvfb (packages)")
 MODES = ["text", "mode-12", "mode-13", "vbe-111", "vbe-112", "dispi-32"]  # text, 640x480x16, 320x200x256, 16, 24, 32 bits
-WIDTH, HEIGHT = 1800, 1200  # of Xvfb: its pointer, in the middle, is beside the viewer's window
-
-
-class Xvfb:
-    """An X server whose frame buffer is a file in the format of xwd."""
-
-    def __init__(self, folder):
-        r, w = os.pipe()
-        self.p = subprocess.Popen(["Xvfb", "-displayfd", str(w), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-fbdir", folder,
-                                   "-nolisten", "tcp"], pass_fds=[w], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(w)
-        with os.fdopen(r) as f:
-            self.display = ":" + f.readline().strip()
-        self.file = f"{folder}/Xvfb_screen0"
-
-    def rows(self):
-        """The rows of the screen, 4 bytes a pixel: blue, green, red, 0."""
-        with open(self.file, "rb") as f:
-            data = f.read()
-        head = struct.unpack(">25I", data[:100])  # XWDFileHeader of X11/XWDFile.h
-        assert (head[3], head[4], head[5], head[11]) == (24, WIDTH, HEIGHT, 32)
-        assert head[7] == 0  # LSBFirst
-        at, line = head[0] + head[19] * 12, head[12]
-        pixels = bytearray(data[at:at + line * HEIGHT])
-        pixels[3::4] = bytes(len(pixels) // 4)
-        return [bytes(pixels[y * line:y * line + WIDTH * 4]) for y in range(HEIGHT)]
-
-    def shows(self, width, height, pixels):
-        """True when the picture is somewhere on the screen, unscaled."""
-        want = [bytes(pixels[y * width * 4:(y + 1) * width * 4]) for y in range(height)]
-        have = self.rows()
-        for y in range(HEIGHT - height + 1):
-            x = have[y].find(want[0])
-            if x >= 0 and x % 4 == 0 and all(have[y + n][x:x + width * 4] == want[n] for n in range(height)):
-                return True
-        return False
-
-    def close(self):
-        self.p.terminate()
-        self.p.wait(LIMIT)
-
-
-@pytest.fixture(scope="module")
-def xvfb(tmp_path_factory):
-    x = Xvfb(str(tmp_path_factory.mktemp("xvfb")))
-    yield x
-    x.close()
 
 
 def drawn(case, tmp_path):

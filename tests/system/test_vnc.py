@@ -120,10 +120,10 @@ def guest(tmp_path_factory):
 class Viewed:
     """A machine with a VNC server on a socket, and its guest."""
 
-    def __init__(self, tmp, image=None, *args, vnc="", ready=True):
+    def __init__(self, tmp, image=None, *args, vnc="", ready=True, **kw):
         self.path = tmp / "vnc.sock"
         start = ["-kernel", image, *EXIT_DEVICE] if image else ["-S"]
-        self.vm = VM(*start, "-vnc", f"unix:{self.path}{vnc}", *args, monitor=True)
+        self.vm = VM(*start, "-vnc", f"unix:{self.path}{vnc}", *args, monitor=True, **kw)
         self.mon = self.vm.mon
         self.held = 0
         if image and ready:
