@@ -53,6 +53,7 @@ Device *device_new(const DeviceClass *cls, const char *id)
     dev = xalloc0(1, cls->size);
     dev->cls = cls;
     dev->id = id != NULL ? xstrdup(id) : NULL; /* a name is found when it is realized */
+    dev->named = id != NULL;
     props_default(dev);
     props_apply_globals(dev);
     return dev;

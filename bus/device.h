@@ -69,6 +69,7 @@ typedef enum BusType {
     BUS_ISA,  /* pluggable with -device, ports and ISA interrupts */
     BUS_PCI,
     BUS_IDE,
+    BUS_USB,
 } BusType;
 
 typedef struct DeviceClass {
@@ -100,6 +101,7 @@ struct Device {
     void *board;   /* what the board gave to find lines and buses; set before realize */
     Device *next;  /* list of all realized devices, in order of realize */
     bool realized;
+    bool named;    /* its id was given, not made up */
 };
 
 /* device_new - zeroed instance with default properties; @id is copied (NULL: class name, made

@@ -354,7 +354,7 @@ static void on_timer(void *opaque)
     summa_more(((Summa *)opaque)->chr);
 }
 
-static void on_point(void *opaque, unsigned x, unsigned y, unsigned buttons)
+static void on_point(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons)
 {
     Summa *s = opaque;
 

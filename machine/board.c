@@ -133,6 +133,24 @@ static bool make_vga(const MachineConfig *cfg, Error **errp)
     return true;
 }
 
+/* -usb: the PIIX3's third function. */
+static bool make_usb(const MachineConfig *cfg, Error **errp)
+{
+    Device *dev;
+
+    if (!cfg->usb) {
+        return true;
+    }
+    dev = device_new(device_class_find("piix3-usb-uhci"), NULL);
+    dev->board = pc_board();
+    if (!device_set(dev, "addr", "1.2", errp) || !device_realize(dev, errp)) {
+        error_prepend(errp, "-usb: ");
+        device_free(dev);
+        return false;
+    }
+    return true;
+}
+
 static bool make_pc(const MachineConfig *cfg, Error **errp)
 {
     autofree char *rtc = rtc_base(cfg);
@@ -178,7 +196,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
     }
     config = cfg;
     pc_board()->rom_find = find_rom;
-    return make_vga(cfg, errp);
+    return make_usb(cfg, errp) && make_vga(cfg, errp);
 }
 
 static bool set_property(void *opaque, const char *key, const char *value, Error **errp)

@@ -14,7 +14,7 @@
 
 static void list_devices(void)
 {
-    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE" };
+    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE", "usb-bus" };
 
     for (const DeviceClass *const *c = device_classes; *c != NULL; c++) {
         if (!(*c)->user_creatable) {
@@ -94,6 +94,23 @@ bool opt_device(void *opaque, const OptionDef *def, const char *arg, Error **err
     cfg->devices = xrealloc(cfg->devices, cfg->device_count + 1, sizeof(*cfg->devices));
     cfg->devices[cfg->device_count++] = l;
     return true;
+}
+
+bool opt_usbdevice(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const names[][2] = {
+        { "tablet", "usb-tablet" }, { "mouse", "usb-mouse" }, { "keyboard", "usb-kbd" },
+    };
+    Parser *p = opaque;
+
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        if (strcmp(arg, names[n][0]) == 0) {
+            p->cfg->usb = true;
+            return opt_device(opaque, def, names[n][1], errp);
+        }
+    }
+    error_set(errp, "there is no USB device '%s' yet (there are tablet, mouse and keyboard)", arg);
+    return false;
 }
 
 bool opt_global(void *opaque, const OptionDef *def, const char *arg, Error **errp)

@@ -75,9 +75,7 @@ bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **er
     if (cfg->smm == OOA_OFF) {
         opt_bad(l, "smm=off: SMM cannot be switched off yet");
     }
-    if (opt_get_bool(l, "usb", false)) {
-        opt_bad(l, "usb=on: USB is not supported yet");
-    }
+    cfg->usb = opt_get_bool(l, "usb", cfg->usb);
     for (size_t i = 0; i < ARRAY_SIZE(accepted); i++) {
         opt_get_str(l, accepted[i], NULL); /* no effect on what the guest sees */
     }

@@ -65,6 +65,9 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
     case FLAG_NO_ACPI:
         c->acpi = false;
         break;
+    case FLAG_USB:
+        c->usb = true;
+        break;
     case FLAG_GDB_DEFAULT:
         free(c->gdb);
         c->gdb = xstrdup("tcp::1234");

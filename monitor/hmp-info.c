@@ -14,6 +14,7 @@
 #include "config.h"
 #include "hw/board.h"
 #include "hw/pci/pci.h"
+#include "hw/usb/usb.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
@@ -169,6 +170,13 @@ void hmp_info_lapic(HmpSession *m, FILE *out, char *arg)
     }
     machine_unlock();
     accel_resume();
+}
+
+void hmp_info_usb(HmpSession *m, FILE *out, char *arg)
+{
+    machine_lock();
+    usb_print(out);
+    machine_unlock();
 }
 
 void hmp_info_pci(HmpSession *m, FILE *out, char *arg)

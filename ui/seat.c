@@ -280,11 +280,17 @@ unsigned seat_buttons(const Seat *s)
     return s->buttons;
 }
 
-void seat_move(Seat *s, int dx, int dy, int dz, unsigned buttons)
+/* wheel - its steps are buttons that go down. */
+static int wheel(const Seat *s, unsigned buttons)
 {
     unsigned fresh = buttons & ~s->buttons;
 
-    dz += (fresh & 0x10 ? 1 : 0) - (fresh & 0x08 ? 1 : 0);
+    return (fresh & 0x10 ? 1 : 0) - (fresh & 0x08 ? 1 : 0);
+}
+
+void seat_move(Seat *s, int dx, int dy, int dz, unsigned buttons)
+{
+    dz += wheel(s, buttons);
     s->buttons = buttons;
     input_mouse(dx, dy, dz, all_buttons());
 }
@@ -311,9 +317,11 @@ static unsigned middle(unsigned at, unsigned side)
 
 static void point_absolute(Seat *s, unsigned x, unsigned y, unsigned w, unsigned h, unsigned buttons)
 {
+    int dz = wheel(s, buttons);
+
     s->buttons = buttons;
     pointer.known = false; /* a relative mouse moves from where nobody knows */
-    input_point(middle(x, w), middle(y, h), all_buttons());
+    input_point(middle(x, w), middle(y, h), dz, all_buttons());
 }
 
 void seat_point(Seat *s, unsigned x, unsigned y, unsigned w, unsigned h, unsigned buttons)

@@ -10,6 +10,7 @@
 
 static InputSink *sinks; /* machine lock */
 static unsigned last_x, last_y; /* of input_point() */
+static InputSink *held_at[INPUT_KEYS]; /* the keyboard at which a key is held, or NULL */
 
 void input_add(InputSink *s)
 {
@@ -25,18 +26,11 @@ void input_remove(InputSink *s)
     for (InputSink **p = &sinks; *p != NULL; p = &(*p)->next) {
         if (*p == s) {
             *p = s->next;
-            return;
+            break;
         }
     }
-}
-
-void input_key(unsigned key, bool down)
-{
-    for (InputSink *s = sinks; s != NULL && key > 0 && key < INPUT_KEYS; s = s->next) {
-        if (s->key != NULL) {
-            s->key(s->opaque, key, down);
-            return;
-        }
+    for (unsigned key = 0; key < INPUT_KEYS; key++) {
+        held_at[key] = held_at[key] != s ? held_at[key] : NULL;
     }
 }
 
@@ -48,6 +42,31 @@ static bool is_pointer(const InputSink *s)
 static bool is_active(const InputSink *s)
 {
     return s->active == NULL || s->active(s->opaque);
+}
+
+/* keyboard - the one that has the keys. */
+static InputSink *keyboard(void)
+{
+    for (InputSink *s = sinks; s != NULL; s = s->next) {
+        if (s->key != NULL && is_active(s)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+void input_key(unsigned key, bool down)
+{
+    InputSink *s;
+
+    if (key == 0 || key >= INPUT_KEYS) {
+        return;
+    }
+    s = held_at[key] != NULL ? held_at[key] : keyboard();
+    held_at[key] = down ? s : NULL;
+    if (s != NULL) {
+        s->key(s->opaque, key, down);
+    }
 }
 
 /* first_pointer - the one that has what the pointer does, of those with @relative the one for movements. */
@@ -73,24 +92,24 @@ bool input_absolute(void)
     return s != NULL && s->point != NULL;
 }
 
-void input_point(unsigned x, unsigned y, unsigned buttons)
+void input_point(unsigned x, unsigned y, int dz, unsigned buttons)
 {
     InputSink *s = first_pointer(false);
 
     if (s != NULL && s->point != NULL) {
         last_x = MIN(x, (unsigned)INPUT_POINT_MAX);
         last_y = MIN(y, (unsigned)INPUT_POINT_MAX);
-        s->point(s->opaque, last_x, last_y, buttons);
+        s->point(s->opaque, last_x, last_y, dz, buttons);
     }
 }
 
 void input_mouse(int dx, int dy, int dz, unsigned buttons)
 {
-    bool here = dx == 0 && dy == 0 && dz == 0 && input_absolute();
+    bool here = dx == 0 && dy == 0 && input_absolute();
     InputSink *s = here ? NULL : first_pointer(true);
 
     if (here) {
-        input_point(last_x, last_y, buttons); /* buttons belong to who has the position */
+        input_point(last_x, last_y, dz, buttons); /* buttons and wheel belong to who has the position */
     } else if (s != NULL) {
         s->mouse(s->opaque, dx, dy, dz, buttons);
     }
@@ -131,22 +150,16 @@ bool input_mouse_select(unsigned index)
 
 bool input_key_ready(void)
 {
-    for (const InputSink *s = sinks; s != NULL; s = s->next) {
-        if (s->key != NULL) {
-            return s->ready == NULL || s->ready(s->opaque);
-        }
-    }
-    return true;
+    const InputSink *s = keyboard();
+
+    return s == NULL || s->ready == NULL || s->ready(s->opaque);
 }
 
 int input_leds(void)
 {
-    for (const InputSink *s = sinks; s != NULL; s = s->next) {
-        if (s->key != NULL) {
-            return s->leds != NULL ? s->leds(s->opaque) : -1;
-        }
-    }
-    return -1;
+    const InputSink *s = keyboard();
+
+    return s != NULL && s->leds != NULL ? s->leds(s->opaque) : -1;
 }
 
 /* clang-format off */

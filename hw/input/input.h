@@ -29,9 +29,9 @@ typedef struct InputSink {
     bool (*ready)(void *opaque);
     /* Movement in pixels, right and down; wheel towards the user; all buttons that are held. */
     void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons);
-    /* The pointer is there, 0 to INPUT_POINT_MAX of the screen's width and height; all buttons that are held. */
-    void (*point)(void *opaque, unsigned x, unsigned y, unsigned buttons);
-    /* The guest listens to it. NULL: always. For those that have `mouse` or `point`. */
+    /* The pointer is there, 0 to INPUT_POINT_MAX of the screen's width and height; wheel; all buttons that are held. */
+    void (*point)(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons);
+    /* The guest listens to it. NULL: always. */
     bool (*active)(void *opaque);
     /* What the guest made the lamps show, INPUT_SCROLL...; -1: it never set them. */
     int (*leds)(void *opaque);
@@ -44,14 +44,15 @@ typedef struct InputSink {
 void input_add(InputSink *s);
 void input_remove(InputSink *s);
 
-/* input_key - a key goes down (again: ignored by keyboards, which repeat by themselves) or up. */
+/* input_key - a key goes down (again: ignored by keyboards, which repeat by themselves) or up, which the keyboard
+ * is told at which it went down. */
 void input_key(unsigned key, bool down);
 void input_mouse(int dx, int dy, int dz, unsigned buttons);
 
 /* input_absolute - whether what the pointer does goes to a device that takes positions. input_point - the
  * pointer is there; only while input_absolute(). */
 bool input_absolute(void);
-void input_point(unsigned x, unsigned y, unsigned buttons);
+void input_point(unsigned x, unsigned y, int dz, unsigned buttons);
 /* input_first - from now on @s comes before the others: the guest has just begun to use it. */
 void input_first(InputSink *s);
 

@@ -204,6 +204,42 @@ def opt_device(tmp):
     refused("-device", "isa-debug-exit,id=a", "-device", "isa-debug-exit,iobase=1,id=a", names="'a'")
 
 
+def usb(*args):
+    """The lines of `info usb`, without the name of the program's maker."""
+    with monitor(*args) as vm:
+        return vm.mon.cmd("info usb").splitlines()
+
+
+@row
+def opt_usb(tmp):
+    assert usb() == ["USB support not enabled"]
+    assert usb("-usb") == usb("-M", "pc,usb=on") == []
+    with monitor("-usb") as vm:
+        assert "device   1, function 2:\n    USB controller: PCI device 8086:7020" in vm.mon.cmd("info pci")
+    line = "  Device 0.0, Port {}, Speed 12 Mb/s, Product USB {}"
+    assert usb("-usb", "-device", "usb-tablet,id=t", "-device", "usb-kbd", "-device", "usb-mouse,port=2.8") == [
+        line.format("1", "Tablet, ID: t"), line.format("2", "Hub"), line.format("2.1", "Keyboard"),
+        line.format("2.8", "Mouse")]
+    assert usb("-device", "piix4-usb-uhci,id=u,addr=7", "-device", "usb-hub,bus=u.0,port=2", "-device",
+               "usb-mouse,bus=u.0,port=2.1") == [line.format("2", "Hub"), line.format("2.1", "Mouse")]
+    refused("-device", "usb-tablet", names="No 'usb-bus' bus")
+    refused("-usb", "-device", "usb-tablet,port=3", names="port 3")
+    refused("-usb", "-device", "usb-tablet,port=1", "-device", "usb-kbd,port=1", names="port 1")
+    refused("-usb", "-device", "usb-tablet,bus=nonesuch", names="nonesuch")
+    refused("-usb", "-device", "usb-tablet,usb_version=3", names="usb_version=3")
+    refused("-usb", "-device", "piix3-usb-uhci,addr=1.2", names="01.2")
+
+
+@row
+def opt_usbdevice(tmp):
+    line = "  Device 0.0, Port {}, Speed 12 Mb/s, Product USB {}"
+    assert usb("-usbdevice", "tablet") == [line.format("1", "Tablet")]
+    assert usb("-usbdevice", "mouse", "-usbdevice", "keyboard") == [
+        line.format("1", "Mouse"), line.format("2", "Hub"), line.format("2.1", "Keyboard")]
+    refused("-usbdevice", "disk:raw:x", names="disk:raw:x")
+    refused("-usbdevice", "host:1.2", names="host:1.2")
+
+
 @row
 def opt_global(tmp):
     image, _ = build(tmp, "exit", "EXIT 7\n hlt")

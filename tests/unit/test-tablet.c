@@ -89,7 +89,7 @@ static void step(void)
 static void point(unsigned x, unsigned y, unsigned buttons)
 {
     machine_lock();
-    input_point(x, y, buttons);
+    input_point(x, y, 0, buttons);
     machine_unlock();
     step();
 }
@@ -276,7 +276,7 @@ static void test_slow(void **state)
     room = 2;
     for (unsigned k = 1; k < 100; k++) {
         machine_lock();
-        input_point(k, k, 0);
+        input_point(k, k, 0, 0);
         machine_unlock();
     }
     room = sizeof(got);
