@@ -37,6 +37,7 @@ typedef struct VncServer {
 } VncServer;
 
 static VncServer *servers; /* loop thread */
+static VncServer *ended;   /* those whose clients' threads have not ended yet; loop thread */
 static const Keymap *vnc_map;  /* constant after vnc_setup(), as the next */
 static const char *guest_name;
 
@@ -201,9 +202,39 @@ static void client_free(VncClient *c)
     free(c);
 }
 
+/* server_free - it is in no list but perhaps that of the ended. */
+static void server_free(VncServer *s)
+{
+    for (VncServer **p = &ended; *p != NULL; p = &(*p)->next) {
+        if (*p == s) {
+            *p = s->next;
+            break;
+        }
+    }
+    surface_unref(s->empty);
+    vnc_auth_fini(&s->auth);
+    vnc_options_free(&s->opts);
+    free(s->id);
+    free(s);
+}
+
+/* client_end - with its server, where that waits for its last client. */
+static void client_end(VncClient *c)
+{
+    VncServer *s = c->server;
+
+    client_free(c);
+    for (const VncServer *e = ended; e != NULL; e = e->next) {
+        if (e == s && s->clients == NULL) {
+            server_free(s);
+            return;
+        }
+    }
+}
+
 static void on_left(void *opaque)
 {
-    client_free(opaque);
+    client_end(opaque);
 }
 
 /* ---- what clients do ---- */
@@ -407,27 +438,26 @@ static VncServer *server_new(const VncOptions *o)
     return s;
 }
 
-static void server_free(VncServer *s)
+/* server_end - it serves nobody any more and is freed: now, or when the last of its clients' threads has ended. */
+static void server_end(VncServer *s)
 {
-    server_unlisten(s);
-    for (VncClient *c = s->clients; c != NULL; c = c->next) {
-        hang_up(c);
-    }
-    while (s->clients != NULL) {
-        client_free(s->clients);
-    }
-    timer_cancel(&s->retry);
-    surface_unref(s->empty);
-    vnc_auth_fini(&s->auth);
-    vnc_options_free(&s->opts);
-    free(s->id);
     for (VncServer **p = &servers; *p != NULL; p = &(*p)->next) {
         if (*p == s) {
             *p = s->next;
             break;
         }
     }
-    free(s);
+    server_unlisten(s);
+    timer_cancel(&s->retry);
+    if (s->clients == NULL) {
+        server_free(s);
+        return;
+    }
+    s->next = ended;
+    ended = s;
+    for (VncClient *c = s->clients; c != NULL; c = c->next) {
+        hang_up(c);
+    }
 }
 
 bool vnc_open(const char *spec, Error **errp)
@@ -449,7 +479,7 @@ bool vnc_open(const char *spec, Error **errp)
     }
     s = server_new(&o);
     if (!o.none && !server_listen(s, errp)) {
-        server_free(s);
+        server_end(s);
         return false;
     }
     return true;
@@ -472,7 +502,10 @@ bool vnc_open_default(Error **errp)
 void vnc_close_all(void)
 {
     while (servers != NULL) {
-        server_free(servers);
+        server_end(servers);
+    }
+    while (ended != NULL) {
+        client_end(ended->clients); /* the loop is over: nobody else does it */
     }
 }
 
@@ -572,7 +605,7 @@ bool vnc_change(const char *spec, Error **errp)
     if (s->auth.on && old->auth.set && !s->auth.set) {
         vnc_auth_set(&s->auth, old->auth.password);
     }
-    server_free(old);
+    server_end(old);
     return true;
 }
 

@@ -122,6 +122,17 @@ def test_change_display(tmp_path):
         assert vm.mon.cmd("info vnc").count("Server:") == 1
 
 
+def test_change_display_often(tmp_path):
+    """Each change hangs up on viewers whose threads end after it."""
+    with VM("-S", "-vnc", f"unix:{tmp_path}/v", monitor=True) as vm:
+        for _ in range(20):
+            clients = [rfb.Client(tmp_path / "v") for _ in range(5)]
+            for c in clients:
+                c.full()
+            assert vm.mon.cmd(f"change vnc unix:{tmp_path}/v") == ""
+        assert vm.mon.cmd("info status") == "VM status: paused (prelaunch)\n"
+
+
 @pytest.mark.skipif(shutil.which("vncviewer") is None or shutil.which("Xvfb") is None, reason="no TigerVNC viewer")
 def test_tigervnc(tmp_path):
     """Another's implementation of the password."""
