@@ -101,13 +101,17 @@ static bool take_display(MachineConfig *cfg, OptList *l, Error **errp)
         cfg->no_display = true;
         return opt_done(l, errp);
     }
+    if (strcmp(type, "web") == 0) {
+        str_list_add(&cfg->vnc, "none,websocket=on,web=on");
+        return opt_done(l, errp);
+    }
     for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
         if (strcmp(type, not_yet[n]) == 0) {
-            error_set(errp, "not supported yet (there are sdl, none and vnc=host:display)");
+            error_set(errp, "not supported yet (there are sdl, none, web and vnc=host:display)");
             return false;
         }
     }
-    error_set(errp, "unknown display (there are sdl, none and vnc=host:display)");
+    error_set(errp, "unknown display (there are sdl, none, web and vnc=host:display)");
     return false;
 }
 
@@ -118,7 +122,7 @@ bool opt_display(void *opaque, const OptionDef *def, const char *arg, Error **er
     bool ok;
 
     if (opt_is_help(arg)) {
-        printf("Available display backend types:\nnone\nsdl\ngtk\nvnc\n");
+        printf("Available display backend types:\nnone\nsdl\ngtk\nvnc\nweb\n");
         p->done = true;
         return true;
     }

@@ -17,8 +17,7 @@
 
 enum { SECURITY_NONE = 1, SECURITY_VNC = 2 };
 
-/* wait_for - until the socket is ready or the time is over. */
-static bool wait_for(int fd, short events, int64_t deadline)
+bool vnc_wait_for(int fd, short events, int64_t deadline)
 {
     struct pollfd p = { .fd = fd, .events = events };
     int64_t left = deadline - clock_now(CLK_REAL);
@@ -37,14 +36,14 @@ static bool take(int fd, void *buf, size_t n, int64_t deadline)
             p += r;
             n -= (size_t)r;
         } else if (r == 0 || (errno != EAGAIN && errno != EINTR) ||
-                   !wait_for(fd, POLLIN, deadline)) {
+                   !vnc_wait_for(fd, POLLIN, deadline)) {
             return false;
         }
     }
     return true;
 }
 
-static bool give(int fd, const void *buf, size_t n, int64_t deadline)
+bool vnc_give(int fd, const void *buf, size_t n, int64_t deadline)
 {
     const uint8_t *p = buf;
 
@@ -54,7 +53,7 @@ static bool give(int fd, const void *buf, size_t n, int64_t deadline)
         if (r >= 0) {
             p += r;
             n -= (size_t)r;
-        } else if ((errno != EAGAIN && errno != EINTR) || !wait_for(fd, POLLOUT, deadline)) {
+        } else if ((errno != EAGAIN && errno != EINTR) || !vnc_wait_for(fd, POLLOUT, deadline)) {
             return false;
         }
     }
@@ -69,7 +68,7 @@ static bool version(int fd, unsigned *minor, int64_t deadline)
     unsigned major;
     char end;
 
-    if (!give(fd, ours, 12, deadline) || !take(fd, theirs, 12, deadline) ||
+    if (!vnc_give(fd, ours, 12, deadline) || !take(fd, theirs, 12, deadline) ||
         sscanf(theirs, "RFB %3u.%3u%c", &major, minor, &end) != 3 || end != '\n' || major != 3) {
         return false;
     }
@@ -83,8 +82,8 @@ static bool refuse(int fd, unsigned minor, const char *why, int64_t deadline)
     size_t n = strlen(why);
     uint8_t m[8] = { 0, 0, 0, 1, 0, 0, 0, (uint8_t)n };
 
-    if (give(fd, m, minor == 8 ? 8 : 4, deadline) && minor == 8) {
-        give(fd, why, n, deadline);
+    if (vnc_give(fd, m, minor == 8 ? 8 : 4, deadline) && minor == 8) {
+        vnc_give(fd, why, n, deadline);
     }
     return false;
 }
@@ -96,12 +95,12 @@ static bool password(int fd, VncAuth *auth, unsigned minor, int64_t deadline)
     uint8_t challenge[VNC_CHALLENGE], response[VNC_CHALLENGE];
     unsigned wait_ms;
 
-    if (!vnc_auth_challenge(challenge) || !give(fd, challenge, sizeof(challenge), deadline) ||
+    if (!vnc_auth_challenge(challenge) || !vnc_give(fd, challenge, sizeof(challenge), deadline) ||
         !take(fd, response, sizeof(response), deadline)) {
         return false;
     }
     if (vnc_auth_check(auth, challenge, response, &wait_ms)) {
-        return give(fd, good, sizeof(good), deadline);
+        return vnc_give(fd, good, sizeof(good), deadline);
     }
     poll(&(struct pollfd){ .fd = fd }, 1, (int)wait_ms); /* hang_up() ends it */
     return refuse(fd, minor, "password check failed", deadline);
@@ -115,10 +114,10 @@ static bool security(int fd, VncAuth *auth, unsigned minor, int64_t deadline)
     const uint8_t only[4] = { 0, 0, 0, want }, list[2] = { 1, want };
 
     if (minor == 3) {
-        return give(fd, only, sizeof(only), deadline) &&
+        return vnc_give(fd, only, sizeof(only), deadline) &&
                (!auth->on || password(fd, auth, minor, deadline));
     }
-    if (!give(fd, list, sizeof(list), deadline) || !take(fd, &type, 1, deadline)) {
+    if (!vnc_give(fd, list, sizeof(list), deadline) || !take(fd, &type, 1, deadline)) {
         return false;
     }
     if (type != want) {
@@ -127,7 +126,7 @@ static bool security(int fd, VncAuth *auth, unsigned minor, int64_t deadline)
     if (auth->on) {
         return password(fd, auth, minor, deadline);
     }
-    return minor == 7 || give(fd, good, sizeof(good), deadline);
+    return minor == 7 || vnc_give(fd, good, sizeof(good), deadline);
 }
 
 bool vnc_handshake(int fd, VncAuth *auth, unsigned *minor, bool *shared)

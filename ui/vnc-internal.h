@@ -93,6 +93,9 @@ void vnc_leave(VncClient *c);
 typedef struct VncOptions {
     bool none;
     SockAddr addr;
+    bool websocket; /* there is a web server, at: */
+    SockAddr web_addr; /* without a port: 5700 and the display's number */
+    bool web;       /* it serves pages too */
     VncShare share;
     unsigned key_delay_ms;
     bool lock_key_sync;

@@ -1,6 +1,7 @@
 /*
  * The argument of -vnc: "host:display", ":display", "unix:path" or "none", and sub-options.
  */
+#include <config.h>
 #include "ui/vnc-internal.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "base/text.h"
 #include "ui/vnc.h"
 
-enum { PORT_BASE = 5900 };
+enum { PORT_BASE = 5900, WEB_PORT = 5700, WEB_PORT_LAST = 5799 };
 
 /* take_port - "host:display", with "[::1]:display" too. */
 static bool take_port(VncOptions *o, OptList *l, const char *text, Error **errp)
@@ -77,8 +78,7 @@ static bool take_address(VncOptions *o, OptList *l, Error **errp)
 /* What is known to others and refused here until it exists. */
 static void refuse(OptList *l)
 {
-    static const char *const not_yet[] = { "websocket", "reverse",
-                                           "tls-creds", "tls-authz", "sasl", "sasl-authz", "acl",
+    static const char *const not_yet[] = { "reverse", "tls-creds", "tls-authz", "sasl", "sasl-authz", "acl",
                                            "audiodev", "display", "head" };
 
     for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
@@ -96,17 +96,57 @@ static void refuse(OptList *l)
     }
 }
 
+/* take_web - websocket=on|port|host:port and web=on. */
+static bool take_web(VncOptions *o, OptList *l, Error **errp)
+{
+    const char *text = opt_get_str(l, "websocket", NULL), *colon;
+    bool here = o->none || o->addr.path != NULL, on = text == NULL;
+    uint64_t port;
+
+    o->web = opt_get_bool(l, "web", false);
+    o->web_addr = (SockAddr){ .fd = -1, .family = o->addr.family };
+    if ((text == NULL && !o->web) || (text != NULL && text_bool(text, &on) && !on)) {
+        if (o->web) {
+            error_set(errp, "web=on needs websocket=on");
+        }
+        return !o->web;
+    }
+#ifndef CONFIG_GNUTLS
+    error_set(errp, "websocket: this doppel was built without GnuTLS (Debian: apt-get install libgnutls28-dev, then "
+                    "./configure)");
+    return false;
+#endif
+    o->websocket = true;
+    o->web_addr.host = xstrdup(here ? "127.0.0.1" : o->addr.host);
+    if (on) {
+        o->web_addr.port = here ? xasprintf("%d", WEB_PORT) : NULL;
+        o->web_addr.to = here ? WEB_PORT_LAST : 0;
+        return true;
+    }
+    colon = strrchr(text, ':');
+    if (!text_u64(colon != NULL ? colon + 1 : text, 65535, &port) || port == 0) {
+        error_set(errp, "websocket=%s: on, a port or host:port expected", text);
+        return false;
+    }
+    if (colon != NULL) {
+        free(o->web_addr.host);
+        o->web_addr.host = xstrndup(text, (size_t)(colon - text));
+    }
+    o->web_addr.port = xasprintf("%llu", (unsigned long long)port);
+    return true;
+}
+
 bool vnc_options_parse(VncOptions *o, const char *spec, Error **errp)
 {
     static const char *const shares[] = { "allow-exclusive", "force-shared", "ignore", NULL };
     OptList *l = opt_parse(spec, "vnc", errp);
     bool ok;
 
-    *o = (VncOptions){ .addr = { .fd = -1 } };
+    *o = (VncOptions){ .addr = { .fd = -1 }, .web_addr = { .fd = -1 } };
     if (l == NULL) {
         return false;
     }
-    ok = take_address(o, l, errp);
+    ok = take_address(o, l, errp) && take_web(o, l, errp);
     if (ok) {
         o->share = (VncShare)opt_get_choice(l, "share", shares, VNC_ALLOW_EXCLUSIVE);
         o->key_delay_ms = (unsigned)opt_get_u64(l, "key-delay-ms", 10000, 10);
@@ -129,6 +169,7 @@ bool vnc_options_parse(VncOptions *o, const char *spec, Error **errp)
 void vnc_options_free(VncOptions *o)
 {
     addr_free(&o->addr);
+    addr_free(&o->web_addr);
     free(o->id);
     free(o->secret);
     o->id = o->secret = NULL;

@@ -18,9 +18,10 @@
 #include "bus/lock.h"
 #include "ui/keymap.h"
 #include "ui/trace.h"
+#include "ui/vnc-web.h"
 #include "ui/vnc.h"
 
-enum { CLIENT_STACK = 512 << 10, RETRY_MS = 5 };
+enum { CLIENT_STACK = 512 << 10, RETRY_MS = 5, DISPLAY_PORT = 5900, WEB_PORT = 5700 };
 
 typedef struct VncServer {
     struct VncServer *next;
@@ -34,6 +35,7 @@ typedef struct VncServer {
     unsigned client_count;
     Surface *empty; /* what is shown without a screen */
     Timer retry;
+    VncWeb *web; /* NULL: none */
 } VncServer;
 
 static VncServer *servers; /* loop thread */
@@ -316,7 +318,8 @@ static void on_retry(void *opaque)
 
 /* ---- connections ---- */
 
-static void client_new(VncServer *s, int fd)
+/* client_new - @peer is copied. */
+static void client_new(VncServer *s, int fd, const char *peer)
 {
     VncClient *c = xnew(VncClient);
     pthread_attr_t attr;
@@ -327,8 +330,7 @@ static void client_new(VncServer *s, int fd)
     c->guest_name = guest_name;
     c->fd = fd;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    c->peer = addr_show_fd(fd, true);
-    c->peer = c->peer != NULL ? c->peer : xstrdup("");
+    c->peer = xstrdup(peer != NULL ? peer : "");
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->room, NULL);
     pthread_cond_init(&c->start, NULL);
@@ -368,23 +370,49 @@ static void hang_up_oldest(VncServer *s)
     }
 }
 
-static void on_connect(void *opaque, int listen_fd, unsigned events)
+/* take_client - where there is no room, somebody else may be gone at the next try. */
+static void take_client(void *opaque, int fd, const char *peer)
 {
     VncServer *s = opaque;
-    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (fd < 0) {
-        return;
-    }
     if (s->client_count >= VNC_CLIENTS_MAX) {
         hang_up_oldest(s);
         close(fd);
         return;
     }
-    client_new(s, fd);
+    client_new(s, fd, peer);
+}
+
+static void on_connect(void *opaque, int listen_fd, unsigned events)
+{
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    autofree char *peer = fd >= 0 ? addr_show_fd(fd, true) : NULL;
+
+    if (fd >= 0) {
+        take_client(opaque, fd, peer);
+    }
 }
 
 /* ---- servers ---- */
+
+/* web_listen - where the port is not said, it goes by the display that was found. */
+static bool web_listen(VncServer *s, Error **errp)
+{
+    SockAddr addr = s->opts.web_addr;
+    autofree char *port = NULL, *url = NULL;
+
+    if (addr.port == NULL) {
+        port = xasprintf("%d", atoi(strrchr(s->where, ':') + 1) - DISPLAY_PORT + WEB_PORT);
+        addr.port = port;
+    }
+    s->web = vnc_web_open(&addr, s->opts.web, take_client, s, errp);
+    url = s->web != NULL ? vnc_web_url(s->web) : NULL;
+    if (url != NULL) {
+        printf("VNC in a browser: %s\n", url);
+        fflush(stdout);
+    }
+    return s->web != NULL;
+}
 
 static bool server_listen(VncServer *s, Error **errp)
 {
@@ -408,8 +436,17 @@ static bool server_listen(VncServer *s, Error **errp)
     return true;
 }
 
-static void server_unlisten(VncServer *s)
+/* server_open - all that it serves at. */
+static bool server_open(VncServer *s, Error **errp)
 {
+    return (s->opts.none || server_listen(s, errp)) && (!s->opts.websocket || web_listen(s, errp));
+}
+
+/* server_close - and no longer. With @wait the loop is over. */
+static void server_close(VncServer *s, bool wait)
+{
+    vnc_web_close(s->web, wait);
+    s->web = NULL;
     if (s->listen_fd >= 0) {
         loop_fd_remove(s->listen_fd);
         close(s->listen_fd);
@@ -439,7 +476,7 @@ static VncServer *server_new(const VncOptions *o)
 }
 
 /* server_end - it serves nobody any more and is freed: now, or when the last of its clients' threads has ended. */
-static void server_end(VncServer *s)
+static void server_end(VncServer *s, bool wait)
 {
     for (VncServer **p = &servers; *p != NULL; p = &(*p)->next) {
         if (*p == s) {
@@ -447,7 +484,7 @@ static void server_end(VncServer *s)
             break;
         }
     }
-    server_unlisten(s);
+    server_close(s, wait);
     timer_cancel(&s->retry);
     if (s->clients == NULL) {
         server_free(s);
@@ -478,8 +515,8 @@ bool vnc_open(const char *spec, Error **errp)
         return false;
     }
     s = server_new(&o);
-    if (!o.none && !server_listen(s, errp)) {
-        server_end(s);
+    if (!server_open(s, errp)) {
+        server_end(s, false);
         return false;
     }
     return true;
@@ -502,10 +539,22 @@ bool vnc_open_default(Error **errp)
 void vnc_close_all(void)
 {
     while (servers != NULL) {
-        server_end(servers);
+        server_end(servers, true);
     }
     while (ended != NULL) {
         client_end(ended->clients); /* the loop is over: nobody else does it */
+    }
+}
+
+/* web_info - of a web server; each time it is a URL for one more browser. */
+static void web_info(const VncServer *s, FILE *out)
+{
+    autofree char *url = s->web != NULL ? vnc_web_url(s->web) : NULL;
+
+    if (url != NULL) {
+        fprintf(out, "  Browser: %s\n", url);
+    } else if (s->web != NULL) {
+        fprintf(out, "  WebSocket: %s\n", vnc_web_where(s->web));
     }
 }
 
@@ -520,10 +569,11 @@ void vnc_info(FILE *out)
             fprintf(out, "  Server: %s (%s)\n    Auth: %s (Sub: none)\n", s->where, s->family,
                     s->auth.on ? "vnc" : "none");
         }
+        web_info(s, out);
         for (const VncClient *c = s->clients; c != NULL; c = c->next) {
             if (c->seat != NULL) {
                 fprintf(out, "  Client: %s (%s)\n    x509_dname: none\n    sasl_username: none\n",
-                        c->peer, s->family);
+                        c->peer, s->family != NULL ? s->family : "websocket");
             }
         }
         if (s->where == NULL) {
@@ -591,11 +641,11 @@ bool vnc_change(const char *spec, Error **errp)
     if (!vnc_check(spec, errp)) {
         return false;
     }
-    server_unlisten(old);
+    server_close(old, false);
     ok = vnc_open(spec, &err);
     if (!ok) {
         error_move(errp, err);
-        if (!old->opts.none && !server_listen(old, &again)) {
+        if (!server_open(old, &again)) {
             error_free(again);
         }
         return false;
@@ -605,7 +655,7 @@ bool vnc_change(const char *spec, Error **errp)
     if (s->auth.on && old->auth.set && !s->auth.set) {
         vnc_auth_set(&s->auth, old->auth.password);
     }
-    server_end(old);
+    server_end(old, false);
     return true;
 }
 

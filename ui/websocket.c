@@ -22,9 +22,6 @@ static bool head_done(WsDecoder *d)
     unsigned opcode = d->head[0] & 0x0f, len = d->head[1] & 0x7f, bytes = len == 126 ? 2 : len == 127 ? 8 : 0;
     bool fin = d->head[0] & FIN;
 
-    if ((d->head[0] & RESERVED) || !(d->head[1] & MASKED)) { /* 5.1: clients mask */
-        return false;
-    }
     d->left = bytes == 0 ? len : 0;
     for (unsigned n = 0; n < bytes; n++) {
         d->left = d->left << 8 | d->head[2 + n];
@@ -50,6 +47,9 @@ static ssize_t take_head(WsDecoder *d, const uint8_t *in, size_t n)
 
     while (used < n && d->have < head_size(d)) {
         d->head[d->have++] = in[used++];
+        if (d->have == 2 && ((d->head[0] & RESERVED) || !(d->head[1] & MASKED))) { /* 5.1: clients mask */
+            return -1;
+        }
     }
     if (d->have >= 2 && d->have == head_size(d)) {
         if (!head_done(d)) {

@@ -34,6 +34,8 @@ class Client:
         self.password = password
         if isinstance(address, tuple):
             self.s = socket.create_connection(address, timeout=limit)
+        elif hasattr(address, "recv"):
+            self.s = address
         else:
             self.s = socket.socket(socket.AF_UNIX)
             self.s.settimeout(limit)

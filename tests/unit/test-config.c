@@ -105,7 +105,7 @@ static void test_machine(void **state)
     bad("d -M none -accel kvm", "kvm: ");
     bad("d -kernal x", "did you mean -kernel?");
     bad("d -vnc :x", "-vnc :x: 'x' is not a display's number");
-    bad("d -vnc :0,websocket=on", "websocket=on: not supported yet");
+    bad("d -vnc :0,websocket=x", "websocket=x");
     bad("d -summa -serial null -serial null", "-summa: the second serial port is taken");
     c = good("d -M none -summa");
     assert_int_equal(c->serial_args.count, 2);
