@@ -39,6 +39,7 @@
 
 /* A guest may ask for a tick every 10 ns; it gets at most one in this time. */
 #define HPET_MIN_PERIOD_NS 20000
+#define HPET_LOOK (NS_PER_SEC / HPET_TICK_NS) /* how often a timer is looked at that only counts */
 
 typedef struct HpetTimer {
     uint64_t config;
@@ -86,6 +87,39 @@ static uint64_t hpet_until(const HpetTimer *t, uint64_t now)
     return t->cmp - now != 0 ? t->cmp - now : UINT64_MAX;
 }
 
+/* hpet_passed - ticks since the match, which is in the past; false while it is to come. */
+static bool hpet_passed(const HpetTimer *t, uint64_t now, uint64_t *behind)
+{
+    *behind = hpet_is32(t) ? (uint32_t)((uint32_t)now - (uint32_t)t->cmp) : now - t->cmp;
+    return *behind <= (hpet_is32(t) ? BIT64(31) : BIT64(63));
+}
+
+/* hpet_advance - the accumulator of a periodic timer goes on to the next match after now. */
+static void hpet_advance(HpetTimer *t, uint64_t behind)
+{
+    if (t->period != 0) {
+        t->cmp += (behind / t->period + 1) * t->period;
+        t->cmp = hpet_is32(t) ? (uint32_t)t->cmp : t->cmp;
+    }
+}
+
+/* hpet_silent - it only counts: no interrupt, no status. Its accumulator is brought up to date when somebody looks,
+ * as systems leave their boot's tick running so for good. */
+static bool hpet_silent(const HpetTimer *t)
+{
+    return !(t->config & (TN_INT_ENABLE | TN_LEVEL));
+}
+
+static void hpet_sync(HpetTimer *t)
+{
+    uint64_t behind;
+
+    if ((t->hpet->config & CFG_ENABLE) && (t->config & TN_PERIODIC) && hpet_silent(t) &&
+        hpet_passed(t, hpet_counter(t->hpet), &behind)) {
+        hpet_advance(t, behind);
+    }
+}
+
 static void hpet_schedule(HpetTimer *t)
 {
     HpetState *s = t->hpet;
@@ -99,6 +133,9 @@ static void hpet_schedule(HpetTimer *t)
     }
     now = hpet_counter(s);
     d = hpet_until(t, now);
+    if (hpet_silent(t) && t->period != 0 && d < HPET_LOOK) {
+        d += (HPET_LOOK - d) / t->period * t->period;
+    }
     /* A 64-bit match that lies "behind" is centuries away. */
     if (d > (uint64_t)INT64_MAX / HPET_TICK_NS / 4) {
         timer_cancel(&t->timer);
@@ -150,22 +187,12 @@ static void hpet_timer_fired(void *opaque)
 {
     HpetTimer *t = opaque;
     HpetState *s = t->hpet;
-    uint64_t now = hpet_counter(s), behind, step;
+    uint64_t behind;
 
-    if (t->config & TN_PERIODIC) {
-        step = t->period;
-        if (step != 0) {
-            /* the next match after now, and not sooner than the limit */
-            behind = hpet_is32(t) ? (uint32_t)((uint32_t)now - (uint32_t)t->cmp) : now - t->cmp;
-            behind = behind > (hpet_is32(t) ? BIT64(31) : BIT64(63)) ? 0 : behind;
-            if (step < HPET_MIN_PERIOD_NS / HPET_TICK_NS) {
-                behind += HPET_MIN_PERIOD_NS / HPET_TICK_NS;
-            }
-            t->cmp += (behind / step + 1) * step;
-            if (hpet_is32(t)) {
-                t->cmp = (uint32_t)t->cmp;
-            }
-        }
+    if (t->config & TN_PERIODIC) { /* not sooner than the limit */
+        behind = hpet_passed(t, hpet_counter(s), &behind) ? behind : 0;
+        behind += t->period < HPET_MIN_PERIOD_NS / HPET_TICK_NS ? HPET_MIN_PERIOD_NS / HPET_TICK_NS : 0;
+        hpet_advance(t, behind);
     }
     hpet_fire(s, (unsigned)(t - s->timers));
     hpet_schedule(t);
@@ -177,6 +204,9 @@ static void hpet_write_config(HpetState *s, uint64_t val)
     uint64_t counter = hpet_counter(s);
     bool legacy = ((val ^ s->config) & CFG_LEGACY) != 0;
 
+    for (unsigned n = 0; n < HPET_TIMERS; n++) {
+        hpet_sync(&s->timers[n]);
+    }
     s->config = val & (CFG_ENABLE | CFG_LEGACY);
     if (was != on) {
         s->stopped = counter;
@@ -210,6 +240,7 @@ static void hpet_write_timer_config(HpetState *s, unsigned n, uint64_t val)
     HpetTimer *t = &s->timers[n];
     uint64_t was = t->config;
 
+    hpet_sync(t);
     if ((was & TN_LEVEL) && (s->status >> n & 1) && !(val & TN_LEVEL)) {
         hpet_lower(s, n);
         s->status &= ~BIT(n);
@@ -268,6 +299,7 @@ static uint64_t hpet_read64(HpetState *s, unsigned reg)
     case 0x00:
         return s->timers[n].config;
     case 0x08:
+        hpet_sync(&s->timers[n]);
         return s->timers[n].cmp;
     default:
         return 0;
@@ -400,6 +432,15 @@ static void hpet_reset(Device *dev)
     }
 }
 
+static void hpet_pre_save(Device *dev)
+{
+    HpetState *s = container_of(dev, HpetState, dev);
+
+    for (unsigned n = 0; n < HPET_TIMERS; n++) {
+        hpet_sync(&s->timers[n]);
+    }
+}
+
 static const StateField hpet_timer_fields[] = {
     STATE_U64(HpetTimer, config), STATE_U64(HpetTimer, cmp), STATE_U64(HpetTimer, period),
     STATE_BOOL(HpetTimer, set_acc), STATE_TIMER(HpetTimer, timer), STATE_END,
@@ -417,4 +458,5 @@ const DeviceClass hpet_class = {
     .unrealize = hpet_unrealize,
     .reset = hpet_reset,
     .fields = hpet_fields,
+    .pre_save = hpet_pre_save,
 };

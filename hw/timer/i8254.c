@@ -193,8 +193,8 @@ static void pit_update(PitState *s)
 
     pit_drive(s, pit_out(c, now));
     edge = pit_next_edge(c, now);
-    if (edge == UINT64_MAX || edge > (uint64_t)INT64_MAX / 1000) {
-        timer_cancel(&s->timer);
+    if (s->irq_off || edge == UINT64_MAX || edge > (uint64_t)INT64_MAX / 1000) {
+        timer_cancel(&s->timer); /* nobody sees its edges, or there is none */
     } else {
         timer_arm(&s->timer, pit_tick_ns(edge));
     }
@@ -515,6 +515,8 @@ void pit_disable_irq(void *opaque, bool off)
     if (s->irq_off != off) {
         if (off) {
             irq_set(&s->irq, 0);
+            s->lost = 0;
+            timer_cancel(&s->reinject);
         }
         s->irq_off = off;
         pit_update(s);

@@ -83,8 +83,16 @@ static void test_periodic(void **state)
     assert_in_range(fake_lines[0].rises, 999, 1000);
     put(0x100, 0x8);
     fake_lines[0].rises = 0;
-    clock_step(NS_PER_SEC);
+    assert_in_range(timers_next_virtual() - clock_now(CLK_VIRTUAL), NS_PER_SEC / 2, NS_PER_SEC); /* it costs nothing */
+    for (unsigned n = 0; n < 5; n++) {
+        clock_step(777 * NS_PER_MS + 1234);
+        assert_in_range(get(0x108) - get(0xf0), 1, 100000); /* and goes on */
+        assert_int_equal(get(0x108) % 100000, 0);
+    }
     assert_int_equal(fake_lines[0].rises, 0);
+    put(0x100, 0x4 | 0x8);
+    clock_step(NS_PER_SEC);
+    assert_in_range(fake_lines[0].rises, 999, 1000);
 }
 
 static void test_level(void **state)
