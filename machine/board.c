@@ -172,6 +172,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .threads = cfg->threads,
         .model = &model,
         .no_i8042 = !cfg->i8042,
+        .vmport = cfg->vmport != OOA_OFF,
         .uuid = cfg->uuid,
         .rtc_base = rtc,
         .rtc_clock = cfg->rtc_vm ? "vm" : cfg->rtc_rt ? "rt" : "host",

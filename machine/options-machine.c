@@ -69,9 +69,6 @@ bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **er
     cfg->i8042 = opt_get_bool(l, "i8042", cfg->i8042);
     cfg->vmport = (OnOffAuto)opt_get_choice(l, "vmport", ooa, OOA_AUTO);
     cfg->smm = (OnOffAuto)opt_get_choice(l, "smm", ooa, OOA_AUTO);
-    if (cfg->vmport == OOA_ON) {
-        opt_bad(l, "vmport=on: the VMware port is not supported yet");
-    }
     if (cfg->smm == OOA_OFF) {
         opt_bad(l, "smm=off: SMM cannot be switched off yet");
     }

@@ -26,11 +26,13 @@
 #include "hw/ide/ide.h"
 #include "hw/ide/piix3-ide.h"
 #include "hw/input/i8042.h"
+#include "hw/input/vmmouse.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/intc/lapic.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/vmport.h"
 #include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/piix3.h"
@@ -316,6 +318,17 @@ static bool pc_set_rtc(Pc *p, Error **errp)
            (!p->cfg.rtc_slew || device_set(p->rtc, "lost_tick_policy", "slew", errp));
 }
 
+/* pc_make_vmport - VMware's port; its mouse needs the 8042 for interrupts. */
+static void pc_make_vmport(Pc *p)
+{
+    p->vmport = pc_device(p, &vmport_class, NULL);
+    if (p->kbd != NULL) {
+        p->vmmouse = pc_device(p, &vmmouse_class, NULL);
+        vmmouse_connect(p->vmmouse, p->kbd);
+        vmport_connect(p->vmport, vmmouse_call, p->vmmouse);
+    }
+}
+
 /* pc_make_isa - timers, clock, keyboard controller, ports. */
 static bool pc_make_isa(Pc *p, Error **errp)
 {
@@ -332,13 +345,18 @@ static bool pc_make_isa(Pc *p, Error **errp)
         p->kbd = pc_device(p, &i8042_class, NULL);
         i8042_connect(p->kbd, port92_set_a20, port92_a20, p->port92);
     }
+    if (p->cfg.vmport) {
+        pc_make_vmport(p);
+    }
     p->dma = pc_device(p, &i8237_class, "dma");
     p->board.isa_dma = i8237_dma(p->dma);
     p->fw_cfg = pc_device(p, &fw_cfg_class, NULL);
     p->board.fw_cfg = fw_cfg_of(p->fw_cfg);
     return device_realize(p->pit, errp) && device_realize(p->rtc, errp) &&
            device_realize(p->port92, errp) && device_realize(p->dma, errp) &&
-           (p->kbd == NULL || device_realize(p->kbd, errp)) && device_realize(p->fw_cfg, errp) &&
+           (p->kbd == NULL || device_realize(p->kbd, errp)) &&
+           (p->vmmouse == NULL || device_realize(p->vmmouse, errp)) &&
+           (p->vmport == NULL || device_realize(p->vmport, errp)) && device_realize(p->fw_cfg, errp) &&
            (!p->cfg.hpet || pc_make_hpet(p, errp)) && pc_make_fdc(p, errp) &&
            pc_make_serial(p, errp) && pc_make_parallel(p, errp);
 }

@@ -32,6 +32,7 @@ typedef struct PcConfig {
     unsigned sockets, cores, threads;      /* 0: one package a processor */
     const struct CpuModel *model;          /* for SMBIOS; may be NULL */
     bool no_i8042;
+    bool vmport;      /* VMware's port, and its mouse where there is an 8042 */
     const uint8_t *uuid;       /* 16 bytes for fw_cfg, or NULL */
     const char *rtc_base;      /* utc (or NULL), localtime, a date, or @ and seconds since 1970 */
     const char *rtc_clock;     /* host (or NULL), rt, vm */

@@ -269,6 +269,11 @@ void i8042_connect(Device *dev, void (*set_a20)(Device *gate, bool on), bool (*a
     s->gate = gate;
 }
 
+void i8042_mouse_report(Device *dev)
+{
+    ps2_mouse_report(&container_of(dev, I8042, dev)->mouse);
+}
+
 static bool kbc_realize(Device *dev, struct Error **errp)
 {
     I8042 *s = container_of(dev, I8042, dev);

@@ -11,4 +11,7 @@ extern const DeviceClass i8042_class;
 void i8042_connect(Device *dev, void (*set_a20)(Device *gate, bool on), bool (*a20)(Device *gate),
                    Device *gate);
 
+/* i8042_mouse_report - its mouse sends a report that nothing has moved: an interrupt for a device beside it. */
+void i8042_mouse_report(Device *dev);
+
 #endif

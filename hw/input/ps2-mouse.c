@@ -74,6 +74,14 @@ static void mouse_flush(Ps2Mouse *m)
     }
 }
 
+void ps2_mouse_report(Ps2Mouse *m)
+{
+    if (m->enabled && !m->remote && !m->wrap && m->command == 0 && m->out.count == 0) {
+        mouse_packet(m);
+        m->changed(m->opaque);
+    }
+}
+
 static int32_t sum(int32_t old, int d)
 {
     int64_t v = (int64_t)old + d;

@@ -86,6 +86,8 @@ void ps2_mouse_fini(Ps2Mouse *m);
 void ps2_mouse_reset(Ps2Mouse *m);
 void ps2_mouse_write(Ps2Mouse *m, uint8_t byte);
 uint8_t ps2_mouse_read(Ps2Mouse *m);
+/* ps2_mouse_report - a report that nothing has moved, where the guest takes reports and none is on its way. */
+void ps2_mouse_report(Ps2Mouse *m);
 void ps2_mouse_post_load(Ps2Mouse *m);
 
 /* ps2_to_set1 - what an 8042 that translates makes of a set 2 code (F0h is its affair). */

@@ -25,7 +25,7 @@ def run(*args, name=None):
     (["-m", "0"], "-m 0:"),
     (["-m", "99999999G"], "cannot set up guest memory: 99999999G"),
     (["-m", "12Q"], "12Q"),
-    (["-M", "pc,vmport=on"], "vmport=on"),
+    (["-M", "pc,vmport=x"], "vmport=x"),
     (["-M", "pc,smm=off"], "smm=off"),
     (["-kernel", "/tmp"], "/tmp: it is a directory"),
     (["-kernel", "/nonexistent"], "/nonexistent"),
