@@ -20,6 +20,7 @@
 #include "machine/daemon.h"
 #include "machine/drives.h"
 #include "machine/drop.h"
+#include "machine/run.h"
 #include "ui/sdl.h"
 #include "ui/vnc.h"
 
@@ -104,9 +105,10 @@ static bool open_monitors(const MachineConfig *cfg, Error **errp)
 /* Without any display option and without a window the screen is on the loopback. */
 static bool open_displays(const MachineConfig *cfg, Error **errp)
 {
+    static const VncPowerOps power = { machine_powerdown_request, machine_reset_request };
     const SdlHooks hooks = { .close = quit, .drop = drop_file };
 
-    vnc_setup(cfg->name, cfg->keymap);
+    vnc_setup(cfg->name, cfg->keymap, &power);
     for (size_t i = 0; i < cfg->vnc.count; i++) {
         if (!vnc_open(cfg->vnc.s[i], errp)) {
             error_prepend(errp, "-vnc %s: ", cfg->vnc.s[i]);

@@ -105,14 +105,19 @@ static void console_refresh(void *opaque)
     Console *c = opaque;
     Surface *s = screen_surface(c->screen);
     unsigned first = TERMINAL_SIDE_MAX, end = 0;
+    bool bell;
 
     pthread_mutex_lock(&c->chr->lock);
     if (terminal_changed(c->term)) {
         draw(c, s, &first, &end);
     }
+    bell = terminal_take_bell(c->term);
     pthread_mutex_unlock(&c->chr->lock);
     if (first < end) {
         screen_damage(c->screen, 0, first * GLYPH_HEIGHT, s->width, (end - first) * GLYPH_HEIGHT);
+    }
+    if (bell) {
+        screen_bell(c->screen);
     }
 }
 

@@ -140,6 +140,11 @@ static uint32_t keysym_char(uint32_t keysym, bool *dead)
     return lo < ARRAY_SIZE(old_keysyms) && old_keysyms[lo].keysym == keysym ? old_keysyms[lo].ucs : 0;
 }
 
+uint32_t keysym_of(uint32_t ch)
+{
+    return ch < 0x100 ? ch : 0x1000000 | ch;
+}
+
 uint32_t keysym_unicode(uint32_t keysym)
 {
     bool dead;

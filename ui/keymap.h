@@ -28,6 +28,9 @@ void keymap_list(FILE *out);
 /* keysym_unicode - the character that a keysym stands for; 0: none, also for a dead key's. */
 uint32_t keysym_unicode(uint32_t keysym);
 
+/* keysym_of - the keysym of a character: those of Latin-1 are themselves, others are in the range for Unicode. */
+uint32_t keysym_of(uint32_t ch);
+
 /* keymap_lookup - the ways to type @keysym, the simplest one first, at most @max; how many there are. */
 unsigned keymap_lookup(const Keymap *m, uint32_t keysym, KeyStroke *out, unsigned max);
 

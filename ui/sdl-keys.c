@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "hw/input/input.h"
+#include "ui/keymap.h"
 #include "ui/sdl-library.h"
 
 #define E0(code) (INPUT_E0 | (code))
@@ -60,12 +61,6 @@ static const struct {
 };
 
 enum { KEYPAD_FIRST = 0x59, KEYPAD_LAST = 0x63, KEYSYM_ALTGR = 0xfe03 };
-
-/* keysym_of - of a character: those of Latin-1 are themselves, others are in the range for Unicode. */
-static uint32_t keysym_of(uint32_t ch)
-{
-    return ch < 0x100 ? ch : 0x1000000 | ch;
-}
 
 void window_key(const SDL_Keysym *k, bool down, WindowEvent *e)
 {

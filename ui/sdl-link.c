@@ -106,7 +106,7 @@ static void apply_key(const WindowEvent *e)
     KeyStroke stroke;
 
     if (view_console(&win.view)) {
-        if (e->printable && win.view.held == 0) {
+        if (e->printable && !view_chord(&win.view)) {
             return;
         }
     } else if (win.by_keysym && e->printable && keymap_lookup(win.map, keysym, &stroke, 1) > 0) {

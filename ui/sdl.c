@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "ui/keymap.h"
 #include "ui/sdl-internal.h"
 #include "ui/sdl-library.h"
 
@@ -323,7 +324,7 @@ static void on_text(const char *text)
     uint32_t ch;
 
     while ((ch = utf8_next(&text)) != 0) {
-        link_post(&(WindowEvent){ .kind = WINDOW_TEXT, .keysym = ch < 0x100 ? ch : 0x1000000 | ch });
+        link_post(&(WindowEvent){ .kind = WINDOW_TEXT, .keysym = keysym_of(ch) });
     }
 }
 

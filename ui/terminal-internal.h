@@ -54,6 +54,7 @@ struct Terminal {
     char prefix; /* '?', '>', ...; 0: none */
     bool designate;
     uint32_t utf8;
+    bool bell; /* it rang, and nobody took it */
     unsigned utf8_left;
     uint32_t utf8_min;
 };

@@ -59,7 +59,10 @@ static void control(Terminal *t, uint8_t b)
     case 0x0f:
         t->cur.shifted = b == 0x0e;
         break;
-    default: /* the bell rings nowhere */
+    case '\a':
+        t->bell = true;
+        break;
+    default:
         break;
     }
 }

@@ -336,6 +336,14 @@ bool terminal_changed(const Terminal *t)
     return t->changed;
 }
 
+bool terminal_take_bell(Terminal *t)
+{
+    bool rang = t->bell;
+
+    t->bell = false;
+    return rang;
+}
+
 bool terminal_cursor(const Terminal *t, unsigned *row, unsigned *col)
 {
     *row = t->cur.row + t->back;

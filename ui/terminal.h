@@ -41,6 +41,8 @@ const TermCell *terminal_row(const Terminal *t, unsigned row);
 bool terminal_take_dirty(Terminal *t, unsigned row);
 /* terminal_changed - is any row dirty? */
 bool terminal_changed(const Terminal *t);
+/* terminal_take_bell - has the bell rung since the last call? */
+bool terminal_take_bell(Terminal *t);
 /* terminal_cursor - where it is seen; false: nowhere. */
 bool terminal_cursor(const Terminal *t, unsigned *row, unsigned *col);
 

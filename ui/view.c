@@ -3,12 +3,15 @@
  */
 #include "ui/view.h"
 
+#include <stdlib.h>
 #include "base/mem.h"
+#include "base/text.h"
 #include "ui/keymap.h"
 #include "ui/seat.h"
 
-enum { LCTRL = 1, RCTRL = 2, LALT = 4, RALT = 8 };
-enum { KEY_1 = 0x02, KEY_9 = 0x0a };
+enum { LCTRL = 1, RCTRL = 2, LALT = 4, RALT = 8, LSHIFT = 16, RSHIFT = 32 };
+enum { KEY_1 = 0x02, KEY_9 = 0x0a, KEY_INSERT = 0x152 };
+enum { KEYSYM_INSERT = 0xff63, KEYSYM_RETURN = 0xff0d };
 
 void view_open(View *v, ScreenListener *listener, Seat *seat, const Keymap *map)
 {
@@ -18,12 +21,40 @@ void view_open(View *v, ScreenListener *listener, Seat *seat, const Keymap *map)
     }
 }
 
-void view_close(View *v)
+static void look_away(View *v)
 {
     if (v->screen != NULL) {
         screen_unlisten(v->screen, v->listener);
     }
     v->screen = NULL;
+}
+
+void view_close(View *v)
+{
+    look_away(v);
+    free(v->clipboard);
+    v->clipboard = NULL;
+}
+
+void view_clipboard(View *v, char *text)
+{
+    free(v->clipboard);
+    v->clipboard = text;
+}
+
+/* paste - a line end is what Return makes; other control characters are nothing that one can type. */
+static void paste(View *v)
+{
+    const char *p = v->clipboard;
+    uint32_t ch;
+
+    while (p != NULL && (ch = utf8_next(&p)) != 0) {
+        if (ch == '\n') {
+            screen_key(v->screen, KEYSYM_RETURN, 0);
+        } else if (ch >= ' ' || ch == '\t') { /* what a Tab stands for there is not known here */
+            screen_key(v->screen, ch == '\t' ? ' ' : keysym_of(ch), 0);
+        }
+    }
 }
 
 void view_release(View *v)
@@ -37,6 +68,11 @@ bool view_console(const View *v)
     return v->screen != NULL && screen_takes_keys(v->screen);
 }
 
+bool view_chord(const View *v)
+{
+    return (v->held & ~(unsigned)(LSHIFT | RSHIFT)) != 0;
+}
+
 bool view_show(View *v, unsigned n)
 {
     Screen *s = screen_nth(n);
@@ -46,7 +82,7 @@ bool view_show(View *v, unsigned n)
     }
     seat_release(v->seat); /* its ups come while it looks elsewhere */
     if (s != v->screen) {
-        view_close(v);
+        look_away(v);
         v->screen = s;
         screen_listen(s, v->listener);
     }
@@ -61,6 +97,7 @@ static unsigned modifier(uint32_t keysym, unsigned key)
         unsigned mod;
     } mods[] = {
         { 0xffe3, 0x1d, LCTRL }, { 0xffe4, 0x11d, RCTRL }, { 0xffe9, 0x38, LALT }, { 0xffea, 0, RALT },
+        { 0xffe1, 0x2a, LSHIFT }, { 0xffe2, 0x36, RSHIFT },
         { 0xffe7, 0, LALT }, /* Meta is what Alt says while Shift is held */
     };
 
@@ -99,7 +136,9 @@ void view_key(View *v, uint32_t keysym, unsigned key, bool down)
         return; /* to a console it would be a character */
     }
     if (view_console(v)) {
-        if (down && mod == 0) {
+        if (down && (v->held & (LSHIFT | RSHIFT)) && (keysym == KEYSYM_INSERT || key == KEY_INSERT)) {
+            paste(v);
+        } else if (down && mod == 0) {
             screen_key(v->screen, keysym, mods);
         }
     } else if (!seat_room() && down) {

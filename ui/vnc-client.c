@@ -6,8 +6,7 @@
  * scaling, no text chat. Nothing of the library is shared with another thread; why it is used as it is
  * here stands in docs/decisions/.
  *
- * Sources: RFC 6143; the community's RFB protocol specification, "QEMU Extended Key Event Message", "QEMU
- * Pointer Motion Change Pseudo-encoding".
+ * Source: RFC 6143. What was added to it later is in vnc-extension.c.
  */
 #include <config.h>
 #ifdef CONFIG_VNC
@@ -28,21 +27,7 @@
 #include "ui/trace.h"
 #include "ui/vnc-handshake.h"
 #include "ui/vnc-library.h"
-
-enum { ENC_EXTENDED_KEY = -258, ENC_POINTER_MOTION = -257 };
-enum { MSG_SET_DESKTOP_SIZE = 251, MSG_QEMU = 255 };
-
-typedef struct Viewer {
-    VncClient *c;
-    rfbScreenInfo *screen;
-    rfbClientRec *cl;
-    char *name;            /* of the desktop */
-    Surface *surface;      /* shown; a reference */
-    uint32_t *pixels;      /* the client's copy of it, same geometry */
-    uint64_t *dirty;       /* as VncClient's: work of this moment */
-    bool say_keys, say_motion; /* acknowledgements to be sent */
-    bool relative;
-} Viewer;
+#include "ui/vnc-viewer.h"
 
 static rfbScreenInfo *model; /* what each client's screen begins as; constant after vnc_library_init() */
 
@@ -63,14 +48,10 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
 {
     Viewer *v = cl->clientData;
 
-    vnc_post(v->c, &(VncEvent){ .kind = v->relative ? VNC_MOVE : VNC_POINT,
+    vnc_post(v->c, &(VncEvent){ .kind = vnc_relative(v) ? VNC_MOVE : VNC_POINT,
                                 .x = (uint16_t)x,
                                 .y = (uint16_t)y,
                                 .buttons = (uint16_t)buttons });
-}
-
-static void no_cut_text(char *text, int len, rfbClientPtr cl)
-{
 }
 
 static rfbCursorPtr no_cursor(rfbClientPtr cl)
@@ -78,22 +59,25 @@ static rfbCursorPtr no_cursor(rfbClientPtr cl)
     return NULL;
 }
 
+static void on_cut_text(char *text, int len, rfbClientPtr cl)
+{
+    vnc_cut_text(cl->clientData, text, len, false);
+}
+
+static void on_cut_text_utf8(char *text, int len, rfbClientPtr cl)
+{
+    vnc_cut_text(cl->clientData, text, len, true);
+}
+
 /* Called with a lock of the library held that all threads share: only take a note. */
 static rfbBool on_encoding(rfbClientPtr cl, void **data, int encoding)
 {
-    Viewer *v = cl->clientData;
-
-    v->say_keys |= encoding == ENC_EXTENDED_KEY;
-    v->say_motion |= encoding == ENC_POINTER_MOTION;
-    return encoding == ENC_EXTENDED_KEY || encoding == ENC_POINTER_MOTION;
+    return vnc_wants(cl->clientData, encoding);
 }
 
 bool vnc_library_init(Error **errp)
 {
-    static int encodings[] = { ENC_EXTENDED_KEY, ENC_POINTER_MOTION, 0 };
-    static rfbProtocolExtension extension = {
-        .pseudoEncodings = encodings, .enablePseudoEncoding = on_encoding,
-    };
+    static rfbProtocolExtension extension = { .enablePseudoEncoding = on_encoding };
     int argc = 0;
 
     if (model != NULL) {
@@ -103,6 +87,7 @@ bool vnc_library_init(Error **errp)
         return false;
     }
     rfbLog = rfbErr = quiet;
+    extension.pseudoEncodings = vnc_pseudo_encodings();
     rfbRegisterProtocolExtension(&extension);
     model = rfbGetScreen(&argc, NULL, 640, 480, 8, 3, 4);
     if (model == NULL) {
@@ -122,8 +107,8 @@ bool vnc_library_init(Error **errp)
     model->maxClientWait = VNC_STALL_MS;
     model->kbdAddEvent = on_keysym;
     model->ptrAddEvent = on_pointer;
-    model->setXCutText = no_cut_text;
-    model->setXCutTextUTF8 = no_cut_text;
+    model->setXCutText = on_cut_text;
+    model->setXCutTextUTF8 = on_cut_text_utf8;
     return true;
 }
 
@@ -253,54 +238,6 @@ static bool fetch(Viewer *v)
 
 /* ---- messages ---- */
 
-/* say - an update of one rectangle without pixels: a pseudo-encoding is understood here. */
-static void say(Viewer *v, int encoding, unsigned x)
-{
-    uint32_t enc = (uint32_t)encoding;
-    unsigned w = v->surface->width, h = v->surface->height;
-    const uint8_t m[16] = {
-        0, 0, 0, 1, 0, (uint8_t)x, 0, 0, (uint8_t)(w >> 8), (uint8_t)w, (uint8_t)(h >> 8),
-        (uint8_t)h, (uint8_t)(enc >> 24), (uint8_t)(enc >> 16), (uint8_t)(enc >> 8), (uint8_t)enc,
-    };
-
-    if (rfbWriteExact(v->cl, (const char *)m, sizeof(m)) < 0) {
-        rfbCloseClient(v->cl);
-    }
-}
-
-/* key_of - a set 1 code as the extended key event writes it: a prefix E0h is bit 7, or stands before. */
-static unsigned key_of(uint32_t code)
-{
-    if (code == 0xc6) {
-        return INPUT_PAUSE; /* E0 46, what Ctrl-Break sends */
-    }
-    if (code == 0x54 || code == 0xb7) {
-        return INPUT_PRINT;
-    }
-    if (code > 0xff && code >> 8 != 0xe0) {
-        return 0;
-    }
-    return (code & 0x7f) | (code > 0x7f ? INPUT_E0 : 0);
-}
-
-static void qemu_message(Viewer *v)
-{
-    uint8_t m[12];
-    uint32_t keysym, code;
-    unsigned key;
-    bool down;
-
-    if (rfbReadExact(v->cl, (char *)m, sizeof(m)) <= 0 || m[1] != 0) {
-        rfbCloseClient(v->cl); /* of audio nothing was said, so nothing may come */
-        return;
-    }
-    down = (m[2] | m[3]) != 0;
-    keysym = (uint32_t)m[4] << 24 | (uint32_t)m[5] << 16 | (uint32_t)m[6] << 8 | m[7];
-    code = (uint32_t)m[8] << 24 | (uint32_t)m[9] << 16 | (uint32_t)m[10] << 8 | m[11];
-    key = key_of(code);
-    vnc_post(v->c, &(VncEvent){ .kind = VNC_KEY, .down = down, .keysym = keysym, .key = key });
-}
-
 static void message(Viewer *v)
 {
     rfbClientRec *cl = v->cl;
@@ -321,25 +258,20 @@ static void message(Viewer *v)
     case rfbKeyEvent:
     case rfbPointerEvent:
     case rfbClientCutText:
-    case MSG_SET_DESKTOP_SIZE:
+    case VNC_SET_DESKTOP_SIZE:
         rfbProcessClientMessage(cl);
         break;
-    case MSG_QEMU:
-        qemu_message(v);
-        break;
     default:
-        rfbCloseClient(cl);
+        if (!vnc_message(v, type)) {
+            rfbCloseClient(cl);
+        }
     }
     cl->cursorWasChanged = FALSE; /* the viewer keeps its own */
     cl->cursorWasMoved = FALSE;
-    if (v->say_keys && cl->sock >= 0) {
-        say(v, ENC_EXTENDED_KEY, 0);
+    if (!v->c->lossy) {
+        cl->tightQualityLevel = cl->turboQualityLevel = -1; /* no JPEG */
     }
-    if (v->say_motion && cl->sock >= 0) {
-        v->relative = true;
-        say(v, ENC_POINTER_MOTION, 0);
-    }
-    v->say_keys = v->say_motion = false;
+    vnc_acknowledge(v);
 }
 
 /* ---- life ---- */
@@ -358,6 +290,7 @@ static bool open_library(Viewer *v, unsigned minor)
     *v->screen = *model;
     pthread_mutex_init(&v->screen->cursorMutex, NULL);
     v->screen->desktopName = v->name;
+    v->screen->xvpHook = v->c->power ? vnc_on_xvp : NULL;
     set_geometry(v);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         return false;
@@ -413,6 +346,9 @@ static void serve(Viewer *v)
         if (p[0].revents != 0) {
             message(v);
         }
+        if (p[1].revents != 0 && v->cl->sock >= 0) {
+            vnc_notify(v);
+        }
         if (v->cl->sock >= 0) {
             rfbUpdateClient(v->cl);
         }
@@ -422,7 +358,7 @@ static void serve(Viewer *v)
 void *vnc_client_thread(void *opaque)
 {
     VncClient *c = opaque;
-    Viewer v = { .c = c };
+    Viewer v = { .c = c, .lamps = -1 };
     unsigned minor = 0;
     bool shared = true;
     sigset_t all;

@@ -29,7 +29,11 @@ typedef enum VncEventKind {
     VNC_KEY,
     VNC_POINT,
     VNC_MOVE,
+    VNC_CUT_TEXT, /* .text */
+    VNC_POWER,    /* .key: of VncPower */
 } VncEventKind;
+
+typedef enum VncPower { VNC_SHUTDOWN = 2, VNC_RESET = 4 } VncPower; /* as xvp numbers them */
 
 typedef struct VncEvent {
     VncEventKind kind;
@@ -37,6 +41,7 @@ typedef struct VncEvent {
     uint32_t keysym; /* 0: not known */
     unsigned key;    /* as in hw/input/input.h; 0: only the keysym is known */
     uint16_t x, y, buttons;
+    char *text; /* UTF-8, owned */
 } VncEvent;
 
 typedef enum VncShare { /* share= */
@@ -51,6 +56,7 @@ typedef struct VncClient {
     int fd;                   /* the connection; closed by the loop thread at the end */
     int wake_fd;              /* eventfd: there is damage */
     const char *guest_name;   /* or NULL */
+    bool power, lossy;        /* power-control=, lossy= */
     char *peer;               /* "127.0.0.1:4711" */
     pthread_t thread;
 
@@ -70,6 +76,8 @@ typedef struct VncClient {
     uint64_t *dirty;      /* a bit for each tile of it, by rows of `dirty_words` */
     unsigned dirty_words, dirty_rows;
     bool woken;           /* wake_fd was written */
+    int lamps;            /* of the guest's keyboard, as input_leds() says */
+    bool bell;            /* is to be rung */
     VncEvent events[VNC_EVENTS_MAX];
     unsigned head, count;
     bool posted;          /* the loop was told of events */
@@ -99,6 +107,7 @@ typedef struct VncOptions {
     VncShare share;
     unsigned key_delay_ms;
     bool lock_key_sync;
+    bool power, lossy;
     bool password; /* is asked for */
     char *secret;  /* id of the one that it is, or NULL */
     char *id;

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "ui/vnc.h"
 
-void vnc_setup(const char *name, const struct Keymap *map)
+void vnc_setup(const char *name, const struct Keymap *map, const VncPowerOps *power)
 {
 }
 

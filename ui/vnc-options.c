@@ -88,12 +88,6 @@ static void refuse(OptList *l)
             opt_bad(l, "%s=%s: not supported yet", not_yet[n], value);
         }
     }
-    if (opt_get_bool(l, "power-control", false)) {
-        opt_bad(l, "power-control=on: not supported yet");
-    }
-    if (opt_get_bool(l, "lossy", false)) {
-        opt_bad(l, "lossy=on: not supported yet (a viewer that asks for JPEG gets it)");
-    }
 }
 
 /* take_web - websocket=on|port|host:port and web=on. */
@@ -154,6 +148,8 @@ bool vnc_options_parse(VncOptions *o, const char *spec, Error **errp)
         o->id = xstrdup(opt_get_str(l, "id", NULL));
         o->secret = xstrdup(opt_get_str(l, "password-secret", NULL));
         o->password = opt_get_bool(l, "password", false) || o->secret != NULL;
+        o->power = opt_get_bool(l, "power-control", false);
+        o->lossy = opt_get_bool(l, "lossy", false);
         opt_get_bool(l, "non-adaptive", false); /* what is sent does not adapt itself anyway */
         opt_known(l, "to");
         refuse(l);

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "bus/lock.h"
+#include "hw/input/input.h"
 #include "ui/keymap.h"
 #include "ui/trace.h"
 #include "ui/vnc-web.h"
@@ -43,10 +44,16 @@ static VncServer *ended;   /* those whose clients' threads have not ended yet; l
 static const Keymap *vnc_map;  /* constant after vnc_setup(), as the next */
 static const char *guest_name;
 
-void vnc_setup(const char *name, const Keymap *map)
+static const VncPowerOps *vnc_power;
+
+static void on_lamps(void);
+
+void vnc_setup(const char *name, const Keymap *map, const VncPowerOps *power)
 {
     guest_name = name;
     vnc_map = map;
+    vnc_power = power;
+    input_on_lamps(on_lamps);
 }
 
 /* ---- clients ---- */
@@ -124,6 +131,41 @@ static void on_damage(void *opaque, unsigned x, unsigned y, unsigned w, unsigned
     }
 }
 
+static void on_bell(void *opaque)
+{
+    VncClient *c = opaque;
+
+    pthread_mutex_lock(&c->lock);
+    c->bell = true;
+    wake_locked(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void give_lamps(VncClient *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->lamps = input_leds();
+    wake_locked(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Machine lock held, on whatever thread the guest's keyboard has it. */
+static void tell_lamps(void *opaque)
+{
+    machine_lock();
+    for (VncServer *s = servers; s != NULL; s = s->next) {
+        for (VncClient *c = s->clients; c != NULL; c = c->next) {
+            give_lamps(c);
+        }
+    }
+    machine_unlock();
+}
+
+static void on_lamps(void)
+{
+    loop_post(tell_lamps, NULL);
+}
+
 /* share_ok - apply share=; false: the newcomer has to go. */
 static bool share_ok(VncServer *s, VncClient *c)
 {
@@ -162,8 +204,9 @@ static void on_joined(void *opaque)
     machine_lock();
     c->exclusive = c->want_exclusive;
     c->seat = seat_new(vnc_map, s->opts.key_delay_ms, s->opts.lock_key_sync);
-    c->listener = (ScreenListener){ .surface = on_surface, .damage = on_damage, .opaque = c };
+    c->listener = (ScreenListener){ .surface = on_surface, .damage = on_damage, .bell = on_bell, .opaque = c };
     view_open(&c->view, &c->listener, c->seat, vnc_map);
+    give_lamps(c);
     if (c->view.screen == NULL) {
         s->empty = s->empty != NULL ? s->empty : surface_new(640, 480);
         if (s->empty != NULL) {
@@ -196,6 +239,9 @@ static void client_free(VncClient *c)
     close(c->fd);
     close(c->wake_fd);
     surface_unref(c->surface);
+    for (unsigned n = 0; n < c->count; n++) {
+        free(c->events[(c->head + n) % VNC_EVENTS_MAX].text);
+    }
     free(c->dirty);
     free(c->peer);
     pthread_mutex_destroy(&c->lock);
@@ -246,10 +292,20 @@ static void apply(VncClient *c, const VncEvent *e)
 {
     Surface *shown = c->view.screen != NULL ? screen_surface(c->view.screen) : c->server->empty;
 
-    if (e->kind != VNC_KEY && view_console(&c->view)) {
+    if ((e->kind == VNC_POINT || e->kind == VNC_MOVE) && view_console(&c->view)) {
         return;
     }
     switch (e->kind) {
+    case VNC_CUT_TEXT:
+        view_clipboard(&c->view, e->text);
+        break;
+    case VNC_POWER:
+        if (e->key == VNC_SHUTDOWN) {
+            vnc_power->powerdown();
+        } else {
+            vnc_power->reset();
+        }
+        break;
     case VNC_KEY:
         view_key(&c->view, e->keysym, e->key, e->down);
         break;
@@ -328,6 +384,9 @@ static void client_new(VncServer *s, int fd, const char *peer)
     c->server = s;
     c->auth = &s->auth;
     c->guest_name = guest_name;
+    c->power = s->opts.power;
+    c->lossy = s->opts.lossy;
+    c->lamps = -1;
     c->fd = fd;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->peer = xstrdup(peer != NULL ? peer : "");
@@ -678,7 +737,9 @@ void vnc_post(VncClient *c, const VncEvent *e)
         pthread_cond_wait(&c->room, &c->lock);
     }
     tell = !c->closing && !c->posted;
-    if (!c->closing) {
+    if (c->closing) {
+        free(e->text);
+    } else {
         c->events[(c->head + c->count++) % VNC_EVENTS_MAX] = *e;
         c->posted = true;
     }

@@ -11,9 +11,15 @@
 struct Error;
 struct Keymap;
 
+/* What viewers may do to the machine's power, where power-control=on. Any thread. */
+typedef struct VncPowerOps {
+    void (*powerdown)(void);
+    void (*reset)(void);
+} VncPowerOps;
+
 /* vnc_setup - the guest's name (NULL: none; borrowed), for the viewer's title, and the layout of -k. Before
  * the others. */
-void vnc_setup(const char *name, const struct Keymap *map);
+void vnc_setup(const char *name, const struct Keymap *map, const VncPowerOps *power);
 /* vnc_check - whether @spec, the argument of -vnc, is one; looks at no socket. */
 bool vnc_check(const char *spec, struct Error **errp);
 /* vnc_open - serve at @spec; "none" serves nowhere. Loop thread, without the machine lock. */

@@ -119,6 +119,15 @@ void screen_damage(Screen *s, unsigned x, unsigned y, unsigned w, unsigned h)
     }
 }
 
+void screen_bell(Screen *s)
+{
+    for (ScreenListener *l = s->listeners; l != NULL; l = l->next) {
+        if (l->bell != NULL) {
+            l->bell(l->opaque);
+        }
+    }
+}
+
 void screen_refresh(Screen *s)
 {
     s->ops->refresh(s->opaque);

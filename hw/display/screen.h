@@ -34,6 +34,7 @@ typedef struct ScreenOps {
 typedef struct ScreenListener {
     void (*surface)(void *opaque, Surface *s); /* another surface; borrowed for the call */
     void (*damage)(void *opaque, unsigned x, unsigned y, unsigned w, unsigned h);
+    void (*bell)(void *opaque); /* may be NULL */
     void *opaque;
     struct ScreenListener *next; /* owned by screen.c */
 } ScreenListener;
@@ -55,6 +56,9 @@ void screen_set_surface(Screen *s, Surface *surface);
 Surface *screen_surface(const Screen *s);
 /* screen_damage - a rectangle of the surface, clipped to it, has changed; the pixels are there already. */
 void screen_damage(Screen *s, unsigned x, unsigned y, unsigned w, unsigned h);
+
+/* screen_bell - ring at those who look. */
+void screen_bell(Screen *s);
 
 /* screen_refresh - have the card draw now (before a screen dump). Loop thread. */
 void screen_refresh(Screen *s);

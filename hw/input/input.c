@@ -162,6 +162,20 @@ int input_leds(void)
     return s != NULL && s->leds != NULL ? s->leds(s->opaque) : -1;
 }
 
+static void (*on_lamps)(void);
+
+void input_on_lamps(void (*fn)(void))
+{
+    on_lamps = fn;
+}
+
+void input_lamps_changed(void)
+{
+    if (on_lamps != NULL) {
+        on_lamps();
+    }
+}
+
 /* clang-format off */
 static const struct {
     const char *name;

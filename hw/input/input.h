@@ -66,6 +66,10 @@ bool input_mouse_select(unsigned index);
 bool input_key_ready(void);
 /* input_leds - the lamps of the keyboard that gets the keys, as InputSink has them. */
 int input_leds(void);
+/* input_on_lamps - @fn is called when what input_leds() says may have changed; one, NULL for none.
+ * input_lamps_changed - a keyboard's word that it did. */
+void input_on_lamps(void (*fn)(void));
+void input_lamps_changed(void);
 
 /* input_key_named - the key that sendkey calls @name ("a", "ctrl", "f1", "0x1c"); 0 for none. */
 unsigned input_key_named(const char *name);

@@ -316,6 +316,7 @@ static void kbd_argument(Ps2Kbd *k, uint8_t command, uint8_t val)
     case 0xed:
         k->leds = val & 7;
         k->leds_set = true;
+        input_lamps_changed();
         break;
     case 0xf0:
         if (val > 3) {

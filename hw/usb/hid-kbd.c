@@ -114,6 +114,7 @@ static void kbd_output(UsbHid *h, uint8_t val)
 {
     h->leds = val & 0x1f;
     h->leds_set = true;
+    input_lamps_changed();
 }
 
 static const HidClass kbd_hid = {

@@ -12,7 +12,7 @@ from vm import LIMIT
 
 RAW, COPYRECT, RRE, HEXTILE, ZLIB, TIGHT, ZRLE = 0, 1, 2, 5, 6, 7, 16
 DESKTOP_SIZE, EXTENDED_SIZE, LAST_RECT = -223, -308, -224
-POINTER_MOTION, EXTENDED_KEY = -257, -258
+POINTER_MOTION, EXTENDED_KEY, LAMPS, XVP, QUALITY_LOW = -257, -258, -261, -309, -32
 RGB32 = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 
 
@@ -47,6 +47,9 @@ class Client:
         self.extended_keys = False
         self.relative = False
         self.resizes = 0
+        self.lamps = None
+        self.bells = self.jpegs = 0
+        self.xvp = []         # codes of power control that came
         self.rects = []       # (x, y, w, h) of the last update
         if start:
             self.handshake(version, shared)
@@ -131,6 +134,12 @@ class Client:
             raise Error("extended keys are not acknowledged")
         self.send("BBHII", 255, 0, down, keysym, code)
 
+    def cut_text(self, text):
+        self.send(f"BxxxI{len(text)}s", 6, len(text), text)
+
+    def power(self, code):
+        self.send("BxBB", 250, 1, code)
+
     def point(self, x, y, buttons=0):
         self.send("BBHH", 5, buttons, x, y)
 
@@ -142,9 +151,14 @@ class Client:
         if kind == 0:
             self.update()
         elif kind == 2:
-            pass  # bell
+            self.bells += 1
         elif kind == 3:
             self.get(self.unpack("xxxI")[0])
+        elif kind == 250:
+            version, code = self.unpack("xBB")
+            if XVP not in self.encodings or version != 1:
+                raise Error("xvp was not asked for")
+            self.xvp.append(code)
         else:
             raise Error(f"message {kind}")
         return kind
@@ -170,6 +184,8 @@ class Client:
                 self.pixels = bytearray(w * h * 4)
             elif enc == EXTENDED_KEY:
                 self.extended_keys = True
+            elif enc == LAMPS:
+                self.lamps = self.get(1)[0]
             elif enc == POINTER_MOTION:
                 self.relative = x == 0
             else:
@@ -308,6 +324,10 @@ class Client:
             self.fill(x, y, w, h, (b, g, r, 0))
             return
         if kind > 8:
+            if kind == 9 and QUALITY_LOW in self.encodings:
+                self.jpegs += 1
+                self.get(self.compact())
+                return
             raise Error(f"tight: {kind} (JPEG was not asked for)")
         which = self.get(1)[0] if kind & 4 else 0
         palette = []

@@ -558,8 +558,8 @@ def opt_no__quit(tmp):
 
 @row
 def opt_vnc(tmp):
-    for spec in ("nonesuch", ":x", ":70000", "unix:", ":1,nonesuch=1", ":1,password=x", ":1,websocket",
-                 ":1,share=x", ":5,to=3", ":1,power-control=on", f"unix:{tmp}/no/such"):
+    for spec in ("nonesuch", ":x", ":70000", "unix:", ":1,nonesuch=1", ":1,password=x", ":1,websocket=x",
+                 ":1,share=x", ":5,to=3", ":1,power-control=x", ":1,sasl=on", f"unix:{tmp}/no/such"):
         refused("-vnc", spec, names="-vnc " + spec)
     if "CONFIG_VNC" not in open(os.path.join(ROOT, "config.h")).read():
         refused("-vnc", "none", names="libvncserver-dev")

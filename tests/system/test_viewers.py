@@ -1,6 +1,7 @@
 """Pixel for pixel: what an own client and TigerVNC's viewer (on Xvfb, whose frame buffer is read) show is what a screen
 dump has, in each kind of mode. The programs that draw are those of test_vga_oracle.py."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -14,15 +15,16 @@ from vm import BOOT, LIMIT, VM, wait_for
 from xvfb import xvfb  # noqa: F401: a fixture
 
 VIEWER = shutil.which("xtigervncviewer")
+GTK_VIEWER = shutil.which("gvncviewer")
 pytestmark = [needs_vnc, pytest.mark.skipif(not os.path.exists(BIOS), reason=f"no {BIOS} (package seabios)")]
 needs_viewer = pytest.mark.skipif(not (VIEWER and shutil.which("Xvfb")), reason="no xtigervncviewer or Xvfb (packages)")
 MODES = ["text", "mode-12", "mode-13", "vbe-111", "vbe-112", "dispi-32"]  # text, 640x480x16, 320x200x256, 16, 24, 32 bits
 
 
-def drawn(case, tmp_path):
+def drawn(case, tmp_path, *args):
     """A machine that shows the case's picture; (machine, address, (width, height), the dump's pixels)."""
     m = VM("-vga", "std", "-nodefaults", "-option-rom", rom(str(tmp_path), CASES[case]), "-vnc", f"unix:{tmp_path}/vnc",
-           serial="stdio", monitor=True)
+           *args, serial="stdio", monitor=True)
     try:
         m.expect("D", BOOT)
         m.mon.cmd(f"screendump {tmp_path}/dump.ppm")
@@ -64,3 +66,20 @@ def test_tigervnc(case, encoding, xvfb, tmp_path):
             p.terminate()
             p.wait(LIMIT)
             log.close()
+
+
+@pytest.mark.skipif(not (GTK_VIEWER and shutil.which("Xvfb")), reason="no gvncviewer or Xvfb (packages)")
+@pytest.mark.parametrize("case", MODES)
+def test_gvncviewer(case, xvfb, tmp_path):
+    """In the encodings that GTK's viewer asks for."""
+    m, _, size, want = drawn(case, tmp_path, "-vnc", "127.0.0.1:60,to=99,id=tcp")
+    with m:
+        port = int(re.search(r"tcp:\n  Server: 127.0.0.1:(\d+)", m.mon.cmd("info vnc")).group(1))
+        p = subprocess.Popen([GTK_VIEWER, f"127.0.0.1:{port - 5900}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env={**os.environ, "DISPLAY": xvfb.display, "HOME": str(tmp_path),
+                                                             "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"})
+        try:
+            wait_for(lambda: p.poll() is None and xvfb.shows(*size, want))
+        finally:
+            p.terminate()
+            p.wait(LIMIT)
