@@ -66,7 +66,7 @@ IMG := $(BUILD)/doppel-img
 endif
 
 # Entry points that main() calls only if a room has them: taken from the archive when there.
-WEAK := board_build|board_start|board_destroy|monitor_open|gdb_open|cpu_models_print
+WEAK := board_build|board_none|board_start|board_destroy|monitor_open|gdb_open|cpu_models_print
 
 MANPAGE := $(BUILD)/doppel.1
 

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "base/error.h"
 #include "cpu/engine.h"
 #include "base/mem.h"
@@ -27,6 +28,7 @@ AccelStats accel_stats;
 typedef struct Vcpu {
     CpuState *c;
     pthread_t thread;
+    int tid;        /* the host's id of it; atomic, 0: not started */
     pthread_cond_t wake;
     bool running;   /* in guest code; under m */
     bool sleeping;  /* waiting in `wake`; atomic */
@@ -229,6 +231,7 @@ static void *vcpu_main(void *arg)
     sigdelset(&all, SIGILL);
     sigdelset(&all, SIGABRT);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
+    __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     cpu_current = v->c;
     while (wait_turn(v)) {
         accel->run(v->c);
@@ -442,6 +445,13 @@ unsigned accel_cpu_count(void)
 CpuState *accel_cpu(unsigned n)
 {
     return n < vcpu_count ? vcpus[n].c : NULL;
+}
+
+int accel_cpu_tid(unsigned n)
+{
+    int tid = __atomic_load_n(&vcpus[n].tid, __ATOMIC_RELAXED);
+
+    return tid != 0 ? tid : getpid();
 }
 
 /* ---- breakpoints ---- */

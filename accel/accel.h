@@ -41,6 +41,8 @@ void accel_fini(void); /* ends the threads */
 const char *accel_name(void);
 unsigned accel_cpu_count(void);
 CpuState *accel_cpu(unsigned n);
+/* accel_cpu_tid - the host's id of its thread; of the process before the first start. */
+int accel_cpu_tid(unsigned n);
 
 /* accel_pause - park all processors and wait until they are; nests. accel_resume - undo one
  * accel_pause(); the first call ever starts the threads. Loop thread, machine lock not held. */

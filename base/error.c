@@ -12,6 +12,7 @@
 struct Error {
     char *text;
     char *hint; /* or NULL */
+    ErrorClass cls;
 };
 
 /* Constant after report_setup(), which runs before other threads exist. */
@@ -36,6 +37,24 @@ void error_set(Error **errp, const char *fmt, ...)
     va_start(ap, fmt);
     set_text(errp, xvasprintf(fmt, ap));
     va_end(ap);
+}
+
+void error_set_class(Error **errp, ErrorClass cls, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (errp == NULL) {
+        return;
+    }
+    va_start(ap, fmt);
+    set_text(errp, xvasprintf(fmt, ap));
+    va_end(ap);
+    (*errp)->cls = cls;
+}
+
+ErrorClass error_class(const Error *err)
+{
+    return err->cls;
 }
 
 void error_set_errno(Error **errp, int err, const char *fmt, ...)

@@ -22,6 +22,19 @@ void error_set(Error **errp, const char *fmt, ...) __attribute__((format(printf,
 void error_set_errno(Error **errp, int err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Which of QMP's classes an error is of. */
+typedef enum ErrorClass {
+    ERROR_GENERIC,
+    ERROR_COMMAND_NOT_FOUND,
+    ERROR_DEVICE_NOT_FOUND,
+    ERROR_DEVICE_NOT_ACTIVE,
+} ErrorClass;
+
+/* error_set_class - error_set() with a class; error_class - of @err. */
+void error_set_class(Error **errp, ErrorClass cls, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+ErrorClass error_class(const Error *err);
+
 /* error_prepend - put context before the text of *errp; nothing when errp or *errp is NULL. */
 void error_prepend(Error **errp, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/error.h"
+#include "base/event.h"
 #include "base/mem.h"
 
 static BlockBackend *backends; /* in the order in which they were made; loop thread */
@@ -111,10 +112,19 @@ static bool may_open(BlockBackend *b, bool force, Error **errp)
     return false;
 }
 
+void blk_tray_moved(BlockBackend *b, bool open)
+{
+    const EventField fields[] = { EV_STR("device", b->name), EV_STR("id", b->attached),
+                                  EV_BOOL("tray-open", open), EV_END };
+
+    event_emit("DEVICE_TRAY_MOVED", fields);
+}
+
 static void set_tray(BlockBackend *b, bool open)
 {
     if (b->ops != NULL && b->ops->set_tray != NULL && tray_open(b) != open) {
         b->ops->set_tray(b->opaque, open);
+        blk_tray_moved(b, open);
     }
 }
 
@@ -192,6 +202,21 @@ bool blk_change(BlockBackend *b, const char *file, const char *format, bool read
 bool blk_eject(BlockBackend *b, bool force, Error **errp)
 {
     return check_removable(b, errp) && exchange(b, NULL, force, errp);
+}
+
+bool blk_tray(BlockBackend *b, bool open, bool force, Error **errp)
+{
+    bool ok = check_removable(b, errp);
+
+    if (ok) {
+        block_lock();
+        ok = !open || may_open(b, force, errp);
+        if (ok) {
+            set_tray(b, open);
+        }
+        block_unlock();
+    }
+    return ok;
 }
 
 void blk_info(BlockBackend *b, BlockInfo *info)

@@ -70,6 +70,10 @@ bool blk_change(BlockBackend *b, const char *file, const char *format, bool read
                 struct Error **errp);
 bool blk_eject(BlockBackend *b, bool force, struct Error **errp);
 
+/* blk_tray - the user's hand on the tray alone: open or close it, which does nothing where there is none. As
+ * blk_eject() otherwise. */
+bool blk_tray(BlockBackend *b, bool open, bool force, struct Error **errp);
+
 typedef struct BlockInfo {
     const char *name;
     const char *file;     /* NULL: no medium. Borrowed until the medium changes */
@@ -102,6 +106,8 @@ bool blk_attach(BlockBackend *b, const char *id, const BlockDevOps *ops, void *o
                 struct Error **errp);
 /* blk_detach - the device's requests are cancelled by now. NULL is fine. */
 void blk_detach(BlockBackend *b);
+/* blk_tray_moved - the guest moved the tray. */
+void blk_tray_moved(BlockBackend *b, bool open);
 
 const char *blk_name(const BlockBackend *b);
 bool blk_present(const BlockBackend *b);   /* there is a medium */

@@ -88,6 +88,8 @@ void chardev_free(Chardev *c);
 /* chardevs_close_all - at exit: send what is queued (at most a second), close, restore terminals. */
 void chardevs_close_all(void);
 
+/* chardev_backend_name - of back end @n, NULL after the last. */
+const char *chardev_backend_name(unsigned n);
 /* chardev_help - the names of the back ends, for -chardev help. */
 void chardev_help(FILE *out);
 

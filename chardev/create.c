@@ -25,6 +25,11 @@ static const char *const not_yet[] = {
     "websocket", "testdev",  "con",       "hub",
 };
 
+const char *chardev_backend_name(unsigned n)
+{
+    return n < ARRAY_SIZE(chardev_backends) && chardev_backends[n] != NULL ? chardev_backends[n]->name : NULL;
+}
+
 void chardev_help(FILE *out)
 {
     fprintf(out, "Available chardev backend types:\n");

@@ -421,6 +421,22 @@ void cpu_models_print(FILE *out)
     fprintf(out, "\n");
 }
 
+void cpu_models_each(void (*fn)(void *opaque, const char *name), void *opaque)
+{
+    for (unsigned k = 0; k < ARRAY_SIZE(models); k++) {
+        fn(opaque, models[k].name);
+    }
+}
+
+void cpu_place(unsigned n, unsigned *package, unsigned *core, unsigned *thread)
+{
+    unsigned threads = MAX(topo_threads, 1u), cores = MAX(topo_cores, 1u);
+
+    *thread = n % threads;
+    *core = n / threads % cores;
+    *package = n / threads / cores;
+}
+
 void cpu_topology(unsigned cpus, unsigned cores, unsigned threads)
 {
     topo_cpus = cpus;

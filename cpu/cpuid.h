@@ -31,6 +31,10 @@ typedef struct CpuModel {
 bool cpu_model_parse(const char *text, bool long_mode, CpuModel *m, struct Error **errp);
 /* cpu_models_print - for `-cpu help`. */
 void cpu_models_print(FILE *out);
+/* cpu_models_each - the names of all models. */
+void cpu_models_each(void (*fn)(void *opaque, const char *name), void *opaque);
+/* cpu_place - where processor @n is, as cpu_topology() said. */
+void cpu_place(unsigned n, unsigned *package, unsigned *core, unsigned *thread);
 
 /* cpu_topology - cores and threads a package, and the count of processors; before the first
  * cpuid_leaf(). */

@@ -24,6 +24,7 @@
 #include "machine/snapshot.h"
 #include "monitor/gdbstub.h"
 #include "monitor/hmp.h"
+#include "monitor/qmp.h"
 
 static CpuModel model;       /* constant once processors are made */
 static CpuState **cpus;
@@ -247,20 +248,33 @@ static bool load_state(const char *from, Error **errp)
     return true;
 }
 
-bool board_build(const MachineConfig *cfg, Error **errp)
+static void setup_run(const MachineConfig *cfg)
 {
     RunConfig run = {
         .name = cfg->name,
         .no_reboot = cfg->no_reboot,
         .no_shutdown = cfg->no_shutdown,
-        .board_reset = board_reset,
-        .board_powerdown = pc_power_button,
+        .board_reset = cfg->none ? NULL : board_reset,
+        .board_powerdown = cfg->none ? NULL : pc_power_button,
         .exit = machine_exit,
     };
-    bool ok;
 
     memcpy(run.uuid, cfg->uuid, sizeof(run.uuid));
     run_setup(&run);
+}
+
+/* No processor, but what runs none of them can be started and stopped. */
+void board_none(const MachineConfig *cfg)
+{
+    setup_run(cfg);
+    accel_init(&accel_interp, NULL, 0, NULL);
+}
+
+bool board_build(const MachineConfig *cfg, Error **errp)
+{
+    bool ok;
+
+    setup_run(cfg);
     if (!make_cpus(cfg, errp)) {
         return false;
     }
@@ -314,7 +328,7 @@ bool gdb_open(const char *where, Error **errp)
     return c != NULL && gdbstub_open(c, errp);
 }
 
-bool monitor_open(Chardev *c, Error **errp)
+bool monitor_open(Chardev *c, MonitorKind kind, Error **errp)
 {
-    return hmp_open(c, errp);
+    return kind == MONITOR_HUMAN ? hmp_open(c, errp) : qmp_open(c, kind == MONITOR_QMP_PRETTY, errp);
 }

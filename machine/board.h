@@ -16,8 +16,11 @@ void board_start(void);
 /* board_destroy - stop the processors and free everything. */
 void board_destroy(void);
 
-/* monitor_open - a human monitor on @c. gdb_open - the gdb stub on @where. */
-bool monitor_open(struct Chardev *c, struct Error **errp);
+/* board_none - for -machine none: the monitors have something to start and stop. */
+void board_none(const MachineConfig *cfg);
+
+/* monitor_open - a monitor on @c. gdb_open - the gdb stub on @where. */
+bool monitor_open(struct Chardev *c, MonitorKind kind, struct Error **errp);
 bool gdb_open(const char *where, struct Error **errp);
 
 /* machine_exit - end the program with @code; the first call wins. Any thread. */

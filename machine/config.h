@@ -38,6 +38,12 @@ typedef enum RtcBase {
     RTC_DATE, /* rtc_start holds it */
 } RtcBase;
 
+typedef enum MonitorKind {
+    MONITOR_HUMAN,
+    MONITOR_QMP,
+    MONITOR_QMP_PRETTY,
+} MonitorKind;
+
 /* Words kept as they were typed. */
 typedef struct StrList {
     char **s;
@@ -83,6 +89,7 @@ typedef struct MachineConfig {
     bool parallel_port[PARALLEL_MAX];   /* LPT1.. exists */
     bool parallel_given;
     struct Chardev *monitors[MONITOR_MAX];
+    MonitorKind monitor_kind[MONITOR_MAX];
     unsigned monitor_count;
 
     /* devices */
@@ -110,7 +117,8 @@ typedef struct MachineConfig {
     const struct Keymap *keymap; /* -k */
 
     /* kept between config_parse() and config_open() */
-    StrList chardev_args, serial_args, parallel_args, monitor_args, mon_args;
+    StrList chardev_args, serial_args, parallel_args, monitor_args;
+    StrList mon_args;  /* -qmp and -mon: a MonitorKind as a digit, then '=' and an id, or ':' and a -qmp's argument */
 } MachineConfig;
 
 /* config_new - the defaults. config_free - NULL is fine; the character devices stay. */

@@ -28,6 +28,7 @@ OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp,
     opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid;
 /* machine/options-device.c */
 OptHandler opt_device, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
+    opt_qmp,
     opt_net, opt_readconfig, opt_echr;
 /* machine/options-display.c */
 OptHandler opt_vga, opt_display, opt_vnc, opt_keymap, opt_object, opt_summa;

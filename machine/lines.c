@@ -7,12 +7,13 @@
 #include "base/mem.h"
 #include "chardev/chardev.h"
 
-static bool add_monitor(MachineConfig *cfg, Chardev *c, Error **errp)
+static bool add_monitor(MachineConfig *cfg, Chardev *c, MonitorKind kind, Error **errp)
 {
     if (cfg->monitor_count == MONITOR_MAX) {
         error_set(errp, "at most %d monitors", MONITOR_MAX);
         return false;
     }
+    cfg->monitor_kind[cfg->monitor_count] = kind;
     cfg->monitors[cfg->monitor_count++] = c;
     return true;
 }
@@ -58,7 +59,7 @@ static bool open_serial(MachineConfig *cfg, unsigned n, const char *text, Error 
     }
     cfg->serial[n] = c;
     cfg->serial_port[n] = true;
-    return strncmp(text, "mon:", 4) != 0 || add_monitor(cfg, c, errp);
+    return strncmp(text, "mon:", 4) != 0 || add_monitor(cfg, c, MONITOR_HUMAN, errp);
 }
 
 /* open_parallel - the ports that were asked for; LPT1 is there without a line unless somebody chose. */
@@ -81,6 +82,28 @@ static bool open_parallel(MachineConfig *cfg, Error **errp)
     return true;
 }
 
+/* open_mons - -mon and -qmp; what -qmp makes are called as those of -monitor, and counted with them. */
+static bool open_mons(MachineConfig *cfg, Error **errp)
+{
+    unsigned made = (unsigned)cfg->monitor_args.count;
+
+    for (size_t i = 0; i < cfg->mon_args.count; i++) {
+        const char *row = cfg->mon_args.s[i], *text = row + 2;
+        autofree char *id = xasprintf("compat_monitor%u", made);
+        bool by_id = row[1] == '=';
+        Chardev *c = by_id ? chardev_find(text) : chardev_from_legacy(text, id, errp);
+
+        made += !by_id;
+        if (c == NULL && by_id) {
+            error_set(errp, "there is no chardev '%s'", text);
+        }
+        if (c == NULL || !add_monitor(cfg, c, (MonitorKind)(row[0] - '0'), errp)) {
+            return failed(by_id ? "mon" : row[0] - '0' == MONITOR_QMP ? "qmp" : "qmp-pretty", text, errp);
+        }
+    }
+    return true;
+}
+
 bool config_open(MachineConfig *cfg, Error **errp)
 {
     const StrList *const lists[] = { &cfg->chardev_args, &cfg->serial_args, &cfg->parallel_args,
@@ -94,6 +117,12 @@ bool config_open(MachineConfig *cfg, Error **errp)
             }
         }
     }
+    for (size_t i = 0; i < cfg->mon_args.count && cfg->daemonize; i++) {
+        if (uses_stdio(cfg->mon_args.s[i] + 2)) {
+            error_set(errp, "stdio cannot be used with -daemonize");
+            return false;
+        }
+    }
     if (!open_chardevs(cfg, errp)) {
         return false;
     }
@@ -101,7 +130,7 @@ bool config_open(MachineConfig *cfg, Error **errp)
     for (unsigned i = 0; i < cfg->monitor_args.count; i++) {
         autofree char *id = xasprintf("compat_monitor%u", i);
         Chardev *c = chardev_from_legacy(cfg->monitor_args.s[i], id, errp);
-        if (c == NULL || !add_monitor(cfg, c, errp)) {
+        if (c == NULL || !add_monitor(cfg, c, MONITOR_HUMAN, errp)) {
             return failed("monitor", cfg->monitor_args.s[i], errp);
         }
     }
@@ -113,14 +142,5 @@ bool config_open(MachineConfig *cfg, Error **errp)
     if (!open_parallel(cfg, errp)) {
         return false;
     }
-    for (size_t i = 0; i < cfg->mon_args.count; i++) {
-        Chardev *c = chardev_find(cfg->mon_args.s[i]);
-        if (c == NULL) {
-            error_set(errp, "there is no chardev '%s'", cfg->mon_args.s[i]);
-        }
-        if (c == NULL || !add_monitor(cfg, c, errp)) {
-            return failed("mon", cfg->mon_args.s[i], errp);
-        }
-    }
-    return true;
+    return open_mons(cfg, errp);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include "base/error.h"
+#include "base/event.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "block/block.h"
@@ -25,6 +26,7 @@
 #include "ui/vnc.h"
 
 #pragma weak board_build
+#pragma weak board_none
 #pragma weak board_start
 #pragma weak board_destroy
 #pragma weak monitor_open
@@ -49,7 +51,10 @@ static void quit(void)
 
 static void on_signal(void *opaque)
 {
+    const EventField fields[] = { EV_BOOL("guest", false), EV_STR("reason", "host-signal"), EV_END };
+
     report("terminating on signal %d", (int)(intptr_t)opaque);
+    event_emit("SHUTDOWN", fields);
     quit();
 }
 
@@ -91,7 +96,7 @@ static bool setup_loop(Error **errp)
 static bool open_monitors(const MachineConfig *cfg, Error **errp)
 {
     for (unsigned i = 0; i < cfg->monitor_count && monitor_open != NULL; i++) {
-        if (!monitor_open(cfg->monitors[i], errp)) {
+        if (!monitor_open(cfg->monitors[i], cfg->monitor_kind[i], errp)) {
             return false;
         }
     }
@@ -150,6 +155,9 @@ static bool start(MachineConfig *cfg, Error **errp)
         }
         board_built = true;
     }
+    if (cfg->none && board_none != NULL) {
+        board_none(cfg);
+    }
     return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp);
 }
 
@@ -161,7 +169,7 @@ static int machine_main(void *opaque)
     bool ok = start(cfg, &err), flushed;
 
     if (ok) {
-        if (board_built && !cfg->stopped && board_start != NULL) {
+        if ((board_built || cfg->none) && !cfg->stopped && board_start != NULL) {
             board_start();
         }
         loop_run();

@@ -206,13 +206,29 @@ bool opt_monitor(void *opaque, const OptionDef *def, const char *arg, Error **er
     return true;
 }
 
+/* add_mon - remember a monitor until character devices are there; @by is '=' for an id, ':' for a new line. */
+static void add_mon(Parser *p, MonitorKind kind, char by, const char *text)
+{
+    autofree char *row = xasprintf("%u%c%s", (unsigned)kind, by, text);
+
+    str_list_add(&p->cfg->mon_args, row);
+}
+
+bool opt_qmp(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    if (strcmp(arg, "none") != 0) {
+        add_mon(opaque, (MonitorKind)def->user, ':', arg);
+    }
+    return true;
+}
+
 bool opt_mon(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     static const char *const modes[] = { "readline", "control", NULL };
     Parser *p = opaque;
     OptList *l = opt_parse(arg, "chardev", errp);
+    bool ok, control, pretty;
     const char *id;
-    bool ok;
 
     if (l == NULL) {
         return false;
@@ -222,15 +238,16 @@ bool opt_mon(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     if (id == NULL) {
         opt_bad(l, "chardev= is missing");
     }
-    if (opt_get_choice(l, "mode", modes, 0) == 1) {
-        opt_bad(l, "mode=control: QMP is not supported yet");
+    control = opt_get_choice(l, "mode", modes, 0) == 1;
+    pretty = opt_get_bool(l, "pretty", false);
+    if (pretty && !control) {
+        opt_bad(l, "pretty=on is for mode=control");
     }
-    opt_get_bool(l, "pretty", false);
     opt_get_bool(l, "default", false);
     opt_get_str(l, "id", NULL);
     ok = opt_done(l, errp);
     if (ok) {
-        str_list_add(&p->cfg->mon_args, id);
+        add_mon(p, !control ? MONITOR_HUMAN : pretty ? MONITOR_QMP_PRETTY : MONITOR_QMP, '=', id);
     }
     opt_free(l);
     return ok;

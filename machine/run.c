@@ -5,9 +5,11 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 #include "accel/accel.h"
 #include "base/clock.h"
+#include "base/event.h"
 #include "base/loop.h"
 #include "block/block.h"
 #include "bus/lock.h"
@@ -45,6 +47,22 @@ const char *vm_state_name(RunState s)
     return names[s];
 }
 
+void vm_uuid_text(char text[37])
+{
+    for (unsigned n = 0, at = 0; n < sizeof(run.uuid); n++) {
+        at += (unsigned)snprintf(text + at, 37 - at, "%s%02x", n == 4 || n == 6 || n == 8 || n == 10 ? "-" : "",
+                                 run.uuid[n]);
+    }
+}
+
+/* tell - SHUTDOWN or RESET, and whose doing it is. */
+static void tell(const char *event, bool guest, const char *reason)
+{
+    const EventField fields[] = { EV_BOOL("guest", guest), EV_STR("reason", reason), EV_END };
+
+    event_emit(event, fields);
+}
+
 void vm_start(void)
 {
     if (state == RUN_RUNNING) {
@@ -58,6 +76,7 @@ void vm_start(void)
     clock_run(true);
     machine_unlock();
     accel_resume();
+    event_emit("RESUME", NULL);
 }
 
 /* settle - with -icount a request completes at its own moment of the guest's time; ended early by
@@ -87,6 +106,13 @@ void vm_stop(RunState why)
     clock_run(false);
     machine_unlock();
     state = why;
+    event_emit("STOP", NULL);
+}
+
+void machine_quit(const char *reason)
+{
+    tell("SHUTDOWN", false, reason);
+    run.exit(0);
 }
 
 static void exit_now(void *opaque)
@@ -99,9 +125,13 @@ void machine_exit_request(int code)
     loop_post(exit_now, (void *)(intptr_t)code);
 }
 
+/* @opaque: NULL when the guest wants it, else the reason. */
 static void reset_now(void *opaque)
 {
+    const char *reason = opaque != NULL ? opaque : "guest-reset";
+
     if (run.no_reboot) {
+        tell("SHUTDOWN", opaque == NULL, reason);
         run.exit(0);
         return;
     }
@@ -115,6 +145,14 @@ static void reset_now(void *opaque)
     if (state != RUN_RUNNING) {
         state = RUN_PRELAUNCH; /* as if just made with -S */
     }
+    tell("RESET", opaque == NULL, reason);
+}
+
+void machine_reset_user(void)
+{
+    static char reason[] = "host-qmp-system-reset";
+
+    loop_post(reset_now, reason);
 }
 
 void machine_reset_request(void)
@@ -125,6 +163,7 @@ void machine_reset_request(void)
 
 static void shutdown_now(void *opaque)
 {
+    tell("SHUTDOWN", true, "guest-shutdown");
     if (run.no_shutdown) {
         vm_stop(RUN_SHUTDOWN);
     } else {
@@ -140,6 +179,7 @@ void machine_shutdown_request(void)
 
 static void powerdown_now(void *opaque)
 {
+    event_emit("POWERDOWN", NULL);
     if (run.board_powerdown != NULL) {
         machine_lock();
         run.board_powerdown();

@@ -10,7 +10,12 @@
 
 /* machine_exit_request - end the process with @code (isa-debug-exit). */
 void machine_exit_request(int code);
-/* machine_reset_request - reset the board, or exit under -no-reboot. */
+/* machine_quit - end the process with success, since the user wants it: @reason as QMP's SHUTDOWN names it
+ * ("host-qmp-quit"). Loop thread. */
+void machine_quit(const char *reason);
+/* machine_reset_user - machine_reset_request() by the user. */
+void machine_reset_user(void);
+/* machine_reset_request - the guest asks: reset the board, or exit under -no-reboot. */
 void machine_reset_request(void);
 /* machine_shutdown_request - the guest switched its power off: end, or stop under -no-shutdown. */
 void machine_shutdown_request(void);
@@ -48,5 +53,6 @@ void run_setup(const RunConfig *cfg);
 /* vm_name - of -name, or NULL. vm_uuid - 16 bytes. Constant after run_setup(). */
 const char *vm_name(void);
 const uint8_t *vm_uuid(void);
+void vm_uuid_text(char text[37]);
 
 #endif

@@ -38,12 +38,10 @@ void hmp_info_name(HmpSession *m, FILE *out, char *arg)
 
 void hmp_info_uuid(HmpSession *m, FILE *out, char *arg)
 {
-    const uint8_t *u = vm_uuid();
+    char text[37];
 
-    for (unsigned n = 0; n < 16; n++) {
-        fprintf(out, "%s%02x", n == 4 || n == 6 || n == 8 || n == 10 ? "-" : "", u[n]);
-    }
-    fprintf(out, "\n");
+    vm_uuid_text(text);
+    fprintf(out, "%s\n", text);
 }
 
 void hmp_info_registers(HmpSession *m, FILE *out, char *arg)

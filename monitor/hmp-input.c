@@ -6,19 +6,16 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "bus/lock.h"
 #include "hw/input/input.h"
-#include "ui/key-queue.h"
+#include "monitor/ops.h"
 #include "ui/seat.h"
 
-enum { KEYS_MAX = 16, HOLD_MS = 100, HOLD_MS_MAX = 60000 };
-
-static Seat *seat; /* the monitors' mouse; machine lock */
-
 /* parse_keys - "ctrl-alt-f1"; a lone "-" or a last one is the key minus. How many; 0 after a message. */
-static unsigned parse_keys(FILE *out, const char *text, unsigned keys[KEYS_MAX])
+static unsigned parse_keys(FILE *out, const char *text, unsigned keys[OP_KEYS_MAX])
 {
     unsigned count = 0;
 
@@ -35,8 +32,8 @@ static unsigned parse_keys(FILE *out, const char *text, unsigned keys[KEYS_MAX])
         if (text[n] == '\0') {
             return count;
         }
-        if (count == KEYS_MAX) {
-            fprintf(out, "Error: too many keys (at most %d)\n", KEYS_MAX);
+        if (count == OP_KEYS_MAX) {
+            fprintf(out, "Error: too many keys (at most %d)\n", OP_KEYS_MAX);
             return 0;
         }
         text += n + 1;
@@ -46,35 +43,25 @@ static unsigned parse_keys(FILE *out, const char *text, unsigned keys[KEYS_MAX])
 void hmp_sendkey(HmpSession *m, FILE *out, char *arg)
 {
     const char *names = hmp_word(&arg), *hold = hmp_word(&arg);
-    unsigned keys[KEYS_MAX], count;
-    uint64_t ms = HOLD_MS;
+    unsigned keys[OP_KEYS_MAX], count;
+    uint64_t ms = OP_HOLD_MS;
+    Error *err = NULL;
 
     if (*names == '\0') {
         fprintf(out, "sendkey: string expected\nTry \"help sendkey\" for more information\n");
         return;
     }
-    if (*hold != '\0' && !text_u64(hold, HOLD_MS_MAX, &ms)) {
-        fprintf(out, "Error: '%s' is not a time in milliseconds (at most %d)\n", hold, HOLD_MS_MAX);
+    if (*hold != '\0' && !text_u64(hold, OP_HOLD_MS_MAX, &ms)) {
+        fprintf(out, "Error: '%s' is not a time in milliseconds (at most %d)\n", hold, OP_HOLD_MS_MAX);
         return;
     }
     count = parse_keys(out, names, keys);
     if (count == 0) {
         return;
     }
-    machine_lock();
-    if (key_queue_room() < 2 * count + 2) {
-        fprintf(out, "Error: too many keys are waiting\n");
-    } else {
-        for (unsigned n = 0; n < count; n++) {
-            key_queue_put(keys[n], true);
-        }
-        key_queue_pause((unsigned)ms);
-        for (unsigned n = count; n > 0; n--) {
-            key_queue_put(keys[n - 1], false);
-        }
-        key_queue_pause((unsigned)ms);
+    if (!op_keys(keys, count, (unsigned)ms, &err)) {
+        hmp_error(out, err);
     }
-    machine_unlock();
 }
 
 /* number - the next word, which may be missing; false after a message. */
@@ -98,8 +85,10 @@ static bool number(FILE *out, char **arg, const char *command, bool needed, int 
 
 static void move(int dx, int dy, int dz, int buttons)
 {
+    Seat *seat;
+
     machine_lock();
-    seat = seat != NULL ? seat : seat_new(NULL, 0, false);
+    seat = op_seat();
     seat_move(seat, dx, dy, dz, buttons < 0 ? seat_buttons(seat) : (unsigned)buttons);
     machine_unlock();
 }

@@ -28,6 +28,9 @@ typedef struct HmpCommand {
     HmpFn *run;
 } HmpCommand;
 
+/* hmp_execute - run one line, which is cut up. Loop thread without the machine lock. */
+void hmp_execute(HmpSession *m, FILE *out, char *line);
+
 #define HMP_COMMAND(name, alias, args, help, fn) HmpFn fn;
 #define HMP_INFO(name, args, help, fn) HmpFn fn;
 #include "monitor/hmp-commands.inc"

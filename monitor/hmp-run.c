@@ -12,10 +12,11 @@
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
+#include "monitor/ops.h"
 
 void hmp_quit(HmpSession *m, FILE *out, char *arg)
 {
-    machine_exit_request(0);
+    machine_quit("host-qmp-quit");
 }
 
 void hmp_stop(HmpSession *m, FILE *out, char *arg)
@@ -25,16 +26,16 @@ void hmp_stop(HmpSession *m, FILE *out, char *arg)
 
 void hmp_cont(HmpSession *m, FILE *out, char *arg)
 {
-    if (vm_state() == RUN_SHUTDOWN) {
-        fprintf(out, "Error: the guest is powered off: system_reset first\n");
-        return;
+    Error *err = NULL;
+
+    if (!op_cont(&err)) {
+        hmp_error(out, err);
     }
-    vm_start();
 }
 
 void hmp_reset(HmpSession *m, FILE *out, char *arg)
 {
-    machine_reset_request();
+    machine_reset_user();
 }
 
 void hmp_powerdown(HmpSession *m, FILE *out, char *arg)
@@ -70,9 +71,7 @@ void hmp_migrate(HmpSession *m, FILE *out, char *arg)
 
 void hmp_nmi(HmpSession *m, FILE *out, char *arg)
 {
-    machine_lock();
-    pc_nmi();
-    machine_unlock();
+    op_nmi();
 }
 
 void hmp_boot_set(HmpSession *m, FILE *out, char *arg)

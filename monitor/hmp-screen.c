@@ -6,12 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "accel/accel.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "bus/lock.h"
 #include "hw/display/screen.h"
-#include "ui/screendump.h"
+#include "monitor/ops.h"
 
 /* The text on the screen goes to the monitor, or to a file. */
 static void dump_text(FILE *out, Screen *screen, const char *path)
@@ -39,30 +38,13 @@ static void dump_text(FILE *out, Screen *screen, const char *path)
     }
 }
 
-static void dump_picture(FILE *out, Screen *screen, const char *path, DumpFormat format)
-{
-    Error *err = NULL;
-    Surface *s;
-
-    accel_pause(); /* so that all they stored is there */
-    machine_lock();
-    s = screendump_take(screen);
-    machine_unlock();
-    accel_resume();
-    if (s == NULL) {
-        fprintf(out, "Error: no memory for a picture of the screen\n");
-    } else if (!screendump_write(s, path, format, &err)) {
-        hmp_error(out, err);
-    }
-    surface_unref(s);
-}
-
 void hmp_screendump(HmpSession *m, FILE *out, char *arg)
 {
     DumpFormat format = DUMP_PPM;
     bool text = false;
     char *word = hmp_word(&arg);
     const char *format_name = "ppm", *which = NULL;
+    Error *err = NULL;
     Screen *screen;
 
     while (word[0] == '-') {
@@ -102,6 +84,8 @@ void hmp_screendump(HmpSession *m, FILE *out, char *arg)
     } else if (*word == '\0') {
         fprintf(out, "Error: screendump: no file given\n");
     } else {
-        dump_picture(out, screen, word, format);
+        if (!op_screendump(which, word, format, &err)) {
+            hmp_error(out, err);
+        }
     }
 }

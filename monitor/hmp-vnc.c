@@ -4,10 +4,8 @@
 #include "monitor/hmp-internal.h"
 
 #include <string.h>
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/mem.h"
-#include "base/text.h"
+#include "monitor/ops.h"
 #include "ui/vnc.h"
 
 void hmp_info_vnc(HmpSession *m, FILE *out, char *arg)
@@ -55,40 +53,16 @@ void hmp_set_password(HmpSession *m, FILE *out, char *arg)
     }
 }
 
-/* parse_when - now, never, +seconds from now, or seconds since 1970. */
-static bool parse_when(const char *text, int64_t *when)
-{
-    int64_t now = clock_now(CLK_HOST);
-    uint64_t s;
-
-    if (strcmp(text, "now") == 0) {
-        *when = now;
-        return true;
-    }
-    if (strcmp(text, "never") == 0) {
-        *when = INT64_MAX;
-        return true;
-    }
-    if (!text_u64(text + (*text == '+'), 4000000000, &s)) {
-        return false;
-    }
-    *when = (*text == '+' ? now : 0) + (int64_t)s * NS_PER_SEC;
-    return true;
-}
-
 void hmp_expire_password(HmpSession *m, FILE *out, char *arg)
 {
     const char *display = take_display(&arg), *protocol = hmp_word(&arg), *text = hmp_word(&arg);
     Error *err = NULL;
-    int64_t when;
 
     display = display != NULL ? display : take_display(&arg);
     if (*protocol == '\0' || *text == '\0') {
         hmp_usage(out, "expire_password");
     } else if (is_vnc(out, protocol)) {
-        if (!parse_when(text, &when)) {
-            fprintf(out, "Error: '%s' is not now, never, +seconds or seconds\n", text);
-        } else if (!vnc_expire_password(display, when, &err)) {
+        if (!op_expire_password(display, text, &err)) {
             hmp_error(out, err);
         }
     }

@@ -5,6 +5,7 @@
 #include "monitor/hmp.h"
 
 #include <stdlib.h>
+#include "accel/accel.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/loop.h"
@@ -84,31 +85,69 @@ static void put_line(void *opaque, const char *text, size_t len)
     put(opaque, copy);
 }
 
+/* needs_board - the command @c, with @rest behind it, looks at chips or processors. */
+static bool needs_board(const HmpCommand *c, char *rest)
+{
+    static const char *const names[] = {
+        "boot_set", "cpu", "i",   "migrate", "nmi",     "o",         "print",     "system_reset", "x",   "xp",
+        "cpus",     "irq", "jit", "lapic",   "mem",     "mtree",     "pci",       "pic",          "tlb", "usb",
+        "qtree",    "memsave", "pmemsave", "gva2gpa", "gpa2hva", "registers", "statehash",
+    };
+    const char *name = c->name;
+
+    if (strcmp(name, "info") == 0) {
+        autofree char *copy = xstrdup(rest);
+        char *words = copy;
+        const HmpCommand *topic = hmp_find_info(hmp_word(&words));
+
+        name = topic != NULL ? topic->name : "";
+    }
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        if (strcmp(names[n], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void hmp_execute(HmpSession *s, FILE *out, char *line)
+{
+    char *rest;
+    const HmpCommand *c;
+
+    line += strspn(line, " \t");
+    rest = line + strcspn(line, " \t/"); /* x/4i: a format needs no space before it */
+    autofree char *name = xasprintf("%.*s", (int)(rest - line), line);
+    c = hmp_find(name);
+    rest += strspn(rest, " \t");
+    for (size_t n = strlen(rest); n > 0 && rest[n - 1] == ' '; n--) {
+        rest[n - 1] = 0;
+    }
+    if (c != NULL && accel_cpu_count() == 0 && needs_board(c, rest)) {
+        fprintf(out, "Error: %s: there is no board (-machine none)\n", c->name);
+    } else if (c != NULL) {
+        c->run(s, out, rest);
+    } else if (*name != 0) {
+        fprintf(out, "unknown command: '%s'\n", name);
+    }
+}
+
 static void execute(Hmp *m)
 {
-    char *text = NULL, *line = m->line.text + strspn(m->line.text, " \t");
-    char *rest = line + strcspn(line, " \t/"); /* x/4i: a format needs no space before it */
-    autofree char *name = xasprintf("%.*s", (int)(rest - line), line);
-    const HmpCommand *c = hmp_find(name);
     void (*ask)(HmpSession *s, FILE *out, char *text) = m->session.ask;
+    char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
 
     if (out == NULL) {
         return;
     }
-    rest += strspn(rest, " \t");
-    for (size_t n = strlen(rest); ask == NULL && n > 0 && rest[n - 1] == ' '; n--) {
-        rest[n - 1] = 0;
-    }
     if (ask != NULL) {
         m->session.ask = NULL;
         ask(&m->session, out, m->line.text);
         explicit_bzero(m->line.text, sizeof(m->line.text));
-    } else if (c != NULL) {
-        c->run(&m->session, out, rest);
-    } else if (*name != 0) {
-        fprintf(out, "unknown command: '%s'\n", name);
+    } else {
+        hmp_execute(&m->session, out, m->line.text);
     }
     fclose(out);
     put(m, text);

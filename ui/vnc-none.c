@@ -46,6 +46,11 @@ void vnc_close_all(void)
 {
 }
 
+void vnc_each(void (*server)(void *opaque, const char *id, const char *auth, const VncAddress *a),
+              void (*client)(void *opaque, const VncAddress *a), void *opaque)
+{
+}
+
 void vnc_info(FILE *out)
 {
     fprintf(out, "None\n");

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/event.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -55,6 +56,8 @@ void vnc_setup(const char *name, const Keymap *map, const VncPowerOps *power)
     vnc_power = power;
     input_on_lamps(on_lamps);
 }
+
+static void tell(const char *event, const VncClient *c);
 
 /* ---- clients ---- */
 
@@ -216,6 +219,7 @@ static void on_joined(void *opaque)
         }
     }
     machine_unlock();
+    tell("VNC_INITIALIZED", c);
 }
 
 /* The client's thread is at its end, or will be after hang_up(). */
@@ -236,6 +240,7 @@ static void client_free(VncClient *c)
     seat_free(c->seat);
     machine_unlock();
     trace_vnc_client_gone(c->peer);
+    tell("VNC_DISCONNECTED", c);
     close(c->fd);
     close(c->wake_fd);
     surface_unref(c->surface);
@@ -414,6 +419,7 @@ static void client_new(VncServer *s, int fd, const char *peer)
     c->next = s->clients;
     s->clients = c;
     s->client_count++;
+    tell("VNC_CONNECTED", c);
 }
 
 /* Who stands in the door the longest without a handshake makes room for the next. */
@@ -615,6 +621,65 @@ static void web_info(const VncServer *s, FILE *out)
     } else if (s->web != NULL) {
         fprintf(out, "  WebSocket: %s\n", vnc_web_where(s->web));
     }
+}
+
+/* ---- what QMP tells of them ---- */
+
+/* split - "127.0.0.1:5900", "[::1]:5900" or a path into @copy, which @a points into. */
+static void split(VncAddress *a, char *copy, const char *where, const char *family)
+{
+    char *colon = strrchr(copy, ':');
+
+    *a = (VncAddress){ .host = where != NULL ? copy : NULL, .service = copy, .family = family };
+    if (where == NULL || strcmp(family, "unix") == 0 || colon == NULL) {
+        return;
+    }
+    *colon = '\0';
+    a->service = colon + 1;
+    if (copy[0] == '[' && colon > copy + 1) {
+        colon[-1] = '\0';
+        a->host = copy + 1;
+    }
+}
+
+void vnc_each(void (*server)(void *opaque, const char *id, const char *auth, const VncAddress *a),
+              void (*client)(void *opaque, const VncAddress *a), void *opaque)
+{
+    for (const VncServer *s = servers; s != NULL; s = s->next) {
+        autofree char *where = xstrdup(s->where != NULL ? s->where : "");
+        VncAddress a;
+
+        split(&a, where, s->where, s->family);
+        server(opaque, s->id, s->auth.on ? "vnc" : "none", &a);
+        for (const VncClient *c = s->clients; c != NULL; c = c->next) {
+            autofree char *peer = xstrdup(c->peer);
+
+            if (c->seat != NULL) {
+                split(&a, peer, c->peer, s->family);
+                client(opaque, &a);
+            }
+        }
+    }
+}
+
+/* tell - an event about @c. */
+static void tell(const char *event, const VncClient *c)
+{
+    const VncServer *s = c->server;
+    autofree char *where = xstrdup(s->where != NULL ? s->where : ""), *peer = xstrdup(c->peer);
+    const char *family = s->family != NULL ? s->family : "unknown";
+    VncAddress to, from;
+
+    split(&to, where, where, family);
+    split(&from, peer, peer, family);
+    const EventField fields[] = {
+        EV_STR("server.auth", s->auth.on ? "vnc" : "none"),
+        EV_STR("server.family", to.family), EV_STR("server.service", to.service),
+        EV_STR("server.host", to.host), EV_BOOL("server.websocket", to.websocket),
+        EV_STR("client.family", from.family), EV_STR("client.service", from.service),
+        EV_STR("client.host", from.host), EV_BOOL("client.websocket", from.websocket), EV_END,
+    };
+    event_emit(event, fields);
 }
 
 void vnc_info(FILE *out)

@@ -35,6 +35,15 @@ bool vnc_set_password(const char *id, const char *password, struct Error **errp)
 bool vnc_expire_password(const char *id, int64_t when, struct Error **errp);
 bool vnc_change(const char *spec, struct Error **errp);
 
+/* Where a server or a client is: "127.0.0.1", "5900", "ipv4"; a path is both host and service of "unix". */
+typedef struct VncAddress {
+    const char *host, *service, *family; /* host NULL: nowhere */
+    bool websocket;
+} VncAddress;
+/* vnc_each - for QMP: each server (@auth: none or vnc), and after it its clients. Loop thread. */
+void vnc_each(void (*server)(void *opaque, const char *id, const char *auth, const VncAddress *a),
+              void (*client)(void *opaque, const VncAddress *a), void *opaque);
+
 /* vnc_info - for `info vnc`. */
 void vnc_info(FILE *out);
 

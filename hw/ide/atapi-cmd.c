@@ -314,6 +314,7 @@ static void cmd_start_stop(IdeDrive *d, const uint8_t *cdb)
 
     if ((cdb[4] & 0xf0) == 0 && load_eject && start && d->tray_open) {
         d->tray_open = false;
+        blk_tray_moved(d->blk, false);
         if (blk_present(d->blk)) {
             d->change_step = CHANGE_ATTENTION;
             d->media_event = EVENT_NEW_MEDIA;
@@ -324,6 +325,7 @@ static void cmd_start_stop(IdeDrive *d, const uint8_t *cdb)
             return;
         }
         d->tray_open = true;
+        blk_tray_moved(d->blk, true);
         d->change_step = CHANGE_NONE;
         d->media_event = EVENT_MEDIA_REMOVAL;
     }

@@ -23,15 +23,25 @@ static const struct {
     { 0x0c05, "SMBus" },
 };
 
-static void print_class(uint16_t code, FILE *out)
+const char *pci_class_name(uint16_t code)
 {
     for (unsigned n = 0; n < ARRAY_SIZE(classes); n++) {
         if (classes[n].code == code) {
-            fprintf(out, "    %s", classes[n].name);
-            return;
+            return classes[n].name;
         }
     }
-    fprintf(out, "    Class %04x", code);
+    return NULL;
+}
+
+static void print_class(uint16_t code, FILE *out)
+{
+    const char *name = pci_class_name(code);
+
+    if (name != NULL) {
+        fprintf(out, "    %s", name);
+    } else {
+        fprintf(out, "    Class %04x", code);
+    }
 }
 
 static void print_bar(PciDevice *d, unsigned n, FILE *out)

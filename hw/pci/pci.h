@@ -85,6 +85,8 @@ void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),
                      void (*write)(void *opaque, uint8_t val), void *opaque);
 void pci_bus_reset(PciBus *bus);
 PciDevice *pci_bus_find(PciBus *bus, unsigned devfn);
+/* pci_class_name - of class and subclass, "IDE controller"; NULL when it has no name here. */
+const char *pci_class_name(uint16_t code);
 /* pci_bus_print - for info pci. */
 void pci_bus_print(PciBus *bus, FILE *out);
 

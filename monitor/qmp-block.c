@@ -1,0 +1,149 @@
+/*
+ * QMP: disks and media.
+ */
+#include <config.h>
+#ifdef CONFIG_JSON
+#include "monitor/qmp-internal.h"
+
+#include <string.h>
+#include <json-c/json.h>
+#include "base/mem.h"
+#include "block/block.h"
+#include "bus/lock.h"
+
+static Json *inserted_json(const BlockInfo *i)
+{
+    static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    Json *o = json_object_new_object(), *image = json_object_new_object(), *cache = json_object_new_object();
+
+    json_add_text(o, "file", i->file);
+    json_add_bool(o, "ro", i->read_only);
+    json_add_text(o, "drv", i->format);
+    json_add_int(o, "backing_file_depth", 0);
+    json_add_bool(o, "encrypted", false);
+    json_add_text(o, "detect_zeroes", "off");
+    for (size_t n = 0; n < ARRAY_SIZE(limits); n++) {
+        json_add_int(o, limits[n], 0);
+    }
+    json_add_text(image, "filename", i->file);
+    json_add_text(image, "format", i->format);
+    json_add_int(image, "virtual-size", (int64_t)i->size);
+    json_add_int(image, "actual-size", (int64_t)i->used);
+    json_add_bool(image, "dirty-flag", false);
+    json_add(o, "image", image);
+    json_add_bool(cache, "writeback", i->cache != BLK_WRITETHROUGH);
+    json_add_bool(cache, "direct", false);
+    json_add_bool(cache, "no-flush", i->cache == BLK_UNSAFE);
+    json_add(o, "cache", cache);
+    json_add_int(o, "write_threshold", 0);
+    return o;
+}
+
+static void add_block(void *opaque, BlockBackend *b)
+{
+    Json *o = json_object_new_object();
+    BlockInfo i;
+
+    blk_info(b, &i);
+    json_add_text(o, "device", i.name);
+    json_add_text(o, "qdev", i.attached);
+    json_add_text(o, "type", "unknown");
+    json_add_bool(o, "removable", i.removable);
+    json_add_bool(o, "locked", i.locked);
+    if (i.file != NULL) {
+        json_add(o, "inserted", inserted_json(&i));
+    }
+    if (i.has_tray) {
+        json_add_bool(o, "tray_open", i.tray_open);
+    }
+    if (i.attached != NULL) {
+        json_add_text(o, "io-status", "ok");
+    }
+    json_object_array_add(opaque, o);
+}
+
+bool qmp_query_block(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    *ret = json_object_new_array();
+    machine_lock();
+    blk_each(add_block, *ret);
+    machine_unlock();
+    return true;
+}
+
+typedef struct Wanted {
+    const char *device; /* id of the guest's device */
+    BlockBackend *found;
+} Wanted;
+
+static void match_device(void *opaque, BlockBackend *b)
+{
+    Wanted *w = opaque;
+    BlockInfo i;
+
+    blk_info(b, &i);
+    w->found = i.attached != NULL && strcmp(i.attached, w->device) == 0 ? b : w->found;
+}
+
+/* find - by "device", the back end's name, or by "id", the guest's device. */
+static BlockBackend *find(Json *args, Error **errp)
+{
+    const char *device = qmp_str(args, "device");
+    Wanted w = { .device = qmp_str(args, "id") };
+
+    if ((device == NULL) == (w.device == NULL)) {
+        error_set(errp, "Need exactly one of 'device' and 'id'");
+        return NULL;
+    }
+    if (device != NULL) {
+        w.found = blk_find(device);
+    } else {
+        machine_lock();
+        blk_each(match_device, &w);
+        machine_unlock();
+    }
+    if (w.found == NULL) {
+        error_set_class(errp, ERROR_DEVICE_NOT_FOUND, "Device '%s' not found",
+                        device != NULL ? device : w.device);
+    }
+    return w.found;
+}
+
+bool qmp_blockdev_change_medium(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    BlockBackend *b = find(args, errp);
+    const char *mode = qmp_str(args, "read-only-mode");
+    bool read_only;
+
+    if (b == NULL) {
+        return false;
+    }
+    machine_lock();
+    read_only = mode == NULL || strcmp(mode, "retain") == 0 ? blk_wants_read_only(b)
+                                                            : strcmp(mode, "read-only") == 0;
+    machine_unlock();
+    return blk_change(b, qmp_str(args, "filename"), qmp_str(args, "format"), read_only,
+                      qmp_bool(args, "force", false), errp);
+}
+
+bool qmp_blockdev_open_tray(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    BlockBackend *b = find(args, errp);
+
+    return b != NULL && blk_tray(b, true, qmp_bool(args, "force", false), errp);
+}
+
+bool qmp_blockdev_close_tray(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    BlockBackend *b = find(args, errp);
+
+    return b != NULL && blk_tray(b, false, false, errp);
+}
+
+bool qmp_eject(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    BlockBackend *b = find(args, errp);
+
+    return b != NULL && blk_eject(b, qmp_bool(args, "force", false), errp);
+}
+#endif

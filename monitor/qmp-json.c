@@ -1,0 +1,244 @@
+/*
+ * JSON for QMP: see qmp-json.h. Limits on depth and size are the reader's, since whoever writes to a monitor may
+ * write anything.
+ */
+#include "monitor/qmp-json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <json-c/json.h>
+#include "base/error.h"
+#include "base/mem.h"
+
+enum { INDENT = 4 };
+
+struct JsonReader {
+    struct json_tokener *tok;
+    size_t at;    /* bytes of this message so far */
+    bool begun;   /* something but blanks came */
+    bool skipping; /* to the end of the line */
+};
+
+JsonReader *json_reader_new(void)
+{
+    JsonReader *r = xnew(JsonReader);
+
+    r->tok = json_tokener_new_ex(JSON_DEPTH_MAX);
+    if (r->tok == NULL) {
+        abort(); /* as xnew() does */
+    }
+    json_tokener_set_flags(r->tok, JSON_TOKENER_VALIDATE_UTF8);
+    return r;
+}
+
+void json_reader_free(JsonReader *r)
+{
+    if (r != NULL) {
+        json_tokener_free(r->tok);
+        free(r);
+    }
+}
+
+void json_reader_reset(JsonReader *r)
+{
+    json_tokener_reset(r->tok);
+    r->at = 0;
+    r->begun = r->skipping = false;
+}
+
+/* pass_over - blanks between messages, and after a mistake all up to the line's end. */
+static size_t pass_over(JsonReader *r, const char *buf, size_t len)
+{
+    size_t n = 0;
+
+    if (r->skipping) {
+        while (n < len && buf[n] != '\n') {
+            n++;
+        }
+        r->skipping = n == len;
+    }
+    while (!r->begun && !r->skipping && n < len && strchr(" \t\r\n", buf[n]) != NULL && buf[n] != '\0') {
+        n++;
+    }
+    return n;
+}
+
+static bool mistake(JsonReader *r, Error **errp, size_t at, const char *why)
+{
+    json_reader_reset(r);
+    r->skipping = true;
+    error_set(errp, "JSON parse error, %s at byte %zu", why, at);
+    return false;
+}
+
+bool json_read(JsonReader *r, const char *buf, size_t len, size_t *used, Json **msg, Error **errp)
+{
+    size_t skipped = pass_over(r, buf, len), took;
+    enum json_tokener_error e;
+
+    *msg = NULL;
+    *used = skipped;
+    buf += skipped;
+    len -= skipped;
+    if (len == 0) {
+        return true;
+    }
+    r->begun = true;
+    len = MIN(len, JSON_MESSAGE_MAX + 1 - r->at);
+    *msg = json_tokener_parse_ex(r->tok, buf, (int)len);
+    e = json_tokener_get_error(r->tok);
+    took = json_tokener_get_parse_end(r->tok);
+    *used += took;
+    if (e == json_tokener_continue) {
+        r->at += len;
+        *used = skipped + len;
+        return r->at <= JSON_MESSAGE_MAX ||
+               mistake(r, errp, r->at, "the message is too long");
+    }
+    if (e != json_tokener_success) {
+        /* a line's end that is the mistake is left for the skipping to find */
+        return mistake(r, errp, r->at + took,
+                       e == json_tokener_error_depth ? "nested too deeply" : json_tokener_error_desc(e));
+    }
+    json_reader_reset(r);
+    return true;
+}
+
+/* ---- writing ---- */
+
+/* utf8 - the character at *@s, which is put behind it; U+FFFD for what is none. */
+static uint32_t utf8(const uint8_t **s, const uint8_t *end)
+{
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    uint8_t first = *(*s)++;
+    unsigned more = first < 0x80 ? 0 : first < 0xc0 ? 9 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf8 ? 3 : 9;
+    uint32_t c = more > 3 ? 0 : more == 0 ? first : first & (0x3fu >> more);
+
+    if (more > 3) {
+        return 0xfffd;
+    }
+    for (unsigned n = 0; n < more; n++) {
+        if (*s == end || (**s & 0xc0) != 0x80) {
+            return 0xfffd;
+        }
+        c = c << 6 | (*(*s)++ & 0x3f);
+    }
+    return c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0xfffd : c;
+}
+
+static void write_string(const char *text, size_t len, FILE *out)
+{
+    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    const uint8_t *s = (const uint8_t *)text, *end = s + len;
+
+    fputc('"', out);
+    while (s < end) {
+        uint32_t c = utf8(&s, end);
+        const char *p = c != 0 && c < 128 ? strchr(plain, (int)c) : NULL;
+
+        if (p != NULL) {
+            fprintf(out, "\\%c", letters[p - plain]);
+        } else if (c >= 32 && c < 127) {
+            fputc((int)c, out);
+        } else if (c < 0x10000) {
+            fprintf(out, "\\u%04x", c);
+        } else {
+            c -= 0x10000;
+            fprintf(out, "\\u%04x\\u%04x", 0xd800 + (c >> 10), 0xdc00 + (c & 0x3ff));
+        }
+    }
+    fputc('"', out);
+}
+
+/* between - what stands before element @n, or (@last) before the closing bracket. */
+static void between(FILE *out, bool pretty, unsigned depth, size_t n, bool last)
+{
+    if (n > 0 && !last) {
+        fputs(pretty ? "," : ", ", out);
+    }
+    if (pretty && (n > 0 || !last)) {
+        fprintf(out, "\n%*s", (int)(depth * INDENT), "");
+    }
+}
+
+static void write_value(const Json *v, bool pretty, unsigned depth, FILE *out)
+{
+    size_t n = 0;
+
+    switch (json_object_get_type(v)) {
+    case json_type_object:
+        fputc('{', out);
+        for (struct lh_entry *e = json_object_get_object(v)->head; e != NULL; e = e->next) {
+            const char *name = e->k;
+
+            between(out, pretty, depth + 1, n++, false);
+            write_string(name, strlen(name), out);
+            fputs(": ", out);
+            write_value(e->v, pretty, depth + 1, out);
+        }
+        between(out, pretty, depth, n, true);
+        fputc('}', out);
+        break;
+    case json_type_array:
+        fputc('[', out);
+        for (; n < json_object_array_length(v); n++) {
+            between(out, pretty, depth + 1, n, false);
+            write_value(json_object_array_get_idx(v, n), pretty, depth + 1, out);
+        }
+        between(out, pretty, depth, n, true);
+        fputc(']', out);
+        break;
+    case json_type_string:
+        write_string(json_object_get_string((Json *)v), (size_t)json_object_get_string_len(v), out);
+        break;
+    default: /* numbers, booleans, null */
+        fputs(json_object_to_json_string((Json *)v), out);
+    }
+}
+
+void json_write(const Json *v, bool pretty, FILE *out)
+{
+    write_value(v, pretty, 0, out);
+}
+
+/* ---- building ---- */
+
+void json_add(Json *o, const char *name, Json *v)
+{
+    json_object_object_add(o, name, v);
+}
+
+void json_add_text(Json *o, const char *name, const char *s)
+{
+    if (s != NULL) {
+        json_object_object_add(o, name, json_object_new_string(s));
+    }
+}
+
+void json_add_int(Json *o, const char *name, int64_t v)
+{
+    json_object_object_add(o, name, json_object_new_int64(v));
+}
+
+void json_add_bool(Json *o, const char *name, bool v)
+{
+    json_object_object_add(o, name, json_object_new_boolean(v));
+}
+
+void json_add_path(Json *o, const char *path, Json *v)
+{
+    const char *dot = strchr(path, '.');
+
+    if (dot != NULL) {
+        autofree char *first = xstrndup(path, (size_t)(dot - path));
+        Json *inner = NULL;
+
+        if (!json_object_object_get_ex(o, first, &inner)) {
+            inner = json_object_new_object();
+            json_object_object_add(o, first, inner);
+        }
+        json_add_path(inner, dot + 1, v);
+    } else {
+        json_object_object_add(o, path, v);
+    }
+}
