@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include "base/event.h"
 #include "base/loop.h"
 #include "base/mem.h"
 
@@ -30,6 +31,8 @@ struct BlockReq {
     uint8_t *data; /* ours */
     int ret;
     bool started, cancelled;
+    bool performed;   /* the host was asked */
+    const char *name; /* of the back end, for events */
     BlockDone *done;
     void *opaque;
     Timer timer;         /* deterministic runs */
@@ -96,6 +99,7 @@ static BlockReq *queue_take(Queue *q)
 
 static int perform(BlockReq *req)
 {
+    req->performed = true;
     switch (req->op) {
     case OP_READ:
         return image_read(req->img, req->offset, req->data, req->len);
@@ -210,6 +214,18 @@ static void start(BlockReq *req)
     pthread_mutex_unlock(&mutex);
 }
 
+/* tell_error - the host failed. The guest is told of it: there is no werror=stop yet. */
+static void tell_error(const BlockReq *req)
+{
+    const EventField fields[] = {
+        EV_STR("device", req->name), EV_STR("operation", req->op == OP_READ ? "read" : "write"),
+        EV_STR("action", "report"), EV_BOOL("nospace", req->ret == -ENOSPC),
+        EV_STR("reason", strerror(-req->ret)), EV_END,
+    };
+
+    event_emit("BLOCK_IO_ERROR", fields);
+}
+
 /* complete - tell the device, and start what waited for it. */
 static void complete(BlockReq *req)
 {
@@ -223,6 +239,9 @@ static void complete(BlockReq *req)
         if (!r->started && !must_wait(r)) {
             start(r);
         }
+    }
+    if (req->ret < 0 && req->performed) {
+        tell_error(req);
     }
     if (!req->cancelled) {
         req->done(req->opaque, req->ret,
@@ -280,7 +299,7 @@ static BlockReq *submit(BlockBackend *b, BlockOp op, uint64_t offset, const void
 {
     BlockReq *req = xnew(BlockReq), **end = &requests;
 
-    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op,
+    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op, .name = b->name,
                        .offset = offset, .len = len, .done = done, .opaque = opaque };
     req->ret = check(req);
     if (req->ret == 0 && len > 0) {

@@ -17,6 +17,9 @@ struct JsonReader {
     size_t at;    /* bytes of this message so far */
     bool begun;   /* something but blanks came */
     bool skipping; /* to the end of the line */
+    char quote;    /* inside a string that this one ends, else 0 */
+    bool escaped;  /* and behind a backslash */
+    uint8_t more, low, high; /* of a UTF-8 character: bytes to come, and the range of the next */
 };
 
 JsonReader *json_reader_new(void)
@@ -27,7 +30,6 @@ JsonReader *json_reader_new(void)
     if (r->tok == NULL) {
         abort(); /* as xnew() does */
     }
-    json_tokener_set_flags(r->tok, JSON_TOKENER_VALIDATE_UTF8);
     return r;
 }
 
@@ -43,7 +45,48 @@ void json_reader_reset(JsonReader *r)
 {
     json_tokener_reset(r->tok);
     r->at = 0;
-    r->begun = r->skipping = false;
+    r->begun = r->skipping = r->escaped = false;
+    r->quote = '\0';
+    r->more = 0;
+}
+
+/* is_utf8 - whether @c may come next (RFC 3629, section 4). json-c's own check knows nothing of pieces. */
+static bool is_utf8(JsonReader *r, uint8_t c)
+{
+    if (r->more > 0) {
+        bool ok = c >= r->low && c <= r->high;
+
+        r->more--;
+        r->low = 0x80;
+        r->high = 0xbf;
+        return ok;
+    }
+    r->more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    r->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    r->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    return c < 0x80 || (c >= 0xc2 && c <= 0xf4);
+}
+
+/* allowed - how many bytes may stand in a message. json-c takes comments and line ends in strings, in which all
+ * that follows a missing end would be lost. */
+static size_t allowed(JsonReader *r, const char *buf, size_t len)
+{
+    for (size_t n = 0; n < len; n++) {
+        char c = buf[n];
+
+        if (!is_utf8(r, (uint8_t)c) || (r->quote != '\0' && (uint8_t)c < 32) || (r->quote == '\0' && (c == '/' || c == '\0'))) {
+            return n;
+        }
+        if (r->escaped) {
+            r->escaped = false;
+        } else if (r->quote != '\0') {
+            r->escaped = c == '\\';
+            r->quote = c == r->quote ? '\0' : r->quote;
+        } else if (c == '"' || c == '\'') {
+            r->quote = c;
+        }
+    }
+    return len;
 }
 
 /* pass_over - blanks between messages, and after a mistake all up to the line's end. */
@@ -73,7 +116,7 @@ static bool mistake(JsonReader *r, Error **errp, size_t at, const char *why)
 
 bool json_read(JsonReader *r, const char *buf, size_t len, size_t *used, Json **msg, Error **errp)
 {
-    size_t skipped = pass_over(r, buf, len), took;
+    size_t skipped = pass_over(r, buf, len), took, good;
     enum json_tokener_error e;
 
     *msg = NULL;
@@ -85,13 +128,18 @@ bool json_read(JsonReader *r, const char *buf, size_t len, size_t *used, Json **
     }
     r->begun = true;
     len = MIN(len, JSON_MESSAGE_MAX + 1 - r->at);
-    *msg = json_tokener_parse_ex(r->tok, buf, (int)len);
-    e = json_tokener_get_error(r->tok);
-    took = json_tokener_get_parse_end(r->tok);
+    good = allowed(r, buf, len);
+    if (good > 0) {
+        *msg = json_tokener_parse_ex(r->tok, buf, (int)good);
+    }
+    e = good > 0 ? json_tokener_get_error(r->tok) : json_tokener_continue;
+    took = e == json_tokener_continue ? good : json_tokener_get_parse_end(r->tok);
     *used += took;
     if (e == json_tokener_continue) {
-        r->at += len;
-        *used = skipped + len;
+        r->at += good;
+        if (good < len) {
+            return mistake(r, errp, r->at, "a character that cannot stand there");
+        }
         return r->at <= JSON_MESSAGE_MAX ||
                mistake(r, errp, r->at, "the message is too long");
     }

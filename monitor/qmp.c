@@ -264,23 +264,6 @@ static void event(void *opaque, CharEvent ev)
 
 /* ---- events ---- */
 
-/* Events that a guest can cause as often as it likes: at most one a second. */
-static bool too_often(const Event *e)
-{
-    static const char *const limited[] = { "RTC_CHANGE" };
-    static int64_t last[ARRAY_SIZE(limited)];
-
-    for (size_t n = 0; n < ARRAY_SIZE(limited); n++) {
-        if (strcmp(limited[n], e->name) == 0) {
-            bool soon = last[n] != 0 && e->when - last[n] < LIMIT_NS && e->when >= last[n];
-
-            last[n] = soon ? last[n] : e->when;
-            return soon;
-        }
-    }
-    return false;
-}
-
 static Json *event_json(const Event *e)
 {
     Json *all = json_object_new_object(), *when = json_object_new_object();
@@ -307,20 +290,60 @@ static Json *event_json(const Event *e)
     return all;
 }
 
-static void on_event(void *opaque, const Event *e)
+static void send_to_all(Json *v)
 {
-    Json *v;
-
-    if (sessions == NULL || too_often(e)) {
-        return;
-    }
-    v = event_json(e);
     for (QmpSession *s = sessions; s != NULL; s = s->next) {
         if (s->ready && s->unsent_len <= EVENTS_MAX) {
             send(s, json_object_get(v));
         }
     }
     json_object_put(v);
+}
+
+/* Events that a guest can cause as often as it likes: one a second, of those in between the last. */
+static struct Limited {
+    const char *name;
+    Timer pause;
+    Json *last; /* came during the pause, or NULL */
+} limited[] = { { .name = "RTC_CHANGE" }, { .name = "BLOCK_IO_ERROR" } };
+
+static void pause_over(void *opaque)
+{
+    struct Limited *l = opaque;
+
+    if (l->last != NULL) {
+        timer_arm(&l->pause, clock_now(CLK_REAL) + LIMIT_NS);
+        send_to_all(l->last);
+        l->last = NULL;
+    }
+}
+
+/* hold_back - whether @e, as @v, waits until a pause is over; it is taken over then. */
+static bool hold_back(const Event *e, Json *v)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(limited); n++) {
+        struct Limited *l = &limited[n];
+
+        if (strcmp(l->name, e->name) != 0) {
+            continue;
+        }
+        if (timer_pending(&l->pause)) {
+            json_object_put(l->last);
+            l->last = v;
+            return true;
+        }
+        timer_arm(&l->pause, clock_now(CLK_REAL) + LIMIT_NS);
+    }
+    return false;
+}
+
+static void on_event(void *opaque, const Event *e)
+{
+    Json *v = event_json(e);
+
+    if (!hold_back(e, v)) {
+        send_to_all(v);
+    }
 }
 
 bool qmp_open(Chardev *c, bool pretty, Error **errp)
@@ -337,7 +360,12 @@ bool qmp_open(Chardev *c, bool pretty, Error **errp)
         free(s);
         return false;
     }
-    event_listen(on_event, NULL);
+    if (sessions == NULL) {
+        for (size_t n = 0; n < ARRAY_SIZE(limited); n++) {
+            timer_init(&limited[n].pause, CLK_REAL, pause_over, &limited[n], NULL);
+        }
+        event_listen(on_event, NULL);
+    }
     s->next = sessions;
     sessions = s;
     return true;

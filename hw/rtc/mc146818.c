@@ -18,6 +18,7 @@
 #include <time.h>
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/event.h"
 #include "base/mem.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
@@ -67,6 +68,7 @@ typedef struct RtcState {
     int64_t update_done; /* the last second whose update set UF */
     Timer update;    /* at each second, while someone wants UF or AF */
     Timer periodic;
+    int64_t start;    /* what the clock would show at 0 of clk, had nobody set it; from realize, as its options */
     int64_t age_ns;   /* in a saved state: time since set_ns */
     Timer reinject;   /* the next lost tick */
     uint32_t lost;    /* ticks not delivered, with slew */
@@ -141,6 +143,14 @@ static void rtc_fill(RtcState *s)
     s->cmos[RTC_CENTURY] = rtc_encode(s, (tm.tm_year / 100 + 19) % 100);
 }
 
+/* rtc_tell - the guest set the clock: by how much it now differs from the one that it started with. */
+static void rtc_tell(const RtcState *s)
+{
+    const EventField fields[] = { EV_INT("offset", rtc_now(s) - s->start - clock_now(s->clk) / NS_PER_SEC), EV_END };
+
+    event_emit("RTC_CHANGE", fields);
+}
+
 /* rtc_take - the clock from the time bytes: after SET goes to 0, or a byte was written. */
 static void rtc_take(RtcState *s, int64_t fraction_ns)
 {
@@ -157,6 +167,7 @@ static void rtc_take(RtcState *s, int64_t fraction_ns)
     s->seconds = timegm(&tm); /* nonsense is carried over, which is as good as any */
     s->set_ns = clock_now(s->clk) - fraction_ns;
     s->update_done = s->seconds;
+    rtc_tell(s);
 }
 
 /* ---- interrupts ---- */
@@ -539,6 +550,7 @@ static bool rtc_realize(Device *dev, struct Error **errp)
         return false;
     }
     s->set_ns = clock_now(s->clk);
+    s->start = s->seconds - s->set_ns / NS_PER_SEC;
     s->update_done = s->seconds;
     s->cmos[RTC_REG_A] = 0x26; /* 32 768 Hz, 1024 Hz periodic: what PC firmware leaves */
     s->cmos[RTC_REG_B] = REG_B_24H;

@@ -755,6 +755,30 @@ def opt_mon(tmp):
         assert vm.wait() == 0
     refused("-mon", "nonesuch", names="nonesuch")
     refused("-mon", "mode=readline", names="chardev")
+    refused("-mon", "nonesuch,mode=control", names="nonesuch")
+    refused("-chardev", "null,id=x", "-mon", "x,pretty=on", names="mode=control")
+
+
+def greeting(*args):
+    """The first line on stdout; the pretty form has several."""
+    p = subprocess.run([DOPPEL, "-M", "none", "-display", "none", *args], capture_output=True, text=True, timeout=LIMIT,
+                       input='{"execute": "qmp_capabilities"}{"execute": "quit"}')
+    assert p.returncode == 0, p.stderr
+    return p.stdout.splitlines()[0]
+
+
+@row
+def opt_qmp(tmp):
+    assert greeting("-qmp", "stdio").startswith('{"QMP": {"version":')
+    assert greeting("-chardev", "stdio,id=c", "-mon", "c,mode=control").startswith('{"QMP"')
+    refused("-qmp", "nonesuch", names=["-qmp", "nonesuch"])
+    refused("-daemonize", "-qmp", "stdio", names="stdio")
+
+
+@row
+def opt_qmp__pretty(tmp):
+    assert greeting("-qmp-pretty", "stdio") == "{"
+    assert greeting("-chardev", "stdio,id=c", "-mon", "c,mode=control,pretty=on") == "{"
 
 
 @row

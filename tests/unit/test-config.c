@@ -321,7 +321,7 @@ static void test_open(void **state)
     expect_error(&err, "-mon zz: there is no chardev 'zz'");
     config_free(c);
     chardevs_close_all();
-    bad("d -mon chardev=x,mode=control", "QMP is not supported yet");
+    bad("d -mon chardev=x,pretty=on", "pretty=on is for mode=control");
     bad("d -serial a -serial b -serial c -serial d -serial e", "at most 4 serial ports");
 }
 
