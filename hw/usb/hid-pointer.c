@@ -34,10 +34,12 @@ static const uint8_t tablet_descriptor[] = {
 static const uint8_t mouse_config[] = HID_CONFIG(1, 2, sizeof(mouse_descriptor), 4, 8);
 static const uint8_t tablet_config[] = HID_CONFIG(0, 0, sizeof(tablet_descriptor), 8, 8);
 
-/* last - the event that a movement is added to; a new one where buttons change, so that no click is lost. */
-static HidMove *last(UsbHid *h, unsigned buttons)
+/* last - the event that a movement is added to; a new one where buttons change, so that no click is lost, or the
+ * movement turns back (@fresh): the guest stops it at a border of its screen. */
+static HidMove *last(UsbHid *h, unsigned buttons, bool fresh)
 {
-    if (h->count == 0 || (h->moves[h->count - 1].buttons != buttons && h->count < HID_QUEUE)) {
+    fresh |= h->count > 0 && h->moves[h->count - 1].buttons != buttons;
+    if (h->count == 0 || (fresh && h->count < HID_QUEUE)) {
         h->moves[h->count++] = (HidMove){ 0 };
     }
     h->moves[h->count - 1].buttons = (uint8_t)buttons;
@@ -54,8 +56,9 @@ static int32_t sum(int32_t old, int d)
 static void on_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
 {
     UsbHid *h = opaque;
-    HidMove *m = last(h, buttons);
+    HidMove *m = h->count > 0 ? &h->moves[h->count - 1] : NULL;
 
+    m = last(h, buttons, m != NULL && ((int64_t)m->x * dx < 0 || (int64_t)m->y * dy < 0));
     m->x = sum(m->x, dx);
     m->y = sum(m->y, dy);
     m->z = sum(m->z, dz);
@@ -65,7 +68,7 @@ static void on_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
 static void on_point(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons)
 {
     UsbHid *h = opaque;
-    HidMove *m = last(h, buttons);
+    HidMove *m = last(h, buttons, false);
 
     m->x = (int32_t)x;
     m->y = (int32_t)y;

@@ -72,6 +72,7 @@ static void arm(Uhci *s)
 {
     unsigned frames = s->idle < IDLE_AFTER ? 1 : IDLE_PACE;
 
+    trace_uhci_pace(running(s) ? frames : 0);
     if (running(s)) {
         timer_arm(&s->timer, s->next + (frames - 1) * UHCI_FRAME);
     } else {

@@ -347,6 +347,11 @@ static void test_mouse(void **state)
     assert_string_equal(poll(5), "02 7f 00 00");
     assert_string_equal(poll(5), "02 2e 00 00");
     assert_string_equal(poll(5), "-");
+    input_mouse(200, 0, 0, 0); /* against a border, and back: not the difference */
+    input_mouse(-50, 0, 0, 0);
+    assert_string_equal(poll(5), "00 7f 00 00");
+    assert_string_equal(poll(5), "00 49 00 00");
+    assert_string_equal(poll(5), "00 ce 00 00");
     assert_int_equal(control(5, 0x21, 0x0b, 0, 0, 0), 0); /* boot protocol */
     input_mouse(1, 1, 1, INPUT_MIDDLE);
     assert_string_equal(poll(5), "04 01 01");

@@ -4,7 +4,8 @@
  * screen.
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
- * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc, parallel; default all. Without libFuzzer the program
+ * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
+ * memory), vmport; default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include <stdio.h>
@@ -48,6 +49,14 @@ static Chardev *line;
 #define VGA_MMIO 0xe2000000u
 #define VGA_DEVFN 16
 
+/* The USB controller's ports; its frame list, with a page of queues behind it. */
+#define USB_IO 0xc100u
+#define USB_DEVFN 10
+#define USB_LIST 0x2000u
+#define USB_QH 0x3000u
+#define USB_TD 0x3040u
+#define USB_BUF 0x3800u
+
 /* Where accesses go: pieces of port and memory space. */
 typedef struct Area {
     const char *target;
@@ -76,6 +85,9 @@ static const Area areas[] = {
     { "dma", false, 0x80, 16 },      { "fdc", false, 0x3f0, 8 },
     { "parallel", false, 0x378, 3 },
     { "fdc", false, 0x02, 14 },      { "fdc", false, 0x81, 1 },
+    { "usb", false, USB_IO, 0x20 },  { "usb", true, USB_LIST, 0x40 },
+    { "usb", true, USB_QH, 0x100 },  { "usb", true, USB_BUF, 0x10 },
+    { "vmport", false, 0x5658, 1 },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
 
@@ -123,6 +135,9 @@ static void plug(const char *driver, bool with_line)
     if (with_line) {
         must(device_set(dev, "chardev", "line1", &err), err);
     }
+    if (strcmp(driver, "piix3-usb-uhci") == 0) {
+        must(device_set(dev, "addr", "1.2", &err), err);
+    }
     if (dev->cls == &vga_pci_class) {
         must(device_set(dev, "romfile", "", &err) && device_set(dev, "vgamem_mb", "1", &err), err);
     }
@@ -164,7 +179,7 @@ static void build(void)
 {
     static CpuModel model;
     PcConfig cfg = { .ram_size = RAM_SIZE, .cpus = CPUS, .cpu = cpus, .hpet = true,
-                     .acpi = true, .rtc_base = "2000-01-01",
+                     .acpi = true, .vmport = true, .rtc_base = "2000-01-01",
                      .rtc_clock = "vm", .rtc_slew = true };
     Error *err = NULL;
 
@@ -187,21 +202,40 @@ static void build(void)
     pc_board()->reset_request = nothing;
     pc_board()->shutdown_request = nothing;
     plug("VGA", false);
+    plug("piix3-usb-uhci", false);
+    plug("usb-tablet", false);
+    plug("usb-kbd", false); /* behind a hub, which comes by itself */
     plug("isa-debugcon", true);
     plug("isa-debug-exit", false);
 }
 
 /* ---- the program ---- */
 
+/* A call of VMware's port. */
+static void vmport_call(Input *in)
+{
+    unsigned op = (unsigned)take(in, 1);
+
+    cpu_current->regs[GPR_RAX] = 0x564d5868;
+    cpu_current->regs[GPR_RBX] = op & 0x80 ? (op & 0x40 ? 0x45414552 : op & 0x20 ? 0x53424152 : 0x4c455252) : op & 15;
+    cpu_current->regs[GPR_RCX] = op & 0x80 ? 41 : 39 + (op >> 4 & 3);
+    port_read(0x5658, 4);
+}
+
 static void access_area(Input *in, bool write)
 {
     const Area *a = &areas[used[take(in, 1) % used_count]];
     uint32_t addr = a->base + (uint32_t)take(in, 2) % a->size;
     unsigned size = 1u << take(in, 1) % 4;
-    uint64_t val = write ? take(in, size) : 0;
+    uint64_t val;
     FlatView *v;
     const FlatRange *r;
 
+    if (strcmp(a->target, "vmport") == 0) {
+        vmport_call(in);
+        return;
+    }
+    val = write ? take(in, size) : 0;
     if (!a->memory) {
         size = MIN(size, 4u);
         if (write) {
@@ -256,6 +290,8 @@ static void user_input(Input *in)
 
     if (v & 1) {
         input_key(v >> 2 & 0x1ff, (v & 2) != 0);
+    } else if (v & 2 && input_absolute()) {
+        input_point(v >> 8 & 0x7fff, v >> 16 & 0x7fff, (int8_t)(v >> 24), v >> 2 & 0x1f);
     } else {
         input_mouse((int8_t)(v >> 8) * 4, (int8_t)(v >> 16) * 4, (int8_t)(v >> 24), v >> 1 & 0x1f);
     }
@@ -311,6 +347,42 @@ static void step(Input *in)
     }
 }
 
+static void config_write(unsigned devfn, unsigned reg, uint32_t val)
+{
+    port_write(0xcf8, 0x80000000u | devfn << 8 | reg, 4);
+    port_write(0xcfc, val, 4);
+}
+
+/* A schedule that polls the tablet at its default address; it runs. */
+static void start_usb(void)
+{
+    static uint8_t list[4096];
+    uint8_t qh[8], td[16];
+
+    config_write(USB_DEVFN, 0x20, USB_IO);
+    config_write(USB_DEVFN, 0x04, 5);
+    for (unsigned n = 0; n < 1024; n++) {
+        st_le32(list + 4 * n, USB_QH | 2);
+    }
+    dma_write(USB_LIST, list, sizeof(list));
+    st_le32(qh, 1);
+    st_le32(qh + 4, USB_TD);
+    dma_write(USB_QH, qh, sizeof(qh));
+    st_le32(td, USB_TD + 0x20);
+    st_le32(td + 4, 0x19800000);
+    st_le32(td + 8, 0x00e0002d); /* SETUP, 8 bytes */
+    st_le32(td + 12, USB_BUF);
+    dma_write(USB_TD, td, sizeof(td));
+    port_write(USB_IO + 8, USB_LIST, 4);
+    for (unsigned n = 0; n < 2; n++) {
+        port_write((uint16_t)(USB_IO + 0x10 + 2 * n), 0x200, 2);
+        port_write((uint16_t)(USB_IO + 0x10 + 2 * n), 0x00, 2);
+        port_write((uint16_t)(USB_IO + 0x10 + 2 * n), 0x04, 2);
+    }
+    port_write(USB_IO + 4, 0x0f, 2);
+    port_write(USB_IO, 1, 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Input in = { data, size };
@@ -321,12 +393,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     cpu_current = cpus[0];
     pc_reset();
-    port_write(0xcf8, 0x80000000u | VGA_DEVFN << 8 | 0x10, 4);
-    port_write(0xcfc, VGA_LFB, 4);
-    port_write(0xcf8, 0x80000000u | VGA_DEVFN << 8 | 0x18, 4);
-    port_write(0xcfc, VGA_MMIO, 4);
-    port_write(0xcf8, 0x80000000u | VGA_DEVFN << 8 | 0x04, 4);
-    port_write(0xcfc, 3, 2);
+    config_write(VGA_DEVFN, 0x10, VGA_LFB);
+    config_write(VGA_DEVFN, 0x18, VGA_MMIO);
+    config_write(VGA_DEVFN, 0x04, 3);
+    start_usb();
     for (unsigned n = 0; in.left > 0 && n < 4096; n++) {
         step(&in);
     }

@@ -31,7 +31,7 @@ def guest(tmp_path, device, *args, **kw):
         m.expect("^event", BOOT)
         with rfb.Client(tmp_path / "v") as c:
             c.set_encodings(rfb.HEXTILE, rfb.DESKTOP_SIZE)
-            c.full()
+            c.until(lambda: c.width == 720)  # 80 by 25 characters
             yield m, c
 
 
@@ -155,6 +155,6 @@ def test_saved(tmp_path, guests):
         assert "QEMU HID Tablet (absolute)" in m.mon.cmd("info mice")
         with rfb.Client(tmp_path / "w") as c:
             c.set_encodings(rfb.HEXTILE, rfb.DESKTOP_SIZE)
-            c.full()
+            c.until(lambda: c.width == 720)
             m.mon.cmd("cont")
             follows(m, c, "QEMU HID Tablet", 0x8000)

@@ -103,9 +103,11 @@ def test_msmouse(tmp_path):
         assert take(vm, 3) == [0x60, 0, 0]
 
 
-def test_gpm(tmp_path, guests):
-    """Linux's console mouse on the tablet: its pointer is at the viewer's, and a click is one."""
-    with linux("amd64", "-m", "256", "-vga", "std", "-summa", "-vnc", f"unix:{tmp_path}/s",
+@pytest.mark.parametrize("machine", ["pc", "pc,i8042=off"])
+def test_gpm(tmp_path, guests, machine):
+    """Linux's console mouse on the tablet: its pointer is at the viewer's, and a click is one; also where no
+    PS/2 mouse is."""
+    with linux("amd64", "-M", machine, "-m", "256", "-vga", "std", "-summa", "-vnc", f"unix:{tmp_path}/s",
                initrd="initrd-amd64-gpm", monitor=True) as m:
         m.expect("^DOPPEL-READY", BOOT)
         m.expect(PROMPT)
