@@ -20,11 +20,11 @@ try:
 except ImportError:
     display = None
 
-pytestmark = [
-    pytest.mark.skipif("CONFIG_SDL" not in open(os.path.join(ROOT, "config.h")).read(), reason="built without SDL"),
-    pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("xdotool") and display),
-                       reason="no Xvfb, xdotool or python3-xlib (packages)"),
-]
+needs_window = pytest.mark.skipif(
+    "CONFIG_SDL" not in open(os.path.join(ROOT, "config.h")).read() or
+    not (shutil.which("Xvfb") and shutil.which("xdotool") and display),
+    reason="built without SDL, or no Xvfb, xdotool or python3-xlib (packages)")
+pytestmark = needs_window
 
 
 def env(x):
