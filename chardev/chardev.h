@@ -80,6 +80,8 @@ char *chardev_describe(Chardev *c);
 /* chardev_has_front - somebody is attached. chardev_is_mux - more may be. */
 bool chardev_has_front(const Chardev *c);
 bool chardev_is_mux(const Chardev *c);
+/* chardev_is_terminal - a person types there: a terminal or a text console. */
+bool chardev_is_terminal(const Chardev *c);
 /* chardev_is_open - a peer is there now. */
 bool chardev_is_open(Chardev *c);
 

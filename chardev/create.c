@@ -25,6 +25,11 @@ static const char *const not_yet[] = {
     "websocket", "testdev",  "con",       "hub",
 };
 
+bool chardev_is_terminal(const Chardev *c)
+{
+    return c->tty_in || c->be == &chardev_vc;
+}
+
 const char *chardev_backend_name(unsigned n)
 {
     return n < ARRAY_SIZE(chardev_backends) && chardev_backends[n] != NULL ? chardev_backends[n]->name : NULL;

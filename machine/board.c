@@ -24,6 +24,7 @@
 #include "machine/snapshot.h"
 #include "monitor/gdbstub.h"
 #include "monitor/hmp.h"
+#include "monitor/ops.h"
 #include "monitor/qmp.h"
 
 static CpuModel model;       /* constant once processors are made */
@@ -261,6 +262,7 @@ static void setup_run(const MachineConfig *cfg)
 
     memcpy(run.uuid, cfg->uuid, sizeof(run.uuid));
     run_setup(&run);
+    op_setup(cfg->keymap);
 }
 
 /* No processor, but what runs none of them can be started and stopped. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "accel/accel.h"
 #include "base/error.h"
+#include "base/mem.h"
 
 static const HmpCommand commands[] = {
 #define HMP_COMMAND(name, alias, args, help, fn) { name, alias, args, help, fn },
@@ -24,6 +25,40 @@ static const HmpCommand infos[] = {
 #undef HMP_INFO
     { 0 },
 };
+
+/* Of QEMU's, as its `help` lists them; refused by name. */
+static const char *const not_here[] = {
+    "announce_self", "balloon", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume",
+    "block_job_set_speed", "block_resize", "block_set_io_throttle", "block_stream", "calc_dirty_rate",
+    "chardev-add", "chardev-change", "chardev-remove", "chardev-send-break", "client_migrate_info", "closefd",
+    "commit", "delvm", "device_add", "device_del", "drive_add", "drive_backup", "drive_del", "drive_mirror",
+    "dump-guest-memory", "dumpdtb", "exit_preconfig", "gdbserver", "getfd", "gpa2hpa", "gpa2hva", "gva2gpa",
+    "hostfwd_add", "hostfwd_remove", "loadvm", "mce", "migrate_cancel", "migrate_continue", "migrate_incoming",
+    "migrate_pause", "migrate_recover", "migrate_set_capability", "migrate_set_parameter",
+    "migrate_start_postcopy", "nbd_server_add", "nbd_server_remove", "nbd_server_start", "nbd_server_stop",
+    "netdev_add", "netdev_del", "object_add", "object_del", "pcie_aer_inject_error", "qemu-io", "qom-get",
+    "qom-list", "qom-set", "replay_break", "replay_delete_break", "replay_seek", "ringbuf_read",
+    "ringbuf_write", "savevm", "set_link", "singlestep", "snapshot_blkdev", "snapshot_blkdev_internal",
+    "snapshot_delete_blkdev_internal", "stopcapture", "sum", "sync-profile", "system_wakeup", "trace-file",
+    "watchdog_action", "wavcapture", "x_colo_lost_heartbeat",
+    "info balloon", "info block-jobs", "info blockstats", "info capture", "info cryptodev", "info dump",
+    "info hotpluggable-cpus", "info iothreads", "info memdev", "info memory-devices",
+    "info memory_size_summary", "info migrate", "info migrate_capabilities", "info migrate_parameters",
+    "info network", "info numa", "info opcount", "info profile", "info qdm", "info qom-tree", "info ramblock",
+    "info rdma", "info replay", "info rocker", "info roms", "info sev", "info sgx", "info snapshots",
+    "info spice", "info stats", "info sync-profile", "info tpm", "info usbhost", "info usernet", "info virtio",
+    "info vm-generation-id",
+};
+
+bool hmp_not_here(const char *name)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(not_here); n++) {
+        if (strcmp(not_here[n], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static const HmpCommand *find(const HmpCommand *table, const char *name)
 {
@@ -90,7 +125,13 @@ void hmp_info(HmpSession *m, FILE *out, char *arg)
     if (*name == 0) {
         hmp_help(m, out, (char[]){ "info" });
     } else if (c == NULL) {
-        fprintf(out, "unknown command: 'info %s'\n", name);
+        autofree char *whole = xasprintf("info %s", name);
+
+        if (hmp_not_here(whole)) {
+            fprintf(out, "Error: %s: not implemented in doppel\n", whole);
+        } else {
+            fprintf(out, "unknown command: '%s'\n", whole);
+        }
     } else {
         c->run(m, out, arg);
     }

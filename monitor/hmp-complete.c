@@ -16,9 +16,10 @@
 #include "base/trace.h"
 #include "block/block.h"
 #include "hw/display/screen.h"
+#include "monitor/hmp-args.h"
 #include "monitor/hmp-internal.h"
 
-enum { WORD_MAX = 256, ARGS_MAX = 16, LISTED_MAX = 200 };
+enum { LISTED_MAX = 200 };
 
 static void offer(Completion *c, const char *word, const char *meaning)
 {
@@ -133,57 +134,14 @@ static void offer_kind(Completion *c, const char *kind)
 
 /* ---- which kind stands where ---- */
 
-/* A command's arguments: "[-f png|ppm] file" is an option "-f" with a value "png|ppm", and "file". */
-typedef struct Args {
-    char text[WORD_MAX];
-    const char *words[ARGS_MAX], *options[ARGS_MAX], *values[ARGS_MAX];
-    unsigned word_count, option_count;
-} Args;
-
-static void parse_args(Args *a, const char *text)
-{
-    const char *alternative = strstr(text, " | ");
-    size_t len = alternative != NULL ? (size_t)(alternative - text) : strlen(text);
-    bool value = false;
-    char *save;
-
-    memset(a, 0, sizeof(*a));
-    snprintf(a->text, sizeof(a->text), "%.*s", (int)len, text);
-    for (char *w = strtok_r(a->text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
-        bool closes = strchr(w, ']') != NULL;
-
-        w += strspn(w, "[");
-        w[strcspn(w, "]")] = '\0';
-        if (value) {
-            a->values[a->option_count - 1] = w;
-            value = false;
-        } else if (*w == '-' && a->option_count < ARGS_MAX) {
-            a->options[a->option_count++] = w;
-            value = !closes;
-        } else if (a->word_count < ARGS_MAX) {
-            a->words[a->word_count++] = w;
-        }
-    }
-}
-
-static const char *option_value(const Args *a, const char *option)
-{
-    for (unsigned n = 0; n < a->option_count; n++) {
-        if (strcmp(a->options[n], option) == 0) {
-            return a->values[n];
-        }
-    }
-    return NULL;
-}
-
 /* offer_args - @rest is what stands between the command and the word that is completed; it is cut up. */
 static void offer_args(Completion *c, const HmpCommand *k, char *rest)
 {
     const char *value = NULL;
     unsigned place = 0;
-    Args a;
+    HmpArgs a;
 
-    parse_args(&a, k->args);
+    hmp_args_parse(&a, k->args);
     for (char *w = hmp_word(&rest); *w != '\0'; w = hmp_word(&rest)) {
         const HmpCommand *sub = place == 0 && value == NULL && strcmp(k->name, "info") == 0
                                     ? hmp_find_info(w) : NULL;
@@ -195,7 +153,7 @@ static void offer_args(Completion *c, const HmpCommand *k, char *rest)
         if (value != NULL) {
             value = NULL;
         } else if (*w == '-') {
-            value = option_value(&a, w);
+            value = hmp_args_value(&a, w);
         } else {
             place++;
         }

@@ -18,6 +18,7 @@
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
+#include "monitor/line-edit.h"
 
 void hmp_info_version(HmpSession *m, FILE *out, char *arg)
 {
@@ -27,6 +28,18 @@ void hmp_info_version(HmpSession *m, FILE *out, char *arg)
 void hmp_info_status(HmpSession *m, FILE *out, char *arg)
 {
     fprintf(out, "VM status: %s\n", vm_state_name(vm_state()));
+}
+
+void hmp_info_kvm(HmpSession *m, FILE *out, char *arg)
+{
+    fprintf(out, "kvm support: disabled\n"); /* no engine uses it yet */
+}
+
+void hmp_info_history(HmpSession *m, FILE *out, char *arg)
+{
+    for (unsigned n = 0; m->history != NULL && n < m->history->history_count; n++) {
+        fprintf(out, "%u: '%s'\n", n, m->history->history[n]);
+    }
 }
 
 void hmp_info_name(HmpSession *m, FILE *out, char *arg)

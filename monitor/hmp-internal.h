@@ -14,6 +14,7 @@ struct Error;
 /* One monitor's state that commands see. */
 typedef struct HmpSession {
     unsigned cpu; /* number of the current processor */
+    const struct LineEdit *history; /* NULL: nobody types */
     /* A command sets it to be given a line that is typed in secret; called once, as a command is. */
     void (*ask)(struct HmpSession *m, FILE *out, char *text);
 } HmpSession;
@@ -42,6 +43,9 @@ const HmpCommand *hmp_find(const char *name);
 /* hmp_find_info - the same for the topics of info. hmp_table - all commands or topics, up to one without a name. */
 const HmpCommand *hmp_find_info(const char *name);
 const HmpCommand *hmp_table(bool info);
+
+/* hmp_not_here - QEMU has a command (or "info topic") of that name, and doppel not. */
+bool hmp_not_here(const char *name);
 
 /* hmp_word - cut the first word off *@rest. An absent one is empty, never NULL. */
 char *hmp_word(char **rest);

@@ -12,6 +12,7 @@
 #include "bus/memory.h"
 #include "cpu/disas.h"
 #include "cpu/mmu.h"
+#include "monitor/ops.h"
 
 /* x and xp: /fmt is count, format (x d u o c i) and size (b h w g). */
 typedef struct Format {
@@ -253,4 +254,28 @@ void hmp_o(HmpSession *m, FILE *out, char *arg)
         port_write((uint16_t)port, (uint32_t)val, size);
         machine_unlock();
     }
+}
+
+static void save(HmpSession *m, FILE *out, char *arg, bool physical)
+{
+    const char *addr = hmp_word(&arg), *size = hmp_word(&arg), *file = arg + strspn(arg, " \t");
+    uint64_t at, bytes;
+    Error *err = NULL;
+
+    if (*file == '\0') {
+        hmp_usage(out, physical ? "pmemsave" : "memsave");
+    } else if (value_of(m, out, addr, &at) && value_of(m, out, size, &bytes) &&
+               !op_memory_save(physical ? NULL : hmp_cpu(m), at, bytes, file, &err)) {
+        hmp_error(out, err);
+    }
+}
+
+void hmp_memsave(HmpSession *m, FILE *out, char *arg)
+{
+    save(m, out, arg, false);
+}
+
+void hmp_pmemsave(HmpSession *m, FILE *out, char *arg)
+{
+    save(m, out, arg, true);
 }

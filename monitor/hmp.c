@@ -13,7 +13,9 @@
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "config.h"
+#include "monitor/hmp-args.h"
 #include "monitor/hmp-complete.h"
+#include "monitor/hmp-history.h"
 #include "monitor/hmp-internal.h"
 #include "monitor/line-edit.h"
 
@@ -27,6 +29,7 @@ typedef struct Hmp {
     bool busy, last_cr;
     bool hidden; /* another front end of the mux has the terminal */
     bool greeted;
+    bool person; /* at a terminal: its lines are kept */
     char *unsent;       /* answers that the peer has not room for yet; loop thread */
     size_t unsent_len;
     Timer retry;
@@ -126,7 +129,11 @@ void hmp_execute(HmpSession *s, FILE *out, char *line)
     if (c != NULL && accel_cpu_count() == 0 && needs_board(c, rest)) {
         fprintf(out, "Error: %s: there is no board (-machine none)\n", c->name);
     } else if (c != NULL) {
-        c->run(s, out, rest);
+        if (hmp_args_check(c, line, out)) {
+            c->run(s, out, rest);
+        }
+    } else if (hmp_not_here(name)) {
+        fprintf(out, "Error: %s: not implemented in doppel\n", name);
     } else if (*name != 0) {
         fprintf(out, "unknown command: '%s'\n", name);
     }
@@ -166,6 +173,9 @@ static void line_event(void *opaque)
 {
     Hmp *m = opaque;
 
+    if (m->person && m->session.ask == NULL) {
+        history_keep(m->line.text);
+    }
     execute(m);
     machine_lock();
     m->busy = false;
@@ -290,6 +300,11 @@ bool hmp_open(Chardev *c, Error **errp)
 
     m->chr = c;
     line_init(&m->line, PROMPT, put_line, m);
+    m->session.history = &m->line;
+    m->person = chardev_is_terminal(c);
+    if (m->person) {
+        history_load(&m->line);
+    }
     timer_init(&m->retry, CLK_REAL, retry, m, NULL);
     m->hidden = chardev_is_mux(c) && chardev_has_front(c); /* the first one has the focus */
     if (!chardev_attach(c, &front, m, errp)) {

@@ -192,11 +192,11 @@ void line_start(LineEdit *e)
 
 /* ---- history ---- */
 
-static void remember(LineEdit *e)
+void line_remember(LineEdit *e, const char *text)
 {
     const char *last = e->history_count > 0 ? e->history[e->history_count - 1] : "";
 
-    if (e->text[strspn(e->text, " ")] == '\0' || strcmp(e->text, last) == 0) {
+    if (text[strspn(text, " ")] == '\0' || strcmp(text, last) == 0) {
         return;
     }
     if (e->history_count == LINE_HISTORY) {
@@ -204,7 +204,7 @@ static void remember(LineEdit *e)
         memmove(e->history, e->history + 1, (LINE_HISTORY - 1) * sizeof(e->history[0]));
         e->history_count--;
     }
-    e->history[e->history_count++] = xstrdup(e->text);
+    e->history[e->history_count++] = xstrdup(text);
 }
 
 static void recall(LineEdit *e, int by)
@@ -254,7 +254,7 @@ static LineResult control(LineEdit *e, uint8_t b)
     case '\r':
     case '\n':
         put(e, "\n");
-        remember(e);
+        line_remember(e, e->text);
         return LINE_DONE;
     case 'K' & CTRL:
         cut_and_keep(e, e->at, e->len);

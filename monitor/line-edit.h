@@ -45,6 +45,8 @@ LineResult line_byte(LineEdit *e, uint8_t b);
 void line_start(LineEdit *e);
 /* line_redraw - prompt and line again, after something else was printed. */
 void line_redraw(LineEdit *e);
+/* line_remember - as if @text had been typed once. */
+void line_remember(LineEdit *e, const char *text);
 /* line_insert - as if typed. */
 void line_insert(LineEdit *e, const char *text);
 

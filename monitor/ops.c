@@ -65,11 +65,23 @@ bool op_keys(const unsigned *keys, unsigned count, unsigned ms, Error **errp)
     return room;
 }
 
+static const struct Keymap *keymap; /* constant after op_setup() */
+
+void op_setup(const struct Keymap *map)
+{
+    keymap = map;
+}
+
+const struct Keymap *op_keymap(void)
+{
+    return keymap;
+}
+
 Seat *op_seat(void)
 {
     static Seat *seat;
 
-    seat = seat != NULL ? seat : seat_new(NULL, 0, false);
+    seat = seat != NULL ? seat : seat_new(keymap, 0, false);
     return seat;
 }
 

@@ -11,6 +11,7 @@
 
 struct CpuState;
 struct Error;
+struct Keymap;
 struct Seat;
 
 enum { OP_KEYS_MAX = 16, OP_HOLD_MS = 100, OP_HOLD_MS_MAX = 60000 };
@@ -21,6 +22,9 @@ void op_nmi(void);
 
 /* op_keys - press @keys (hw/input/input.h) one after the other, hold them for @ms, let them go backwards. */
 bool op_keys(const unsigned *keys, unsigned count, unsigned ms, struct Error **errp);
+/* op_setup - the layout of -k; before the monitors. op_keymap - that. */
+void op_setup(const struct Keymap *map);
+const struct Keymap *op_keymap(void);
 /* op_seat - the monitors' keyboard and mouse. Machine lock held. */
 struct Seat *op_seat(void);
 
