@@ -42,6 +42,10 @@ typedef struct CharBackend {
     char *(*describe)(Chardev *c); /* NULL: the name */
     /* The front end may have room again, or is new. Loop thread, under the guard. May be NULL. */
     void (*more)(Chardev *c);
+    /* Of a back end that is itself a device: what of @priv a snapshot saves (lock), and what makes it true again,
+     * whatever was loaded; machine lock held. NULL for others. */
+    const struct StateField *fields;
+    void (*loaded)(Chardev *c);
 } CharBackend;
 
 /* What a back end that is itself a device, or has a person at it, wants the front end to read. Under c->lock. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 struct Error;
+struct StateBuf;
 typedef struct Chardev Chardev;
 
 typedef enum CharEvent {
@@ -94,6 +95,11 @@ void chardevs_close_all(void);
 const char *chardev_backend_name(unsigned n);
 /* chardev_help - the names of the back ends, for -chardev help. */
 void chardev_help(FILE *out);
+
+/* chardevs_save, chardevs_load - the back ends that are devices, as devices_save() does the board's. Machine lock
+ * held; the same lines as when it was saved. */
+void chardevs_save(struct StateBuf *b);
+bool chardevs_load(struct StateBuf *b, struct Error **errp);
 
 /* ---- mux ---- */
 

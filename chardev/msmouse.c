@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "bus/lock.h"
+#include "bus/state.h"
 #include "chardev/registry.h"
 #include "hw/input/input.h"
 
@@ -148,6 +149,22 @@ static void msmouse_close(Chardev *chr)
     chr->priv = NULL;
 }
 
+static const StateField msmouse_fields[] = {
+    STATE_U32(MsMouse, dx), STATE_U32(MsMouse, dy), STATE_U32(MsMouse, buttons), STATE_U32(MsMouse, sent),
+    STATE_BOOL(MsMouse, dtr), STATE_BOOL(MsMouse, rts), STATE_END,
+};
+
+static void msmouse_loaded(Chardev *chr)
+{
+    MsMouse *m = chr->priv;
+
+    pthread_mutex_lock(&chr->lock);
+    m->dx = MIN(MAX(m->dx, -PENDING_MAX), PENDING_MAX);
+    m->dy = MIN(MAX(m->dy, -PENDING_MAX), PENDING_MAX);
+    m->out.len = 0;
+    pthread_mutex_unlock(&chr->lock);
+}
+
 const CharBackend chardev_msmouse = {
     .name = "msmouse",
     .help = "a Microsoft serial mouse",
@@ -155,5 +172,7 @@ const CharBackend chardev_msmouse = {
     .close = msmouse_close,
     .write = msmouse_write,
     .set_lines = msmouse_lines,
+    .fields = msmouse_fields,
+    .loaded = msmouse_loaded,
     .more = push,
 };

@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "bus/lock.h"
+#include "bus/state.h"
 #include "chardev/registry.h"
 #include "hw/input/input.h"
 
@@ -433,6 +434,40 @@ static void summa_close(Chardev *chr)
     chr->priv = NULL;
 }
 
+static const StateField summa_fields[] = {
+    STATE_U32(Summa, x), STATE_U32(Summa, y), STATE_U32(Summa, buttons), STATE_U32(Summa, sent_x),
+    STATE_U32(Summa, sent_y), STATE_U32(Summa, sent_buttons), STATE_BOOL(Summa, line_ok), STATE_BOOL(Summa, hears),
+    STATE_BOOL(Summa, awake), STATE_BOOL(Summa, binary), STATE_BOOL(Summa, told), STATE_U32(Summa, mode),
+    STATE_BOOL(Summa, delta), STATE_BOOL(Summa, lower_left), STATE_BOOL(Summa, id), STATE_BOOL(Summa, echo),
+    STATE_U32(Summa, max_x), STATE_U32(Summa, max_y), STATE_U32(Summa, rate), STATE_U32(Summa, increment),
+    STATE_U32(Summa, border), STATE_BYTES(Summa, operand), STATE_U8(Summa, operand_len),
+    STATE_U8(Summa, operand_need), STATE_U8(Summa, before), STATE_END,
+};
+
+/* Reports on their way are lost, as on a line. */
+static void summa_loaded(Chardev *chr)
+{
+    Summa *s = chr->priv;
+
+    pthread_mutex_lock(&chr->lock);
+    s->out.len = 0;
+    s->x = MIN(s->x, (unsigned)INPUT_POINT_MAX);
+    s->y = MIN(s->y, (unsigned)INPUT_POINT_MAX);
+    s->max_x = MIN(s->max_x, (unsigned)MAX_LINES);
+    s->max_y = MIN(s->max_y, (unsigned)MAX_LINES);
+    s->sent_x = MIN(s->sent_x, (unsigned)MAX_LINES);
+    s->sent_y = MIN(s->sent_y, (unsigned)MAX_LINES);
+    s->mode = MIN(s->mode, SUMMA_POINT);
+    s->rate = MIN(MAX(s->rate, 1u), (unsigned)RATE);
+    if (s->operand_len == 0 || s->operand_len + s->operand_need > (int)sizeof(s->operand)) {
+        s->operand_len = s->operand_need = 0;
+    }
+    pthread_mutex_unlock(&chr->lock);
+    if (s->awake) {
+        input_first(&s->sink);
+    }
+}
+
 const CharBackend chardev_summa = {
     .name = "summa",
     .help = "a SummaSketch tablet, whose stylus is the viewer's pointer",
@@ -442,4 +477,6 @@ const CharBackend chardev_summa = {
     .set_params = summa_params,
     .set_lines = summa_lines,
     .more = summa_more,
+    .fields = summa_fields,
+    .loaded = summa_loaded,
 };

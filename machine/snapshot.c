@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "block/block.h"
 #include "bus/lock.h"
+#include "chardev/chardev.h"
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 
@@ -79,6 +80,7 @@ void snapshot_save(StateBuf *b)
     machine_lock();
     state_put(b, "machine", 1, common_fields, &common);
     devices_save(b);
+    chardevs_save(b);
     for (unsigned n = 0; n < accel_cpu_count(); n++) {
         save_cpu(b, accel_cpu(n));
     }
@@ -95,7 +97,7 @@ static bool load_locked(StateBuf *b, Error **errp)
     }
     clock_set_virtual(common.virtual_ns);
     cpu_random_set_state(common.random_state);
-    if (!devices_load(b, errp)) {
+    if (!devices_load(b, errp) || !chardevs_load(b, errp)) {
         return false;
     }
     for (unsigned n = 0; n < accel_cpu_count(); n++) {

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "base/optlist.h"
 #include "bus/lock.h"
+#include "bus/state.h"
 #include "chardev/chardev.h"
 #include "hw/input/input.h"
 #include "ui/seat.h"
@@ -354,6 +355,36 @@ static void test_order(void **state)
     machine_unlock();
 }
 
+/* A machine that was saved finds its tablet as it was, whatever the new one did before. */
+static void test_saved(void **state)
+{
+    StateBuf b = { 0 };
+
+    SEND("F@b");
+    point(100, 100, 0);
+    machine_lock();
+    chardevs_save(&b);
+    machine_unlock();
+    got_len = 0;
+    send("\0", 1); /* reset */
+    point(200, 200, 0);
+    assert_int_equal(got_len, 0);
+    machine_lock();
+    b.pos = 0;
+    assert_true(chardevs_load(&b, NULL));
+    assert_true(input_absolute());
+    machine_unlock();
+    point(INPUT_POINT_MAX, 0, 1);
+    assert_int_equal(got_len, 5);
+    assert_int_equal(got[0] & 0x87, 0x81);
+    machine_lock();
+    b.pos = 0;
+    b.len -= 1;
+    assert_false(chardevs_load(&b, NULL));
+    machine_unlock();
+    state_buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow, summa, gone),
         cmocka_unit_test_setup_teardown(test_mouse, mouse, gone),
         cmocka_unit_test_setup_teardown(test_order, summa, gone),
+        cmocka_unit_test_setup_teardown(test_saved, summa, gone),
     };
 
     loop_init();
