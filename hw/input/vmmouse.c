@@ -38,6 +38,7 @@ typedef struct VmMouse {
     bool absolute;
     Device *i8042;  /* wiring */
     InputSink sink;
+    bool added;     /* the sink: only while the guest wants events */
 } VmMouse;
 
 /* ---- events ---- */
@@ -77,17 +78,18 @@ static void on_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
     put(opaque, to_buttons(buttons) | EVENT_RELATIVE, (uint32_t)dx, (uint32_t)dy, dz);
 }
 
-static bool on_active(void *opaque)
+/* plug - there is such a mouse while the guest wants its events, and then it is the first. */
+static void plug(VmMouse *s, bool there)
 {
-    const VmMouse *s = opaque;
-
-    return s->on && s->asked;
-}
-
-static void set_kind(VmMouse *s)
-{
-    s->sink.point = s->absolute ? on_point : NULL;
-    s->sink.mouse = s->absolute ? NULL : on_mouse;
+    if (s->added) {
+        input_remove(&s->sink);
+    }
+    s->added = there;
+    if (there) {
+        s->sink.point = s->absolute ? on_point : NULL;
+        s->sink.mouse = s->absolute ? NULL : on_mouse;
+        input_add(&s->sink);
+    }
 }
 
 /* ---- the guest's commands ---- */
@@ -96,6 +98,7 @@ static void switch_off(VmMouse *s)
 {
     s->on = s->asked = false;
     s->count = 0;
+    plug(s, false);
 }
 
 static void command(VmMouse *s, uint32_t what)
@@ -103,8 +106,8 @@ static void command(VmMouse *s, uint32_t what)
     trace_vmmouse_command(what);
     switch (what) {
     case POINTER_ENABLE:
+        switch_off(s);
         s->on = true;
-        s->asked = false;
         s->queue[0] = POINTER_ID;
         s->count = 1;
         break;
@@ -115,8 +118,7 @@ static void command(VmMouse *s, uint32_t what)
     case POINTER_ABSOLUTE:
         s->asked = true;
         s->absolute = what == POINTER_ABSOLUTE;
-        set_kind(s);
-        input_first(&s->sink);
+        plug(s, s->on);
         break;
     default:
         break;
@@ -171,16 +173,13 @@ static bool vmmouse_realize(Device *dev, struct Error **errp)
 {
     VmMouse *s = container_of(dev, VmMouse, dev);
 
-    s->sink = (InputSink){ .name = "vmmouse", .active = on_active, .opaque = s };
-    s->absolute = true;
-    set_kind(s);
-    input_add(&s->sink);
+    s->sink = (InputSink){ .name = "vmmouse", .opaque = s };
     return true;
 }
 
 static void vmmouse_unrealize(Device *dev)
 {
-    input_remove(&container_of(dev, VmMouse, dev)->sink);
+    plug(container_of(dev, VmMouse, dev), false);
 }
 
 static void vmmouse_reset(Device *dev)
@@ -190,7 +189,6 @@ static void vmmouse_reset(Device *dev)
     switch_off(s);
     memset(s->queue, 0, sizeof(s->queue));
     s->absolute = true;
-    set_kind(s);
 }
 
 static const StateField vmmouse_fields[] = {
@@ -206,10 +204,7 @@ static bool vmmouse_post_load(Device *dev, struct Error **errp)
         error_set(errp, "vmmouse: %u words in its queue", s->count);
         return false;
     }
-    set_kind(s);
-    if (on_active(s)) {
-        input_first(&s->sink);
-    }
+    plug(s, s->on && s->asked);
     return true;
 }
 
