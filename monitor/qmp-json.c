@@ -4,6 +4,7 @@
  */
 #include "monitor/qmp-json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <json-c/json.h>
@@ -67,14 +68,20 @@ static bool is_utf8(JsonReader *r, uint8_t c)
     return c < 0x80 || (c >= 0xc2 && c <= 0xf4);
 }
 
+/* is_json - what may stand outside of strings; of letters, those of true, false, null and 1e5. */
+static bool is_json(char c)
+{
+    return c != '\0' && strchr(" \t\r\n{}[]:,\"'+-.0123456789Eaeflnrstu", c) != NULL;
+}
+
 /* allowed - how many bytes may stand in a message. json-c takes comments and line ends in strings, in which all
- * that follows a missing end would be lost. */
+ * that follows a missing end would be lost; and NaN, which others would not take back. */
 static size_t allowed(JsonReader *r, const char *buf, size_t len)
 {
     for (size_t n = 0; n < len; n++) {
         char c = buf[n];
 
-        if (!is_utf8(r, (uint8_t)c) || (r->quote != '\0' && (uint8_t)c < 32) || (r->quote == '\0' && (c == '/' || c == '\0'))) {
+        if (!is_utf8(r, (uint8_t)c) || (r->quote != '\0' && (uint8_t)c < 32) || (r->quote == '\0' && !is_json(c))) {
             return n;
         }
         if (r->escaped) {
@@ -148,6 +155,11 @@ bool json_read(JsonReader *r, const char *buf, size_t len, size_t *used, Json **
         return mistake(r, errp, r->at + took,
                        e == json_tokener_error_depth ? "nested too deeply" : json_tokener_error_desc(e));
     }
+    if (*msg == NULL) { /* json-c has no value for it, and it asks for nothing */
+        mistake(r, errp, 0, "a lone null");
+        r->skipping = false; /* it was whole, and its line may be over */
+        return false;
+    }
     json_reader_reset(r);
     return true;
 }
@@ -198,6 +210,16 @@ static void write_string(const char *text, size_t len, FILE *out)
     fputc('"', out);
 }
 
+/* write_double - not as json-c does, which repeats what it read, also "00e" and "NaN". */
+static void write_double(double v, FILE *out)
+{
+    if (isfinite(v)) {
+        fprintf(out, "%.17g", v);
+    } else {
+        fputs("null", out);
+    }
+}
+
 /* between - what stands before element @n, or (@last) before the closing bracket. */
 static void between(FILE *out, bool pretty, unsigned depth, size_t n, bool last)
 {
@@ -239,7 +261,10 @@ static void write_value(const Json *v, bool pretty, unsigned depth, FILE *out)
     case json_type_string:
         write_string(json_object_get_string((Json *)v), (size_t)json_object_get_string_len(v), out);
         break;
-    default: /* numbers, booleans, null */
+    case json_type_double:
+        write_double(json_object_get_double(v), out);
+        break;
+    default: /* integers, booleans, null */
         fputs(json_object_to_json_string((Json *)v), out);
     }
 }

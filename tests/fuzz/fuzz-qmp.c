@@ -34,6 +34,10 @@ static void check_written(const Json *v)
     Json *back = NULL;
     Error *err = NULL;
 
+    if (strcmp(first, "null\n") == 0) { /* a number beyond all bounds */
+        json_reader_free(r);
+        return;
+    }
     if (!json_read(r, text, strlen(text), &used, &back, &err) || back == NULL) {
         abort();
     }

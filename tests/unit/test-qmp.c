@@ -63,6 +63,7 @@ static void messages(void **state)
     gives(" {\"a\" : [1, -2,true,null]}{'b':\"\\u00e9\"}\r\n", "{\"a\": [1, -2, true, null]}\n{\"b\": \"\\u00e9\"}\n");
     gives("{\"n\":9223372036854775807,\"m\":18446744073709551615}", "{\"n\": 9223372036854775807, \"m\": 18446744073709551615}\n");
     gives("1 2\n", "1\n2\n");
+    gives("[1.5, -0.25e1, 1e999, null]", "[1.5, -2.5, null, null]\n");
     gives("\"\xf0\x9f\x98\x80\\n\\u0000\"", "\"\\ud83d\\ude00\\n\\u0000\"\n");
 }
 
@@ -70,8 +71,10 @@ static void mistakes(void **state)
 {
     gives("{\"a\" 1}\n{}", "JSON parse error, object property name separator ':' expected at byte 5\n{}\n");
     gives("{\"a\n{}", "JSON parse error, a character that cannot stand there at byte 3\n{}\n");
+    gives("[NaN]\nnull\n1\n", "JSON parse error, a character that cannot stand there at byte 1\n"
+                               "JSON parse error, a lone null at byte 0\n1\n");
     gives("{/*}\n*/\n{}", "JSON parse error, a character that cannot stand there at byte 1\n"
-                           "JSON parse error, unexpected character at byte 0\n{}\n");
+                           "JSON parse error, a character that cannot stand there at byte 0\n{}\n");
 }
 
 static void encoding(void **state)
