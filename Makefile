@@ -119,6 +119,9 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c config.mak Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Called while vector registers hold the guest's values.
+CFLAGS_accel_jit_gpr = -mgeneral-regs-only
+
 # cmocka's header is only on the include path of tests.
 $(BUILD)/tests/%.o: ALL_CFLAGS += $(CMOCKA_CFLAGS)
 

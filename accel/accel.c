@@ -432,6 +432,13 @@ bool accel_paused(void)
     return pauses != 0;
 }
 
+void accel_info(FILE *out)
+{
+    for (unsigned n = 0; accel->info != NULL && n < vcpu_count; n++) {
+        accel->info(vcpus[n].c, out);
+    }
+}
+
 const char *accel_name(void)
 {
     return accel != NULL ? accel->name : "none";

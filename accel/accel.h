@@ -30,6 +30,8 @@ typedef struct AccelOps {
     /* Linear addresses mean something else now: all, or one page. */
     void (*flush)(CpuState *c);
     void (*flush_page)(CpuState *c, vaddr page);
+    /* More for `info jit`; NULL: nothing. All processors are paused. */
+    void (*info)(CpuState *c, FILE *out);
 } AccelOps;
 
 extern const AccelOps accel_interp, accel_jit;
@@ -39,6 +41,8 @@ extern const AccelOps accel_interp, accel_jit;
 bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Error **errp);
 void accel_fini(void); /* ends the threads */
 const char *accel_name(void);
+/* accel_info - what the engine says about itself, all processors. While paused. */
+void accel_info(FILE *out);
 unsigned accel_cpu_count(void);
 CpuState *accel_cpu(unsigned n);
 /* accel_cpu_tid - the host's id of its thread; of the process before the first start. */

@@ -172,21 +172,6 @@ void flat_view_unref(FlatView *v)
     }
 }
 
-const FlatRange *flat_find(const FlatView *v, hwaddr addr)
-{
-    unsigned lo = 0, hi = v->count;
-
-    while (lo < hi) { /* the first range that ends at or after addr */
-        unsigned mid = lo + (hi - lo) / 2;
-        if (v->ranges[mid].last < addr) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo < v->count && v->ranges[lo].first <= addr ? &v->ranges[lo] : NULL;
-}
-
 void mem_each(bool smm, void (*fn)(void *opaque, const FlatRange *r), void *opaque)
 {
     FlatView *v = flat_view(smm);

@@ -150,7 +150,26 @@ void mem_unmap(IoRegion *r);
 FlatView *flat_view(bool smm);
 void flat_view_unref(FlatView *v);
 /* flat_find - the range that holds @addr, or NULL (unassigned: reads give all ones). */
-const FlatRange *flat_find(const FlatView *v, hwaddr addr);
+static inline const FlatRange *flat_find(const FlatView *v, hwaddr addr)
+{
+    unsigned lo = 0, hi = v->count;
+
+    while (lo < hi) { /* the first range that ends at or after addr */
+        unsigned mid = lo + (hi - lo) / 2;
+        if (v->ranges[mid].last < addr) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < v->count && v->ranges[lo].first <= addr ? &v->ranges[lo] : NULL;
+}
+
+/* flat_ram - the RAM offset of @addr, which is in @r, which is RAM. */
+static inline uint64_t flat_ram(const FlatRange *r, hwaddr addr)
+{
+    return r->region->ram_offset + r->offset + (addr - r->first);
+}
 
 /* The engines' listener. map_changed: views were published; running processors must drop what they
  * cached before they return to guest code. written: someone other than a processor's fast path

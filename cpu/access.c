@@ -10,8 +10,6 @@
 #include "base/mem.h"
 #include "cpu/engine.h"
 
-#define TAG_NONE(slot) ((slot) == 1 ? 0ull : 0x1000ull)
-
 void tlb_flush(CpuState *c, bool global)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
@@ -19,7 +17,7 @@ void tlb_flush(CpuState *c, bool global)
             TlbEntry *e = &c->tlb[m][n];
 
             if (global || !(e->info & 1)) {
-                e->rtag = e->wtag = TAG_NONE(n);
+                e->rtag = e->wtag = TLB_NONE(n);
                 e->info = 0;
             }
         }
@@ -28,15 +26,6 @@ void tlb_flush(CpuState *c, bool global)
         c->tlb_large[0] = c->tlb_large[1] = 0;
     }
     engine_ops->flush(c);
-}
-
-static void note_large(CpuState *c, vaddr lin, const Translation *t)
-{
-    uint8_t *large = &c->tlb_large[lin >> 63];
-
-    if (t->shift > PAGE_SHIFT && t->shift > *large) {
-        *large = t->shift;
-    }
 }
 
 /* Every 4 KiB part of the large page at @lin that is cached. SDM vol. 2, INVLPG. */
@@ -48,7 +37,7 @@ static void flush_large(CpuState *c, vaddr lin, unsigned shift)
             unsigned size = e->info >> 1 & 63;
 
             if (size > PAGE_SHIFT && size <= shift && (e->rtag ^ lin) >> size == 0) {
-                e->rtag = e->wtag = TAG_NONE(n);
+                e->rtag = e->wtag = TLB_NONE(n);
                 e->info = 0;
             }
         }
@@ -63,7 +52,7 @@ void tlb_flush_page(CpuState *c, vaddr lin)
     for (unsigned m = 0; m < MMU_MODES; m++) {
         TlbEntry *e = &c->tlb[m][n];
 
-        e->rtag = e->wtag = TAG_NONE(n);
+        e->rtag = e->wtag = TLB_NONE(n);
         e->info = 0;
     }
     if (large != 0) {
@@ -78,7 +67,7 @@ void tlb_protect(CpuState *c, uint64_t host)
     for (unsigned m = 0; m < MMU_MODES; m++) {
         for (unsigned n = 0; n < TLB_SIZE; n++) {
             if (c->tlb[m][n].host == host) {
-                c->tlb[m][n].wtag = TAG_NONE(n);
+                c->tlb[m][n].wtag = TLB_NONE(n);
             }
         }
     }
@@ -90,10 +79,10 @@ void tlb_protect_tracked(CpuState *c)
         for (unsigned n = 0; n < TLB_SIZE; n++) {
             TlbEntry *e = &c->tlb[m][n];
 
-            if (e->wtag != TAG_NONE(n) &&
+            if (e->wtag != TLB_NONE(n) &&
                 __atomic_load_n(ram_tracker(e->host - (uint64_t)(uintptr_t)ram_host()),
                                 __ATOMIC_RELAXED) != 0) {
-                e->wtag = TAG_NONE(n);
+                e->wtag = TLB_NONE(n);
             }
         }
     }
@@ -106,33 +95,6 @@ void cpu_take_view(CpuState *c)
     c->view = flat_view(false);
     c->view_smm = flat_view(true);
     tlb_flush(c, true);
-}
-
-/* The RAM offset of @pa inside @r. */
-static uint64_t range_ram(const FlatRange *r, hwaddr pa)
-{
-    return r->region->ram_offset + r->offset + (pa - r->first);
-}
-
-static void tlb_fill(CpuState *c, vaddr lin, MmuMode mode, const Translation *t)
-{
-    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
-    TlbEntry *e = &c->tlb[mode][n];
-    hwaddr page = t->pa & ~0xfffull;
-    const FlatRange *r = flat_find(cpu_view(c), page);
-
-    if (mode == MMU_USER_AC || c->watching || r == NULL || r->host == NULL || r->last - page < 0xfff) {
-        return;
-    }
-    e->host = (uint64_t)(uintptr_t)(r->host + (page - r->first));
-    e->rtag = lin & ~0xfffull;
-    e->wtag = TAG_NONE(n);
-    e->info = page | (uint64_t)t->shift << 1 | t->global;
-    note_large(c, lin, t);
-    if (t->writable && r->writable &&
-        __atomic_load_n(ram_tracker(range_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {
-        e->wtag = e->rtag;
-    }
 }
 
 /* Translate one page for data, filling the TLB. Raises #PF. */
@@ -149,7 +111,7 @@ static hwaddr translate(CpuState *c, vaddr lin, Access access, MmuMode mode)
         }
         cpu_raise_err(c, EXC_PF, err);
     }
-    tlb_fill(c, lin, mode, &t);
+    tlb_enter(c, lin, mode, &t);
     return t.pa;
 }
 
@@ -177,7 +139,7 @@ static void phys_write_bytes(CpuState *c, hwaddr pa, const uint8_t *buf, unsigne
     const FlatRange *r = flat_find(cpu_view(c), pa);
 
     if (r != NULL && r->writable && n - 1 <= r->last - pa) {
-        uint64_t ram = range_ram(r, pa);
+        uint64_t ram = flat_ram(r, pa);
 
         memcpy(r->host + (pa - r->first), buf, n);
         engine_stored(c, ram, n);
@@ -311,7 +273,7 @@ const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa)
         c->cr2 = lin;
         cpu_raise_err(c, EXC_PF, err);
     }
-    note_large(c, lin, &t);
+    tlb_note_large(c, lin, &t);
     *pa = t.pa;
     r = flat_find(cpu_view(c), t.pa);
     if (r == NULL || r->host == NULL) {

@@ -205,10 +205,17 @@ typedef struct JitState {
     uint64_t tmp[2];   /* scratch within one instruction */
     void *site;        /* the jump by which code was left, to be linked; NULL for none */
     uint64_t host_rsp; /* of the frame that entered code */
+    /* The return stack: pairs of host and guest return address, see accel/jit/stubs.c. */
+    uint64_t ret_sp, ret_base, ret_limit;
+    uint32_t ret_stamp; /* the pairs are valid while this is the stamp */
     uint32_t poll;     /* requests for which code is left */
     uint32_t stamp;    /* what translations mean now: mode and generation */
+    uint32_t mxcsr_host;
     uint16_t flags;    /* arithmetic flags: AL = OF, AH as LAHF gives it */
+    bool vec_held;     /* the vector registers and MXCSR are in the host's, not here; */
+    bool x87_held;     /* the x87 registers likewise */
     bool leave;        /* code was dropped, or the mode changed: leave at the next instruction */
+    uint8_t x87[108];  /* image for FRSTOR and of FNSAVE */
     struct Jit *cpu;   /* the rest of it */
     JitJump jump[JUMP_SIZE];
 } JitState;

@@ -11,6 +11,39 @@ static inline TlbEntry *tlb_slot(CpuState *c, MmuMode mode, vaddr lin)
     return &c->tlb[mode][lin >> PAGE_SHIFT & (TLB_SIZE - 1)];
 }
 
+#define TLB_NONE(slot) ((slot) == 1 ? 0ull : 0x1000ull) /* a tag that nothing matches */
+
+static inline void tlb_note_large(CpuState *c, vaddr lin, const Translation *t)
+{
+    uint8_t *large = &c->tlb_large[lin >> 63];
+
+    if (t->shift > PAGE_SHIFT && t->shift > *large) {
+        *large = t->shift;
+    }
+}
+
+/* tlb_enter - the page of @lin in @mode, which a walk found; not where accesses to it must be seen. */
+static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Translation *t)
+{
+    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+    TlbEntry *e = &c->tlb[mode][n];
+    hwaddr page = t->pa & ~0xfffull;
+    const FlatRange *r = flat_find(cpu_view(c), page);
+
+    if (mode == MMU_USER_AC || c->watching || r == NULL || r->host == NULL || r->last - page < 0xfff) {
+        return;
+    }
+    e->host = (uint64_t)(uintptr_t)(r->host + (page - r->first));
+    e->rtag = lin & ~0xfffull;
+    e->wtag = TLB_NONE(n);
+    e->info = page | (uint64_t)t->shift << 1 | t->global;
+    tlb_note_large(c, lin, t);
+    if (t->writable && r->writable &&
+        __atomic_load_n(ram_tracker(flat_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {
+        e->wtag = e->rtag;
+    }
+}
+
 /* tlb_rptr/tlb_wptr - host address of @n readable (plainly writable) bytes, or NULL. */
 static inline void *tlb_rptr(CpuState *c, MmuMode mode, vaddr lin, unsigned n)
 {

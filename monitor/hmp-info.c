@@ -134,6 +134,9 @@ void hmp_info_jit(HmpSession *m, FILE *out, char *arg)
                  "blocks dropped: %" PRIu64 "\ncache resets: %" PRIu64 "\n",
             accel_name(), accel_stats.blocks, accel_stats.decoded, accel_stats.dropped,
             accel_stats.resets);
+    accel_pause();
+    accel_info(out);
+    accel_resume();
 }
 
 void hmp_info_statehash(HmpSession *m, FILE *out, char *arg)

@@ -453,6 +453,9 @@ static bool ends_block(const Engine *e, const Insn *i, const OpRow *row, unsigne
     if (e->extended && (row->flags & (OP_CC | OP_END)) == (OP_CC | OP_END)) {
         return ++*jumps == MAX_JUMPS;
     }
+    if (e->extended && (row->flags & OP_IO) && row->map == MAP_1 && row->op >= 0xa4 && row->op <= 0xaf) {
+        return false; /* a string instruction */
+    }
     return (row->flags & (OP_END | OP_IO)) != 0;
 }
 

@@ -1,29 +1,47 @@
 /*
- * What translated code calls.
+ * What translated code calls when the reference is to do something.
  */
 #include "accel/jit/jit.h"
 
+#include "accel/interp/interp.h"
 #include "cpu/flags.h"
 
-bool jit_help(CpuState *c, const Insn *i, uint64_t next)
+static void run(CpuState *c, uint64_t tagged, uint64_t next)
 {
-    const Jit *j = c->jit.cpu;
-    bool sse = (j->key & KEY_SSE) != 0;
+    const Insn *i = (const Insn *)(uintptr_t)(tagged & ~7ull);
 
-    if (sse) {
-        c->mxcsr = mxcsr_get();
-        if ((c->mxcsr & ~0x3fu) != MXCSR_HOST) {
-            mxcsr_set(MXCSR_HOST); /* C does not round as the guest likes */
-        }
-    }
+    c->jit.cpu->helps[(tagged & 7) * opcode_row_count() + i->row]++;
     c->insn = i;
     c->regs[GPR_RIP] = next;
     flags_set(c, flags_of_slot(c->jit.flags));
     i->exec(c, i);
     c->jit.flags = slot_of_flags(flags_get(c));
     c->insn = NULL;
-    if (sse) {
-        mxcsr_set(c->mxcsr);
+}
+
+bool jit_help(CpuState *c, uint64_t i, uint64_t next)
+{
+    const Jit *j = c->jit.cpu;
+
+    c->jit.ret_sp += 8; /* a fault does not return to the stub's caller */
+    run(c, i, next);
+    if (c->jit.leave || c->regs[GPR_RIP] != next || jit_vec_key(c) != (j->key & KEY_VEC) ||
+        c->careful || c->mmu != j->mmu || c->mode_key != j->mode_key) {
+        return true;
     }
-    return c->jit.leave || jit_vec_key(c) != (j->key & (KEY_SSE | KEY_AVX)) || c->careful || c->mmu != j->mmu || c->mode_key != j->mode_key;
+    c->jit.ret_sp -= 8;
+    return false;
+}
+
+const void *jit_help_end(CpuState *c, uint64_t i, uint64_t next)
+{
+    run(c, i, next);
+    c->jit.site = NULL;
+    return jit_find(c);
+}
+
+const void *jit_next(CpuState *c)
+{
+    c->jit.cpu->misses++;
+    return jit_find(c);
 }

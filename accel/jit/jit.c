@@ -11,6 +11,7 @@
 #include "accel/jit/jit.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cpu/flags.h"
 
 #define HOT 6 /* runs by the reference before a block is translated */
@@ -25,11 +26,13 @@ static void clear_jumps(CpuState *c)
     memset(c->jit.jump, 0, sizeof(c->jit.jump));
 }
 
-/* Nothing that was entered in the jump cache is valid any more. */
+/* Nothing that was entered in the jump cache or on the return stack is valid any more. */
 static void new_generation(CpuState *c)
 {
     Jit *j = c->jit.cpu;
 
+    memset(j->pages, 0, sizeof(j->pages));
+    c->jit.leave = true;
     if (++j->gen >> (32 - KEY_BITS)) {
         j->gen = 1;
         clear_jumps(c);
@@ -45,10 +48,21 @@ static void jit_flush(CpuState *c)
     }
 }
 
+/* The bit of Jit.pages that stands for a page, among others. */
+static uint64_t *page_bits(Jit *j, vaddr lin, uint64_t *bit)
+{
+    unsigned n = (unsigned)(lin >> PAGE_SHIFT ^ lin >> 24) & (ARRAY_SIZE(j->pages) * 64 - 1);
+
+    *bit = 1ull << (n & 63);
+    return &j->pages[n / 64];
+}
+
 static void jit_flush_page(CpuState *c, vaddr page)
 {
+    uint64_t bit;
+
     block_flush_page(c, page);
-    if (c->jit.cpu != NULL) {
+    if (c->jit.cpu != NULL && (*page_bits(c->jit.cpu, page, &bit) & bit)) {
         new_generation(c);
     }
 }
@@ -64,7 +78,6 @@ static void dropped(CpuState *c, Block *b)
     b->trans = NULL;
     new_generation(c);
     c->jit.site = NULL;
-    c->jit.leave = true;
 }
 
 /* ---- finding ---- */
@@ -84,7 +97,8 @@ static bool present_key(const CpuState *c, uint32_t *key)
         return false;
     }
     if (c->code64) {
-        *key = KEY_64 | (uint32_t)c->mmu << KEY_MMU_SHIFT | 31u << KEY_SEG_SHIFT | jit_vec_key(c);
+        *key = KEY_64 | (uint32_t)c->mmu << KEY_MMU_SHIFT | 31u << KEY_SEG_SHIFT |
+               (c->cpl == 0 ? KEY_CPL0 : 0) | jit_vec_key(c);
         return true;
     }
     if ((c->mode_key & 7) != 5 || !c->stack32 || cs->base != 0 || cs->limit != 0xffffffff) {
@@ -95,7 +109,8 @@ static bool present_key(const CpuState *c, uint32_t *key)
     segs |= whole(&c->segs[SEG_DS], false) ? 1u << 2 : 0;
     segs |= whole(&c->segs[SEG_FS], true) ? 1u << 3 : 0;
     segs |= whole(&c->segs[SEG_GS], true) ? 1u << 4 : 0;
-    *key = (uint32_t)c->mmu << KEY_MMU_SHIFT | segs << KEY_SEG_SHIFT | jit_vec_key(c);
+    *key = (uint32_t)c->mmu << KEY_MMU_SHIFT | segs << KEY_SEG_SHIFT |
+           (c->cpl == 0 ? KEY_CPL0 : 0) | jit_vec_key(c);
     return true;
 }
 
@@ -127,6 +142,8 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
     }
     t = jit_translate(c, b, lin);
     if (t != NULL) {
+        j->translations++;
+        j->bytes += b->bytes;
         t->next = b->trans;
         b->trans = t;
     }
@@ -156,44 +173,104 @@ static void take_segment(CpuState *c)
     }
 }
 
-static void run_trans(CpuState *c, Trans *t)
+static void set_key(CpuState *c, uint32_t key)
+{
+    Jit *j = c->jit.cpu;
+
+    j->key = key;
+    j->mode_key = c->mode_key;
+    j->mmu = c->mmu;
+    c->jit.stamp = j->gen << KEY_BITS | key;
+}
+
+static const void *enter_jump(CpuState *c, const Trans *t)
 {
     Jit *j = c->jit.cpu;
     JitJump *e = &c->jit.jump[jit_jump_index(t->lin)];
-    void (*enter)(void *code) = (void (*)(void *))jit_rx(j, j->enter);
+    uint64_t bit;
 
+    *page_bits(j, t->lin, &bit) |= bit;
     e->lin = t->lin;
     e->stamp = c->jit.stamp;
     e->code = (uint64_t)(uintptr_t)jit_rx(j, t->slot_entry);
+    return jit_rx(j, t->slot_entry);
+}
+
+/* Before translated code runs. */
+static void prepare(CpuState *c)
+{
     c->jit.site = NULL;
     c->jit.leave = false;
-    c->jit.poll = c->rflags & FLAG_IF ? ~0u : ~(uint32_t)REQ_INTR;
-    c->jit.flags = slot_of_flags(flags_get(c));
-    if (t->key & KEY_SSE) {
-        mxcsr_set(c->mxcsr);
-        enter(jit_rx(j, t->slot_entry));
-        c->mxcsr = mxcsr_get();
-        mxcsr_set(MXCSR_HOST);
-    } else {
-        enter(jit_rx(j, t->slot_entry));
+    if (c->jit.ret_stamp != c->jit.stamp) {
+        c->jit.ret_stamp = c->jit.stamp;
+        c->jit.ret_sp = c->jit.ret_base;
     }
+}
+
+static void set_poll(CpuState *c)
+{
+    c->jit.poll = c->rflags & FLAG_IF ? ~0u : ~(uint32_t)REQ_INTR;
+}
+
+static void run_trans(CpuState *c, Trans *t)
+{
+    Jit *j = c->jit.cpu;
+    const void *code = enter_jump(c, t);
+    void (*enter)(const void *code) = (void (*)(const void *))jit_rx(j, j->enter);
+
+    prepare(c);
+    set_poll(c);
+    c->jit.flags = slot_of_flags(flags_get(c));
+    enter(code);
+    j->leaves++;
     flags_set(c, flags_of_slot(c->jit.flags));
+}
+
+/* Translated code may run now; its key. */
+static bool may_run(const CpuState *c, uint32_t *key)
+{
+    return !icount_on && accel_breakpoints == 0 && !log_on(LOG_EXEC | LOG_CPU) && present_key(c, key);
+}
+
+const void *jit_find(CpuState *c)
+{
+    vaddr lin = linear_rip(c);
+    const JitJump *e = &c->jit.jump[jit_jump_index(lin)];
+    uint32_t key;
+    Block *b;
+    Trans *t;
+
+    set_poll(c);
+    if ((requests(c) & c->jit.poll) || c->careful || c->activity != CPU_RUNNING ||
+        !may_run(c, &key)) {
+        return NULL;
+    }
+    set_key(c, key);
+    if (e->lin == lin && e->stamp == c->jit.stamp && c->jit.site == NULL) {
+        prepare(c);
+        return (const void *)(uintptr_t)e->code;
+    }
+    flags_set(c, flags_of_slot(c->jit.flags)); /* for a fault */
+    b = (Block *)block_find(c, lin);
+    t = b == NULL || b->host2 != NULL ? NULL : find(c, b, lin);
+    if (t == NULL) {
+        return NULL;
+    }
+    link_site(c, b, t);
+    enter_jump(c, t);
+    prepare(c);
+    return jit_rx(c->jit.cpu, t->slot_entry);
 }
 
 static void step(CpuState *c)
 {
     vaddr lin = linear_rip(c);
     Block *b = (Block *)block_find(c, lin);
-    Jit *j = c->jit.cpu;
     Trans *t = NULL;
     uint32_t key;
 
-    if (b != NULL && b->host2 == NULL && !icount_on && accel_breakpoints == 0 &&
-        !log_on(LOG_EXEC | LOG_CPU) && present_key(c, &key)) {
-        j->key = key;
-        j->mode_key = c->mode_key;
-        j->mmu = c->mmu;
-        c->jit.stamp = j->gen << KEY_BITS | key;
+    if (b != NULL && b->host2 == NULL && may_run(c, &key)) {
+        set_key(c, key);
         t = find(c, b, lin);
     }
     if (t == NULL) {
@@ -208,22 +285,21 @@ static void step(CpuState *c)
 bool jit_run_once(CpuState *c)
 {
     vaddr lin = linear_rip(c);
-    Jit *j = c->jit.cpu;
+    uint32_t key;
     Trans *t;
     Block *b;
 
-    if (jit_cache_full(j)) {
+    if (jit_cache_full(c->jit.cpu)) {
         drop_all(c);
     }
     b = (Block *)block_lookup(c, lin);
     segment_of = NULL; /* the test uses it, too */
     take_segment(c);
-    if (b == NULL || b->host2 != NULL || !present_key(c, &j->key)) {
+    if (b == NULL || b->host2 != NULL || !present_key(c, &key)) {
         return false;
     }
+    set_key(c, key);
     new_generation(c); /* nothing is found in the jump cache but this, and that not from before */
-    j->mode_key = c->mode_key;
-    j->mmu = c->mmu;
     b->runs = HOT;
     t = find(c, b, lin);
     if (t != NULL) {
@@ -255,7 +331,6 @@ static void jit_run(CpuState *c)
     if (_setjmp(c->fault_env) == 0) {
         loop(c);
     } else {
-        mxcsr_set(MXCSR_HOST);
         interp_after_fault(c);
         loop(c);
     }
@@ -296,4 +371,5 @@ const AccelOps accel_jit = {
     .queue_drop = block_queue_drop,
     .flush = jit_flush,
     .flush_page = jit_flush_page,
+    .info = jit_info,
 };

@@ -44,15 +44,25 @@ typedef struct Jit {
     uint8_t *records;        /* Trans and Site */
     size_t used;
     uint32_t gen;            /* upper part of JitState.stamp */
-    uint32_t key;            /* of the translation that runs */
+    uint32_t key;            /* of the translations that run */
     uint32_t mode_key;
     MmuMode mmu;
     bool bmi2, strict;
+    bool avx;                /* the host has it */
+    uint8_t *ret_stack;
+    uint64_t *helps;         /* calls of the reference, [cause][row] */
+    uint64_t pages[64];      /* filter: pages with entries in the jump cache, see page_bits() */
+    uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
-    uint8_t *enter, *help, *help_end, *leave, *link_host, *link_slot, *zero_upper;
+    uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
+        *load_vec, *load_x87, *string, *ret_miss;
 } Jit;
 
 #define JIT_ROOM (64u << 10) /* more than one translation takes */
+
+/* Why the reference was called: it alone knows the instruction; the TLB has no fast path to the operand;
+ * the target of a jump is not known. */
+typedef enum JitCause { CAUSE_INSN, CAUSE_MEMORY, CAUSE_JUMP, JIT_CAUSES } JitCause;
 
 /* ---- cache.c ---- */
 bool jit_cache_init(CpuState *c, struct Error **errp);
@@ -60,16 +70,42 @@ void jit_cache_fini(Jit *j);
 void jit_cache_reset(Jit *j);
 bool jit_cache_full(const Jit *j);
 void *jit_record(Jit *j, size_t n);
-void jit_stubs(CpuState *c, Jit *j);
 static inline void *jit_rx(const Jit *j, const uint8_t *rw)
 {
     return j->rx + (rw - j->rw);
 }
 
-/* ---- helper.c, called from translated code ---- */
+/* ---- stubs.c ---- */
+void jit_stubs(CpuState *c, Jit *j);
 
-/* jit_help - the reference executes @i; @next is RIP behind it. True: leave translated code. */
-bool jit_help(CpuState *c, const Insn *i, uint64_t next);
+/* ---- helper.c, called from translated code with everything in CpuState ---- */
+
+/* jit_help - the reference executes the instruction at @i (a pointer, and its cause in bits 2:0); @next
+ * is RIP behind it. True: leave translated code. */
+bool jit_help(CpuState *c, uint64_t i, uint64_t next);
+/* jit_help_end - the same at the end of a translation: where to go on, NULL to leave. */
+const void *jit_help_end(CpuState *c, uint64_t i, uint64_t next);
+/* jit_next - where to go on at CS:RIP, NULL to leave; the jump by which code was left is linked. */
+const void *jit_next(CpuState *c);
+
+/* ---- gpr.c, called with the vector and x87 registers in the host's ---- */
+
+/* jit_fill - bring the page of @lin into the TLB where it is simple; false where the reference must
+ * see the access. */
+bool jit_fill(CpuState *c, vaddr lin, uint64_t write);
+/* jit_x87_pack, jit_x87_unpack - CpuState to JitState.x87 and back. */
+void jit_x87_pack(CpuState *c);
+void jit_x87_unpack(CpuState *c);
+/* jit_string - MOVS, CMPS, STOS, LODS, SCAS with 32- or 64-bit addresses, repeated or not. */
+enum { STRING_DONE, STRING_HELP, STRING_LEAVE }; /* HELP: the reference does what is left */
+unsigned jit_string(CpuState *c, const Insn *i, uint64_t next);
+
+/* ---- jit.c ---- */
+
+/* jit_find - the translation to go on with at CS:RIP, or NULL. Raises fetch faults. */
+const void *jit_find(CpuState *c);
+/* jit_info - for `info jit`. */
+void jit_info(CpuState *c, FILE *out);
 
 /* ---- translate.c ---- */
 
@@ -81,31 +117,30 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin);
 #define KEY_MMU_SHIFT 1
 #define KEY_SSE (1u << 8) /* SSE (AVX) instructions are allowed and their exceptions masked */
 #define KEY_AVX (1u << 9)
-#define KEY_BITS 10
+#define KEY_X87 (1u << 10) /* so are x87 and MMX instructions */
+#define KEY_CPL0 (1u << 11)
+#define KEY_BITS 12
 #define KEY_SEG_SHIFT 3 /* bit n: segment n is flat (FS, GS: but for its base); bits 7:3 */
+#define KEY_VEC (KEY_SSE | KEY_AVX | KEY_X87)
 
-/* jit_vec_key - KEY_SSE and KEY_AVX as of now. */
+/* jit_vec_key - KEY_SSE, KEY_AVX and KEY_X87 as of now. */
 static inline uint32_t jit_vec_key(const CpuState *c)
 {
-    if ((c->cr0 & (CR0_EM | CR0_TS)) || !(c->cr4 & CR4_OSFXSR) || (c->mxcsr & 0x1f80) != 0x1f80) {
+    uint32_t key = 0;
+
+    if (c->cr0 & (CR0_EM | CR0_TS)) {
         return 0;
     }
-    return (c->cr4 & CR4_OSXSAVE) && (c->xcr0 & 7) == 7 ? KEY_SSE | KEY_AVX : KEY_SSE;
+    if ((c->fcw & 0x3f) == 0x3f && !(c->fsw & 0x80)) {
+        key |= KEY_X87;
+    }
+    if ((c->cr4 & CR4_OSFXSR) && (c->mxcsr & 0x1f80) == 0x1f80) {
+        key |= (c->cr4 & CR4_OSXSAVE) && (c->xcr0 & 7) == 7 ? KEY_SSE | KEY_AVX : KEY_SSE;
+    }
+    return key;
 }
 
-/* The host's MXCSR: the guest's while its code runs. */
 #define MXCSR_HOST 0x1f80u
-static inline void mxcsr_set(uint32_t v)
-{
-    __asm__ volatile("ldmxcsr %0" : : "m"(v));
-}
-static inline uint32_t mxcsr_get(void)
-{
-    uint32_t v;
-
-    __asm__ volatile("stmxcsr %0" : "=m"(v));
-    return v;
-}
 
 /* CpuState.jit.flags to RFLAGS and back. */
 static inline uint16_t slot_of_flags(uint64_t f)

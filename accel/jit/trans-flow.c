@@ -10,9 +10,7 @@
 
 /* ---- looking up ---- */
 
-/* r13 is a linear address: r14 = offset of its entry in the jump cache; to @miss (with r13 intact or
- * not) where there is none. The host's flags are lost. */
-static void lookup(Tr *t, Cold *miss)
+void lookup(Tr *t, Cold *miss)
 {
     Emit *e = &t->e;
 
@@ -32,9 +30,14 @@ static void lookup(Tr *t, Cold *miss)
     cold_jump(t, miss, 5);
 }
 
-static void jump_found(Tr *t)
+void jump_found(Tr *t)
 {
     emit_op(&t->e, 0, 0xff, 4, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+}
+
+static void call_found(Tr *t)
+{
+    emit_op(&t->e, 0, 0xff, 2, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
 }
 
 /* ---- direct ---- */
@@ -70,14 +73,14 @@ void exit_to(Tr *t, unsigned cc, vaddr lin)
     cold_jump(t, k, cc);
 }
 
-static void emit_leave(Tr *t, Site *s, vaddr lin, bool host)
+void emit_leave(Tr *t, Site *s, vaddr lin, bool host)
 {
     emit_const(&t->e, H_S1, (uint64_t)(uintptr_t)s);
     emit_const(&t->e, H_S2, lin);
     emit_jump(&t->e, JUMP_ALWAYS, host ? t->j->link_host : t->j->link_slot);
 }
 
-static void emit_exit(Tr *t, const Cold *k)
+void emit_exit(Tr *t, const Cold *k)
 {
     Site *s;
 
@@ -96,33 +99,6 @@ static void emit_exit(Tr *t, const Cold *k)
     emit_leave(t, s, k->target, s->host_flags);
 }
 
-static void emit_cold(Tr *t, Cold *k)
-{
-    for (unsigned n = 0; n < k->froms; n++) {
-        emit_set_jump(k->from[n], t->e.p);
-    }
-    switch (k->kind) {
-    case COLD_HELP:
-        vec_store(t, k->x_dirty & (uint16_t)~k->x_dirty_whole, k->x_dirty_whole);
-        emit_help(t, k->insn, k->target, false);
-        vec_load(t, k->x_held & (uint16_t)~k->x_whole, k->x_whole);
-        if (k->host_after) {
-            emit_flags_restore(t);
-        }
-        emit_jump(&t->e, JUMP_ALWAYS, k->back);
-        break;
-    case COLD_HELP_END:
-        emit_help(t, k->insn, k->target, true);
-        break;
-    case COLD_EXIT:
-        emit_exit(t, k);
-        break;
-    case COLD_LEAVE:
-        emit_leave(t, NULL, k->target, false);
-        break;
-    }
-}
-
 void emit_colds(Tr *t)
 {
     for (unsigned n = 0; n < t->colds; n++) { /* which may add more */
@@ -137,7 +113,6 @@ void poll_here(Tr *t, vaddr lin)
     Cold *k = cold_new(t, COLD_LEAVE);
 
     k->target = lin;
-    vec_spill(t);
     emit_op(&t->e, 0, 0x8b, H_S1, GS(requests));
     emit_op(&t->e, 0, 0x85, H_S1, GS(jit.poll));
     cold_jump(t, k, 5);
@@ -171,14 +146,16 @@ static void move_sp(Tr *t, int by)
     emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, by));
 }
 
-/* The return address to the guest's stack. */
+/* The return address to the guest's stack and to the return stack. */
 static void push_return(Tr *t, Cold *slow)
 {
     Emit *e = &t->e;
+    Cold *full = cold_new(t, COLD_RET_FULL);
+    bool small = t->next == (uint64_t)(int64_t)(int32_t)t->next;
 
     mem_address_of(t, GPR_RSP, -(int)width(t));
     mem_check(t, width(t), true, slow);
-    if (!t->code64 || t->next == (uint64_t)(int64_t)(int32_t)t->next) {
+    if (!t->code64 || small) {
         emit_op(e, t->code64 ? F_W : 0, 0xc7, 0, MEM_OPERAND);
         put32(e, (uint32_t)t->next);
     } else {
@@ -187,26 +164,63 @@ static void push_return(Tr *t, Cold *slow)
         emit_store(e, H_S2, MEM(H_S1, RM_NONE, 0, 0));
     }
     move_sp(t, -(int)width(t));
+    emit_op(e, F_W, 0x3b, H_RSP, GS(jit.ret_limit));
+    cold_jump(t, full, 2); /* JB */
+    full->back = e->p;
+    if (small) {
+        put8(e, 0x68); /* PUSH imm32 */
+        put32(e, (uint32_t)t->next);
+    } else {
+        emit_const(e, H_S2, t->next);
+        put8(e, 0x41);
+        put8(e, 0x56); /* PUSH r14 */
+    }
+}
+
+/* Where a RET that found its pair comes to. */
+static void returned(Tr *t)
+{
+    emit_op(&t->e, F_W, 0x8d, H_RSP, MEM(H_RSP, RM_NONE, 0, 8));
+    exit_to(t, JUMP_ALWAYS, t->next);
 }
 
 static void call(Tr *t)
 {
+    vaddr to = branch_target(t);
+
     flags_save(t);
     push_return(t, cold_help_end(t));
-    exit_to(t, JUMP_ALWAYS, branch_target(t));
+    if (same_page(t, to)) {
+        Cold *k = cold_new(t, COLD_EXIT);
+
+        k->target = to;
+        k->flags = t->flags;
+        cold_jump(t, k, JUMP_CALL);
+    } else {
+        Cold *miss = cold_new(t, COLD_CALL);
+
+        miss->target = to;
+        emit_const(&t->e, H_S1, to);
+        lookup(t, miss);
+        call_found(t);
+        miss->back = t->e.p;
+    }
+    returned(t);
 }
 
 static void ret(Tr *t)
 {
-    Cold *slow = cold_help_end(t);
+    Cold *slow = cold_help_end(t), *other = cold_new(t, COLD_RET);
 
     flags_save(t);
     mem_address_of(t, GPR_RSP, 0);
     mem_check(t, width(t), false, slow);
     emit_op(&t->e, t->code64 ? F_W : 0, 0x8b, H_S1, MEM_OPERAND);
-    lookup(t, slow);
+    emit_op(&t->e, F_W, 0x3b, H_S1, MEM(H_RSP, RM_NONE, 0, 8));
+    other->slow = slow;
+    cold_jump(t, other, 5);
     move_sp(t, (int)(width(t) + (unsigned)t->insn->imm));
-    jump_found(t);
+    put8(&t->e, 0xc3);
 }
 
 /* r13 = the target of an indirect jump. */
@@ -246,15 +260,15 @@ static void call_rm(Tr *t, const Plan *p)
     emit_load(e, H_S2, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
     emit_store(e, H_S2, GS(jit.tmp[0]));
     push_return(t, slow2);
-    emit_op(e, 0, 0xff, 4, GS(jit.tmp[0]));
+    emit_op(e, 0, 0xff, 2, GS(jit.tmp[0]));
+    returned(t);
 }
 
 void flow_insn(Tr *t, const Plan *p)
 {
-    vec_spill(t);
     if ((p->kind <= PLAN_CALL) && !target_is_good(t)) {
         flags_save(t);
-        emit_help(t, t->insn, t->next, true);
+        emit_help(t, t->insn, t->next, true, CAUSE_INSN);
         return;
     }
     switch (p->kind) {

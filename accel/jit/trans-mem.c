@@ -101,11 +101,20 @@ void mem_address_of(Tr *t, unsigned base, int disp)
     }
 }
 
+static size_t tag_offset(const Tr *t, bool write)
+{
+    return offsetof(CpuState, tlb) + (size_t)t->mmu * sizeof(t->c->tlb[0]) +
+           (write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
+}
+
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
 {
-    size_t bank = offsetof(CpuState, tlb) + (size_t)t->mmu * sizeof(t->c->tlb[0]);
+    Cold *fill = cold_new(t, COLD_FILL);
     Emit *e = &t->e;
 
+    fill->write = write;
+    fill->slow = slow;
+    fill->back = e->p;
     _Static_assert(sizeof(TlbEntry) == 32, "the index is scaled by 32");
     if (t->j->bmi2) { /* RORX r14, r13, 7 */
         static const uint8_t rorx[] = { 0xc4, 0x43, 0xfb, 0xf0, 0xf5, PAGE_SHIFT - 5 };
@@ -119,56 +128,15 @@ void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
     }
     emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
     put32(e, (TLB_SIZE - 1) << 5);
-    emit_op(e, F_W, 0x33, H_S1,
-            GS_IDX(H_S2, bank + (write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));
+    emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, tag_offset(t, write)));
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
     put32(e, PAGE_SIZE - size);
-    cold_jump(t, slow, 7); /* JA */
-    emit_load(e, H_S2, GS_IDX(H_S2, bank + offsetof(TlbEntry, host)));
+    cold_jump(t, fill, 7); /* JA */
+    emit_load(e, H_S2, GS_IDX(H_S2, tag_offset(t, false) - offsetof(TlbEntry, rtag) +
+                                        offsetof(TlbEntry, host)));
 }
 
 void mem_one(Tr *t)
 {
     emit_op(&t->e, F_W, 0x8d, H_S1, MEM(H_S1, H_S2, 0, 0));
-}
-
-/* ---- out of line ---- */
-
-Cold *cold_new(Tr *t, int kind)
-{
-    Cold *k = &t->cold[t->colds++];
-
-    memset(k, 0, sizeof(*k));
-    k->kind = kind;
-    k->insn = t->insn;
-    k->target = t->next;
-    return k;
-}
-
-void cold_jump(Tr *t, Cold *k, unsigned cc)
-{
-    k->from[k->froms++] = emit_jump(&t->e, cc, NULL);
-}
-
-Cold *cold_help(Tr *t)
-{
-    Cold *k = cold_new(t, COLD_HELP);
-
-    k->x_dirty = t->x_dirty;
-    k->x_dirty_whole = t->x_dirty & t->x_whole;
-    k->x_held = t->x_held;
-    k->x_whole = t->x_whole;
-    return k;
-}
-
-Cold *cold_help_end(Tr *t)
-{
-    return cold_new(t, COLD_HELP_END);
-}
-
-void emit_help(Tr *t, const Insn *i, vaddr next, bool end)
-{
-    emit_const(&t->e, H_S1, (uint64_t)(uintptr_t)i);
-    emit_const(&t->e, H_S2, next);
-    emit_jump(&t->e, end ? JUMP_ALWAYS : JUMP_CALL, end ? t->j->help_end : t->j->help);
 }

@@ -1,6 +1,5 @@
 /*
- * Vector registers: loaded into the host's when a translation first uses them, stored before it is
- * left or C is called. A register is held with 128 or 256 bits.
+ * Vector registers are the host's own of the same number, from the first use until C is called.
  */
 #include "accel/jit/trans.h"
 
@@ -33,67 +32,32 @@ static void emit_vex(Emit *e, const Plan *p, unsigned reg, unsigned vvvv, Rm rm)
     }
 }
 
-static void move(Tr *t, unsigned n, bool whole, bool store)
+static void need(Tr *t, bool x87)
 {
-    Rm at = GS_AT(offsetof(CpuState, xmm) + n * sizeof(VecReg));
-    const Plan mov = { .f = F_0F, .op = store ? 0x11 : 0x10, .l256 = true };
+    Cold *k = cold_new(t, COLD_LOAD);
 
-    if (whole) {
-        emit_vex(&t->e, &mov, n, 0, at);
-    } else {
-        emit_op(&t->e, F_0F, mov.op, n, at);
+    mem_flags(t);
+    k->x87 = x87;
+    emit_op(&t->e, 0, 0x80, 7, x87 ? GS(jit.x87_held) : GS(jit.vec_held)); /* CMP */
+    put8(&t->e, 0);
+    cold_jump(t, k, 4);
+    k->back = t->e.p;
+}
+
+void vec_need(Tr *t)
+{
+    if (!t->vec_held) {
+        need(t, false);
+        t->vec_held = true;
     }
 }
 
-void vec_store(Tr *t, uint16_t half, uint16_t whole)
+void x87_need(Tr *t)
 {
-    for (unsigned n = 0; n < 16; n++) {
-        if ((half | whole) >> n & 1) {
-            move(t, n, whole >> n & 1, true);
-        }
+    if (!t->x87_held) {
+        need(t, true);
+        t->x87_held = true;
     }
-}
-
-void vec_load(Tr *t, uint16_t half, uint16_t whole)
-{
-    for (unsigned n = 0; n < 16; n++) {
-        if ((half | whole) >> n & 1) {
-            move(t, n, whole >> n & 1, false);
-        }
-    }
-}
-
-void vec_spill(Tr *t)
-{
-    vec_store(t, t->x_dirty & (uint16_t)~t->x_whole, t->x_dirty & t->x_whole);
-    t->x_dirty = 0;
-}
-
-void vec_forget(Tr *t)
-{
-    vec_spill(t);
-    t->x_held = t->x_whole = 0;
-}
-
-/* The registers of @mask are in the host's, with 256 bits if @whole. */
-static void need(Tr *t, uint16_t mask, bool whole)
-{
-    uint16_t widen = whole ? mask & t->x_held & (uint16_t)~t->x_whole : 0;
-    uint16_t missing = mask & (uint16_t)~t->x_held;
-
-    vec_store(t, widen & t->x_dirty, 0);
-    t->x_dirty &= (uint16_t)~widen;
-    missing |= widen;
-    vec_load(t, whole ? 0 : missing, whole ? missing : 0);
-    t->x_held |= mask;
-    t->x_whole |= whole ? mask : 0;
-}
-
-static void written(Tr *t, uint16_t mask, bool vex)
-{
-    t->x_held |= mask;
-    t->x_dirty |= mask;
-    t->x_whole |= vex ? mask : 0; /* VEX clears what it does not write */
 }
 
 /* The general register of an operand: its own, or @scratch. */
@@ -132,7 +96,7 @@ void vec_insn(Tr *t, const Plan *p)
     Cold *slow = NULL;
     Rm rm;
 
-    need(t, p->xr, p->l256);
+    vec_need(t);
     if (p->mem) {
         slow = cold_help(t);
         mem_flags(t);
@@ -161,23 +125,23 @@ void vec_insn(Tr *t, const Plan *p)
             emit_store(&t->e, p->g_reg ? H_S2 : H_S1, slot_of(g));
         }
     }
-    written(t, p->xw, p->vex);
     if (p->touches) {
         t->flags = FLAGS_HOST;
     }
     if (slow != NULL) {
         slow->back = t->e.p;
         slow->host_after = t->flags == FLAGS_HOST;
-        slow->x_held = t->x_held;
-        slow->x_whole = t->x_whole;
     }
 }
 
 /* VZEROUPPER */
 void vec_zero_upper(Tr *t)
 {
-    vec_forget(t);
-    emit_jump(&t->e, JUMP_CALL, t->j->zero_upper);
+    static const uint8_t vzeroupper[] = { 0xc5, 0xf8, 0x77 };
+
+    vec_need(t);
+    memcpy(t->e.p, vzeroupper, sizeof(vzeroupper));
+    t->e.p += sizeof(vzeroupper);
 }
 
 /* ---- BMI: general registers, VEX ---- */

@@ -16,19 +16,31 @@ typedef enum FlagsAt {
 
 /* Code out of line. */
 typedef struct Cold {
-    enum { COLD_HELP, COLD_HELP_END, COLD_EXIT, COLD_LEAVE } kind;
-    uint8_t *from[3]; /* jumps here, by their displacements */
+    enum {
+        COLD_HELP,     /* the reference does the instruction */
+        COLD_HELP_END, /* and is the end */
+        COLD_EXIT,     /* a jump to @target, not linked yet */
+        COLD_LEAVE,
+        COLD_CALL,     /* the target of a call is not known; @back is where it returns */
+        COLD_FILL,     /* the TLB's entry, and again; or on to @slow */
+        COLD_LOAD,     /* the vector or x87 registers */
+        COLD_RET_FULL, /* the return stack begins anew */
+        COLD_RET,      /* a RET that is not to the top of the return stack */
+    } kind;
+    uint8_t *from[4]; /* jumps here, by their displacements */
     unsigned froms;
-    const Insn *insn; /* HELP */
+    uint8_t *at;      /* where it is, once it is there */
+    const Insn *insn;
     uint8_t *back;
-    bool host_after;  /* the flags are wanted in the host's after it */
-    vaddr target;     /* EXIT, LEAVE: linear address, which is RIP too */
+    bool host_after;  /* HELP: the flags are wanted in the host's after it */
+    bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
+    bool write;       /* FILL */
+    struct Cold *slow; /* FILL, RET */
+    vaddr target;     /* EXIT, LEAVE: linear address, which is RIP too; else of the next instruction */
     FlagsAt flags;
-    uint16_t x_dirty, x_dirty_whole; /* vector registers to be stored before the help */
-    uint16_t x_held, x_whole;        /* and loaded after it */
 } Cold;
 
-#define MAX_COLD (BLOCK_INSNS * 2 + 8)
+#define MAX_COLD (BLOCK_INSNS * 5 + 8)
 
 typedef struct Tr {
     Emit e; /* first: emitters take it */
@@ -40,7 +52,7 @@ typedef struct Tr {
     MmuMode mmu;
     FlagsAt flags;
     bool polled;
-    uint16_t x_held, x_whole, x_dirty; /* vector registers in the host's; with 256 bits; newer there */
+    bool vec_held, x87_held; /* the vector, x87 registers are in the host's for certain */
     const Insn *insn; /* the present one; its flags alive after it, and before it */
     vaddr next;       /* linear address behind it */
     uint8_t live_after, live_before;
@@ -90,7 +102,7 @@ void cold_jump(Tr *t, Cold *k, unsigned cc);
 /* cold_help - the present instruction by the reference, and back (at k->back, set by the caller). */
 Cold *cold_help(Tr *t);
 Cold *cold_help_end(Tr *t);
-void emit_help(Tr *t, const Insn *i, vaddr next, bool end);
+void emit_help(Tr *t, const Insn *i, vaddr next, bool end, JitCause cause);
 
 /* mem_flags - before a check: the host's flags will be lost. */
 void mem_flags(Tr *t);
@@ -99,12 +111,9 @@ void mem_flags(Tr *t);
 void bmi_insn(Tr *t, const Plan *p);
 void vec_insn(Tr *t, const Plan *p);
 void vec_zero_upper(Tr *t);
-/* vec_store, vec_load - registers by bit, of 128 and of 256 bits. vec_spill - what is newer in the
- * host's. vec_forget - and hold none. */
-void vec_store(Tr *t, uint16_t half, uint16_t whole);
-void vec_load(Tr *t, uint16_t half, uint16_t whole);
-void vec_spill(Tr *t);
-void vec_forget(Tr *t);
+/* vec_need, x87_need - these registers are in the host's from here on; the host's flags are lost. */
+void vec_need(Tr *t);
+void x87_need(Tr *t);
 
 /* ---- trans-flow.c ---- */
 /* exit_to - go on at linear address @lin, if @cc. */
@@ -113,5 +122,15 @@ void exit_to(Tr *t, unsigned cc, vaddr lin);
 void flow_insn(Tr *t, const Plan *p);
 void poll_here(Tr *t, vaddr lin);
 void emit_colds(Tr *t);
+/* lookup - r13 is a linear address: r14 = offset of its entry in the jump cache; to @miss where there
+ * is none. The host's flags are lost. */
+void lookup(Tr *t, Cold *miss);
+void jump_found(Tr *t);
+void emit_leave(Tr *t, Site *s, vaddr lin, bool host);
+
+void emit_exit(Tr *t, const Cold *k);
+
+/* ---- trans-cold.c ---- */
+void emit_cold(Tr *t, Cold *k);
 
 #endif

@@ -241,10 +241,10 @@ static void insn(Tr *t, const Plan *p)
 {
     switch (p->kind) {
     case PLAN_HELP: case PLAN_END:
-        vec_forget(t);
         flags_save(t);
-        emit_help(t, t->insn, t->next, p->kind == PLAN_END);
+        emit_help(t, t->insn, t->next, p->kind == PLAN_END, CAUSE_INSN);
         t->flags = FLAGS_SLOT;
+        t->vec_held = t->x87_held = false;
         break;
     case PLAN_NOP:
         break;
@@ -346,7 +346,6 @@ static void forward(Tr *t, const Plan *plans, const uint8_t *live)
         insn(t, p);
     }
     if (!ends(p)) {
-        vec_spill(t);
         exit_to(t, JUMP_ALWAYS, t->next);
     }
 }
