@@ -456,6 +456,9 @@ static bool ends_block(const Engine *e, const Insn *i, const OpRow *row, unsigne
     if (e->extended && (row->flags & OP_IO) && row->map == MAP_1 && row->op >= 0xa4 && row->op <= 0xaf) {
         return false; /* a string instruction */
     }
+    if (e->extended && row->map == MAP_1 && row->op == 0xfb) {
+        return false; /* STI: the next instruction belongs to it */
+    }
     return (row->flags & (OP_END | OP_IO)) != 0;
 }
 

@@ -185,7 +185,7 @@ void interp_run_block(CpuState *c, const Block *b)
         c->insn = i;
         c->regs[GPR_RIP] = start + i->end;
         i->exec(c, i);
-        if (c->regs[GPR_RIP] != start + i->end) { /* a jump, which need not be the last one */
+        if (c->regs[GPR_RIP] != start + i->end || c->careful) { /* a jump, which need not be the last one */
             i++;
             break;
         }

@@ -29,6 +29,7 @@ bool jit_help(CpuState *c, uint64_t i, uint64_t next)
         c->careful || c->mmu != j->mmu || c->mode_key != j->mode_key) {
         return true;
     }
+    c->jit.poll = c->rflags & FLAG_IF ? ~0u : ~(uint32_t)REQ_INTR;
     c->jit.ret_sp -= 8;
     return false;
 }

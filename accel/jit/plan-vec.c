@@ -62,19 +62,8 @@ static void vec_memory(const Insn *i, Plan *p, const char *tok, bool wide)
 /* One operand; @dest: the first, which is written. */
 static void vec_operand(const Insn *i, Plan *p, const char *tok, bool dest, bool wide)
 {
-    unsigned x = 16;
-
     switch (tok[0]) {
-    case 'V':
-        x = i->reg;
-        break;
-    case 'H':
-        x = i->vvvv;
-        break;
     case 'L':
-        x = i->is4;
-        p->imm = 1;
-        break;
     case 'I':
         p->imm = 1;
         break;
@@ -89,30 +78,10 @@ static void vec_operand(const Insn *i, Plan *p, const char *tok, bool dest, bool
     default:
         break;
     }
-    if (strchr("WUME", tok[0]) != NULL) {
-        if (insn_mem(i)) {
-            vec_memory(i, p, tok, wide);
-            p->write |= dest;
-        } else if (tok[0] != 'E') {
-            x = i->rm;
-        }
+    if (strchr("WUME", tok[0]) != NULL && insn_mem(i)) {
+        vec_memory(i, p, tok, wide);
+        p->write |= dest;
     }
-    if (x < 16) {
-        p->xr |= (uint16_t)(1u << x);
-        p->xw |= (uint16_t)(dest ? 1u << x : 0);
-    }
-}
-
-/* The destination's old value does not matter. */
-static bool pure(const Insn *i, const Plan *p)
-{
-    if (insn_vex(i)) {
-        return !ONE_OF(i->exec, op_fma_packed, op_fma_scalar);
-    }
-    return ONE_OF(i->exec, op_vload, op_vload_aligned, op_vstore, op_vstore_aligned, op_movd_load,
-                  op_movq_load, op_movss_load, op_movsd_load, op_pshufd, op_pshufhw, op_pshuflw,
-                  op_movq_store, op_movddup, op_cvtdq2ps, op_cvtps2dq, op_cvttps2dq, op_cvtps2pd,
-                  op_cvtdq2pd);
 }
 
 void plan_vec(const Insn *i, const OpRow *row, bool code64, Plan *p)
@@ -121,7 +90,6 @@ void plan_vec(const Insn *i, const OpRow *row, bool code64, Plan *p)
                                        [P_F2] = F_F2 };
     static const uint32_t map[] = { [MAP_0F] = F_0F, [MAP_0F38] = F_0F38, [MAP_0F3A] = F_0F3A };
     bool wide = (i->flags & INSN_W) && code64, flags_only;
-    uint16_t dest = 0;
 
     if (row->operands[0] == 0) {
         if (strcmp(row->name, "vzeroupper") == 0) {
@@ -142,21 +110,9 @@ void plan_vec(const Insn *i, const OpRow *row, bool code64, Plan *p)
     p->vex = insn_vex(i);
     p->l256 = insn_l256(i);
     for (const char *s = row->operands; *s != 0;) {
-        bool first = s == row->operands;
-
-        vec_operand(i, p, s, first && !flags_only, wide);
-        if (first) {
-            dest = p->xw;
-            p->xr = (uint16_t)(flags_only ? p->xr : 0);
-        }
+        vec_operand(i, p, s, s == row->operands && !flags_only, wide);
         s += strcspn(s, ",");
         s += *s == ',';
-    }
-    if (!pure(i, p)) {
-        p->xr |= dest;
-    }
-    if (!insn_vex(i) && row->map == MAP_0F38 && (row->op == 0x10 || row->op == 0x14 || row->op == 0x15 || row->op == 0xcb)) {
-        p->xr |= 1; /* XMM0 selects, or is a third source */
     }
     if ((i->flags & INSN_W) && (code64 || strpbrk(row->operands, "EG") == NULL)) {
         p->f |= F_W;

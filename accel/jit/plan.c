@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "cpu/cpuid.h"
 
-static void flags(Plan *p, uint8_t reads, uint8_t sets)
+void plan_flags(Plan *p, uint8_t reads, uint8_t sets)
 {
     p->reads = reads;
     p->sets = sets;
@@ -62,7 +62,7 @@ static unsigned imm_z(const Insn *i)
 
 static void plan_alu(const Insn *i, Plan *p, unsigned alu)
 {
-    flags(p, alu == 2 || alu == 3 ? FL_CF : 0, FL_ALL);
+    plan_flags(p, alu == 2 || alu == 3 ? FL_CF : 0, FL_ALL);
 }
 
 static void plan_alu_forms(const Insn *i, Plan *p)
@@ -90,9 +90,9 @@ static void plan_shift(const Insn *i, Plan *p)
     op_rm_ext(i, p, true, op == 0xc0 ? 1 : 0);
     p->ext = (uint8_t)(ext == 6 ? 4 : ext);
     if (ext == 2 || ext == 3) {
-        flags(p, FL_CF, 0);
+        plan_flags(p, FL_CF, 0);
     } else {
-        flags(p, 0, !known ? 0 : ext < 2 ? FL_CF | FL_OF : FL_ALL);
+        plan_flags(p, 0, !known ? 0 : ext < 2 ? FL_CF | FL_OF : FL_ALL);
     }
 }
 
@@ -100,13 +100,18 @@ static void plan_group3(const Insn *i, Plan *p)
 {
     unsigned ext = i->modrm >> 3 & 7;
 
-    if (ext >= 6) {
-        return; /* division: its fault is the reference's */
+    if (ext >= 6) { /* of bytes and words: the reference's */
+        if (i->opsize >= 4) {
+            op_rm_ext(i, p, false, 0);
+            p->kind = PLAN_DIV;
+            plan_flags(p, 0, FL_ALL);
+        }
+        return;
     }
     op_rm_ext(i, p, ext == 2 || ext == 3, ext < 2 ? imm_z(i) : 0);
     p->ext = (uint8_t)(ext == 1 ? 0 : ext);
     if (ext != 2) {
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
     }
 }
 
@@ -124,7 +129,7 @@ static void plan_group5(const Insn *i, Plan *p, bool code64)
 
     if (ext < 2) {
         op_rm_ext(i, p, true, 0);
-        flags(p, 0, FL_ALL & ~FL_CF);
+        plan_flags(p, 0, FL_ALL & ~FL_CF);
     } else if (full && (ext == 2 || ext == 4 || ext == 6)) {
         op_rm(i, p, false);
         p->kind = ext == 2 ? PLAN_CALL_RM : ext == 4 ? PLAN_JMP_RM : PLAN_PUSH_M;
@@ -150,7 +155,7 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
         p->op = 0xff;
         p->ext = op >> 3 & 1;
         p->rm = i->reg;
-        flags(p, 0, FL_ALL & ~FL_CF);
+        plan_flags(p, 0, FL_ALL & ~FL_CF);
         break;
     case 0x50 ... 0x5f:
         if (full) {
@@ -170,7 +175,7 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
     case 0x69: case 0x6b:
         op_rm_reg(i, p, false, true);
         p->imm = (uint8_t)(op == 0x6b ? 1 : imm_z(i));
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
         break;
     case 0x70 ... 0x7f:
         plan_branch(i, p, PLAN_JCC, code64);
@@ -183,7 +188,7 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
         break;
     case 0x84: case 0x85:
         op_rm_reg(i, p, false, false);
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
         break;
     case 0x86: case 0x87:
         op_rm_reg(i, p, true, true);
@@ -226,7 +231,7 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
         p->op = op == 0xa8 ? 0xf6 : 0xf7;
         p->rm = GPR_RAX;
         p->imm = (uint8_t)imm_z(i);
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
         break;
     case 0xb0 ... 0xbf:
         if (i->opsize >= 4) {
@@ -260,7 +265,7 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
     case 0xf5: case 0xf8: case 0xf9:
         p->kind = PLAN_RAW;
         p->op = (uint8_t)op;
-        flags(p, op == 0xf5 ? FL_CF : 0, FL_CF);
+        plan_flags(p, op == 0xf5 ? FL_CF : 0, FL_CF);
         break;
     case 0xf6: case 0xf7:
         plan_group3(i, p);
@@ -298,12 +303,12 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
     case 0xa3: case 0xab: case 0xb3: case 0xbb: /* in memory they reach beyond the operand */
         if (!mem) {
             op_rm_reg(i, p, op != 0xa3, false);
-            flags(p, 0, FL_CF);
+            plan_flags(p, 0, FL_CF);
         }
         break;
     case 0xba:
         op_rm_ext(i, p, (i->modrm >> 3 & 7) != 4, 1);
-        flags(p, 0, FL_CF);
+        plan_flags(p, 0, FL_CF);
         break;
     case 0xa4: case 0xac: case 0xa5: case 0xad:
         if (i->opsize >= 4) {
@@ -311,7 +316,7 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
 
             op_rm_reg(i, p, true, false);
             p->imm = imm;
-            flags(p, 0, imm && ((unsigned)i->imm & (i->opsize == 8 ? 63 : 31)) ? FL_ALL : 0);
+            plan_flags(p, 0, imm && ((unsigned)i->imm & (i->opsize == 8 ? 63 : 31)) ? FL_ALL : 0);
         }
         break;
     case 0xc3: /* MOVNTI */
@@ -320,11 +325,11 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
     case 0xaf: case 0xb8: case 0xbc: case 0xbd: /* IMUL, POPCNT, BSF, BSR, TZCNT, LZCNT */
         op_rm_reg(i, p, false, true);
         p->f |= opcode_row(i)->prefix == P_F3 ? F_F3 : 0;
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
         break;
     case 0xb0: case 0xb1:
         op_rm_reg(i, p, true, false);
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
         break;
     case 0xb6: case 0xb7: case 0xbe: case 0xbf:
         op_rm_reg(i, p, false, true);
@@ -333,7 +338,7 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
         break;
     case 0xc0: case 0xc1:
         op_rm_reg(i, p, true, true);
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
         break;
     case 0xc8 ... 0xcf:
         if (i->opsize >= 4) {
@@ -355,7 +360,7 @@ static void plan_0f38(const Insn *i, const OpRow *row, Plan *p)
         op_rm_reg(i, p, false, true);
         p->size = i->opsize == 8 ? 8 : 4; /* 66 is no operand size here */
         p->f = (p->f & ~(uint32_t)F_66) | (row->prefix == P_66 ? F_66 : F_F3);
-        flags(p, row->prefix == P_66 ? FL_CF : FL_OF, row->prefix == P_66 ? FL_CF : FL_OF);
+        plan_flags(p, row->prefix == P_66 ? FL_CF : FL_OF, row->prefix == P_66 ? FL_CF : FL_OF);
     } else if (row->prefix == P_F2 && (row->op & 0xfe) == 0xf0) {
         op_rm_reg(i, p, false, true);
         p->f |= F_F2;
@@ -389,7 +394,7 @@ static void plan_bmi(const Insn *i, const OpRow *row, Plan *p)
     p->reg_op = p->reg_w = !ext;
     p->vvvv_w = ext || strcmp(row->name, "mulx") == 0;
     if (row->op == 0xf2 || row->op == 0xf3 || (row->prefix == P_NONE && row->op != 0xf6)) {
-        flags(p, 0, FL_ALL);
+        plan_flags(p, 0, FL_ALL);
     }
 }
 
@@ -408,7 +413,7 @@ static bool high_byte_trouble(const Plan *p)
 
 static bool uses_stack(PlanKind k)
 {
-    return (k >= PLAN_PUSH && k <= PLAN_LEAVE) || k == PLAN_CALL || k == PLAN_RET ||
+    return (k >= PLAN_PUSHF && k <= PLAN_LEAVE) || k == PLAN_CALL || k == PLAN_RET ||
            k == PLAN_CALL_RM;
 }
 
@@ -427,6 +432,10 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
         ends = true; /* an invalid one */
     } else if (row->feature != FEAT_NONE && !cpu_host_has(row->feature)) {
         p->kind = PLAN_HELP;
+    } else if ((row->flags & OP_FPU) && row->map == MAP_1) {
+        if (key & KEY_X87) {
+            plan_x87(i, p);
+        }
     } else if ((row->flags & OP_FPU) && row->map != MAP_1) {
         if (key & (insn_vex(i) ? KEY_AVX : KEY_SSE)) {
             plan_vec(i, row, code64, p);
@@ -440,10 +449,14 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
     } else if (!insn_vex(i) && row->map == MAP_0F) {
         plan_0f(i, p, code64);
     }
+    if (p->kind == PLAN_HELP) {
+        plan_system(i, row, key, p);
+    }
     fallback = ends ? PLAN_END : PLAN_HELP;
     if (p->kind == PLAN_HELP || high_byte_trouble(p) || (p->mem && i->asize == 2) ||
         (p->mem && !code64 && !(segs & seg_bit[i->seg])) ||
-        (uses_stack(p->kind) && !code64 && !(segs & 2))) {
+        (uses_stack(p->kind) && !code64 && !(segs & 2)) ||
+        (p->kind == PLAN_STRING && !code64 && (!(segs & 1) || !(segs & seg_bit[i->seg])))) {
         memset(p, 0, sizeof(*p));
         p->kind = fallback;
     }

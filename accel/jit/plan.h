@@ -21,6 +21,11 @@ typedef enum PlanKind {
     PLAN_BMI,   /* three general registers, by VEX */
     PLAN_VEC,   /* SSE and AVX */
     PLAN_VZERO, /* VZEROUPPER */
+    PLAN_X87,   /* copied; see trans-x87.c */
+    PLAN_DIV,
+    PLAN_STRING,
+    PLAN_CLI, PLAN_STI, PLAN_DF, PLAN_SWAPGS,
+    PLAN_PUSHF,
     PLAN_PUSH, PLAN_PUSH_I, PLAN_PUSH_M, PLAN_POP, PLAN_LEAVE,
     PLAN_JCC, PLAN_JMP, PLAN_CALL, PLAN_RET, PLAN_JMP_RM, PLAN_CALL_RM,
 } PlanKind;
@@ -39,15 +44,21 @@ typedef struct Plan {
     bool touches;    /* changes flags, `sets` of them for certain */
     bool vvvv_w;     /* PLAN_BMI: VEX.vvvv is written */
     uint8_t reads, sets;
+    /* PLAN_X87 */
+    bool control;  /* it does not change the instruction and operand pointers */
     /* PLAN_VEC */
     bool vex, l256, has_ext;
     bool g_reg, g_rm, g_write; /* ModRM.reg, .rm name a general register; it is written */
     uint8_t align;             /* of the memory operand, 0 for any */
-    uint16_t xr, xw;           /* vector registers read and written, by bit */
 } Plan;
 
 /* plan_insn - @key as of the translation. */
 void plan_insn(const Insn *i, uint32_t key, Plan *p);
+/* plan_flags - it reads and sets these flags. */
+void plan_flags(Plan *p, uint8_t reads, uint8_t sets);
+/* plan_x87, plan_system - of one byte or two; they leave what they do not know alone. */
+void plan_x87(const Insn *i, Plan *p);
+void plan_system(const Insn *i, const OpRow *row, uint32_t key, Plan *p);
 /* plan_vec - for SSE and AVX. */
 void plan_vec(const Insn *i, const OpRow *row, bool code64, Plan *p);
 

@@ -29,6 +29,9 @@ Cold *cold_help(Tr *t)
 
     k->vec = t->vec_held;
     k->x87 = t->x87_held;
+    k->x87_last = t->x87_last;
+    k->x87_mem = t->x87_mem;
+    k->x87_next = t->x87_next;
     return k;
 }
 
@@ -57,6 +60,7 @@ static void load_unless(Tr *t, size_t held, const uint8_t *stub)
 
 static void emit_cold_help(Tr *t, const Cold *k)
 {
+    x87_pointers_of(t, k->x87_last, k->x87_mem, k->x87_next);
     emit_help(t, k->insn, k->target, false, CAUSE_MEMORY);
     if (k->vec) {
         load_unless(t, offsetof(CpuState, jit.vec_held), t->j->load_vec);

@@ -68,7 +68,7 @@ static void add_segment(Tr *t, unsigned seg)
     }
 }
 
-void mem_address(Tr *t, bool moffs)
+static void address(Tr *t, bool moffs)
 {
     const Insn *i = t->insn;
     unsigned base = i->base, index = i->index, f = i->asize == 8 ? F_W : 0;
@@ -87,7 +87,17 @@ void mem_address(Tr *t, bool moffs)
             emit_op(&t->e, f, 0x8d, H_S1, MEM(b, x, i->scale, i->disp));
         }
     }
-    add_segment(t, i->seg);
+}
+
+void mem_address(Tr *t, bool moffs)
+{
+    address(t, moffs);
+    add_segment(t, t->insn->seg);
+}
+
+void mem_offset(Tr *t)
+{
+    address(t, false);
 }
 
 void mem_address_of(Tr *t, unsigned base, int disp)

@@ -36,6 +36,8 @@ typedef struct Cold {
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
     bool write;       /* FILL */
     struct Cold *slow; /* FILL, RET */
+    const Insn *x87_last, *x87_mem; /* as in Tr */
+    vaddr x87_next;
     vaddr target;     /* EXIT, LEAVE: linear address, which is RIP too; else of the next instruction */
     FlagsAt flags;
 } Cold;
@@ -53,6 +55,10 @@ typedef struct Tr {
     FlagsAt flags;
     bool polled;
     bool vec_held, x87_held; /* the vector, x87 registers are in the host's for certain */
+    const Insn *x87_last; /* the x87 pointers are not yet those of this one; NULL: they are */
+    const Insn *x87_mem;  /* nor the operand's segment */
+    vaddr x87_next;       /* behind x87_last */
+    unsigned shadow;      /* instructions until interrupts are to be looked at again, after STI */
     const Insn *insn; /* the present one; its flags alive after it, and before it */
     vaddr next;       /* linear address behind it */
     uint8_t live_after, live_before;
@@ -89,6 +95,8 @@ void emit_flags_save(Tr *t);
  * the guest's register @base). */
 void mem_address(Tr *t, bool moffs);
 void mem_address_of(Tr *t, unsigned base, int disp);
+/* mem_offset - r13 = the operand's offset in its segment. */
+void mem_offset(Tr *t);
 /* mem_check - r13, an address, becomes the offset in its page and r14 the page's host address; goes
  * to @slow where the TLB does not have it. The host's flags are lost. */
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow);
@@ -114,6 +122,18 @@ void vec_zero_upper(Tr *t);
 /* vec_need, x87_need - these registers are in the host's from here on; the host's flags are lost. */
 void vec_need(Tr *t);
 void x87_need(Tr *t);
+
+/* ---- trans-x87.c ---- */
+void x87_insn(Tr *t, const Plan *p);
+/* x87_pointers - what is owed to the x87 instruction and operand pointers. */
+void x87_pointers(Tr *t);
+void x87_pointers_of(Tr *t, const Insn *last, const Insn *mem, vaddr next);
+
+/* ---- trans-misc.c ---- */
+void div_insn(Tr *t, const Plan *p);
+void system_insn(Tr *t, const Plan *p);
+/* pushf_image - the image that PUSHF pushes to JitState.tmp[0]; flags are in the slot. */
+void pushf_image(Tr *t);
 
 /* ---- trans-flow.c ---- */
 /* exit_to - go on at linear address @lin, if @cc. */

@@ -189,9 +189,9 @@ static void push_value(Tr *t, const Plan *p, Cold *slow, unsigned n, unsigned f)
     if (p->kind == PLAN_PUSH_I) {
         emit_op(&t->e, f, 0xc7, 0, MEM_OPERAND);
         put32(&t->e, (uint32_t)t->insn->imm);
-    } else if (p->kind == PLAN_PUSH_M || in_slot(p->reg)) {
+    } else if (p->kind == PLAN_PUSH_M || p->kind == PLAN_PUSHF || in_slot(p->reg)) {
         mem_one(t);
-        emit_load(&t->e, H_S2, p->kind == PLAN_PUSH_M ? GS(jit.tmp[0]) : slot_of(p->reg));
+        emit_load(&t->e, H_S2, p->kind == PLAN_PUSH ? slot_of(p->reg) : GS(jit.tmp[0]));
         emit_op(&t->e, f, 0x89, H_S2, MEM(H_S1, RM_NONE, 0, 0));
     } else {
         emit_op(&t->e, f, 0x89, host_reg(p->reg), MEM_OPERAND);
@@ -221,7 +221,9 @@ static void stack(Tr *t, const Plan *p)
     Cold *slow = cold_help(t);
 
     mem_flags(t);
-    if (p->kind == PLAN_PUSH_M) {
+    if (p->kind == PLAN_PUSHF) {
+        pushf_image(t);
+    } else if (p->kind == PLAN_PUSH_M) {
         mem_address(t, false);
         mem_check(t, n, false, slow);
         emit_op(&t->e, f, 0x8b, H_S1, MEM_OPERAND);
@@ -241,6 +243,7 @@ static void insn(Tr *t, const Plan *p)
 {
     switch (p->kind) {
     case PLAN_HELP: case PLAN_END:
+        x87_pointers(t);
         flags_save(t);
         emit_help(t, t->insn, t->next, p->kind == PLAN_END, CAUSE_INSN);
         t->flags = FLAGS_SLOT;
@@ -273,10 +276,24 @@ static void insn(Tr *t, const Plan *p)
     case PLAN_VZERO:
         vec_zero_upper(t);
         break;
-    case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_POP: case PLAN_LEAVE:
+    case PLAN_X87:
+        x87_insn(t, p);
+        break;
+    case PLAN_DIV:
+        div_insn(t, p);
+        break;
+    case PLAN_STRING:
+        x87_pointers(t);
+        system_insn(t, p);
+        break;
+    case PLAN_CLI: case PLAN_STI: case PLAN_DF: case PLAN_SWAPGS:
+        system_insn(t, p);
+        break;
+    case PLAN_PUSHF: case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_POP: case PLAN_LEAVE:
         stack(t, p);
         break;
     default:
+        x87_pointers(t);
         flow_insn(t, p);
         break;
     }
@@ -290,7 +307,7 @@ static bool ends(const Plan *p)
 static bool touches_memory(const Plan *p)
 {
     return p->mem || p->kind == PLAN_HELP || p->kind == PLAN_END ||
-           (p->kind >= PLAN_PUSH && p->kind <= PLAN_LEAVE) || p->kind >= PLAN_CALL;
+           (p->kind >= PLAN_X87 && p->kind <= PLAN_LEAVE) || p->kind >= PLAN_CALL;
 }
 
 /* Where the flags had better be at the start: in the slot if that is where they go first. */
@@ -332,8 +349,11 @@ static void forward(Tr *t, const Plan *plans, const uint8_t *live)
         vaddr at = k == 0 ? start : t->next;
 
         p = &plans[k];
-        if (!t->polled && (ends(p) || p->kind == PLAN_JCC) && t->flags == FLAGS_HOST &&
-            live[k] != 0) {
+        if (t->shadow != 0 && --t->shadow == 0) {
+            t->polled = false;
+        }
+        if (!t->polled && (ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_CLI) &&
+            t->flags == FLAGS_HOST && live[k] != 0) {
             flags_save(t);
         }
         if (!t->polled && (t->flags != FLAGS_HOST || live[k] == 0)) {
@@ -346,6 +366,7 @@ static void forward(Tr *t, const Plan *plans, const uint8_t *live)
         insn(t, p);
     }
     if (!ends(p)) {
+        x87_pointers(t);
         exit_to(t, JUMP_ALWAYS, t->next);
     }
 }
@@ -379,6 +400,10 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
         plan_insn(&b->insns[k], j->key, p);
         live[k] = (uint8_t)((live[k + 1] & ~(j->strict ? 0 : p->sets)) | p->reads);
         if (p->kind >= PLAN_JCC) {
+            live[k] = FL_ALL;
+        }
+        if (p->kind == PLAN_STI && k + 1u == b->count) {
+            *p = (Plan){ .kind = PLAN_END, .reads = FL_ALL }; /* the next one is in its shadow */
             live[k] = FL_ALL;
         }
     }

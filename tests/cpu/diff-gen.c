@@ -58,7 +58,7 @@ bool diff_can_test(const OpRow *row, unsigned bits)
             return false;
         }
     }
-    if (strchr(s, 'S') != NULL || strchr(s, 'A') != NULL || strstr(s, "Mp") != NULL ||
+    if (strchr(s, 'S') != NULL || strstr(s, "Ap") != NULL || strstr(s, "Mp") != NULL ||
         strstr(s, "Ep") != NULL) {
         return false;
     }

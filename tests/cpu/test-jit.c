@@ -3,7 +3,7 @@
  * states; registers, flags, memory and the place and kind of the fault that ends each must agree.
  * Instructions that leave flags undefined are followed by one that sets them all.
  *
- *   test-jit [--seed N] [--count N] [--verbose]
+ *   test-jit [--seed N] [--count N] [--only NAME]
  */
 #include <stdlib.h>
 #include "accel/accel.h"
@@ -18,7 +18,8 @@
 
 static struct {
     uint64_t seed, count;
-    bool verbose;
+    const char *only; /* instructions of this name */
+
 } opt = { .seed = 1, .count = 20000 };
 
 static CpuState *cpu;
@@ -33,12 +34,17 @@ typedef struct Run {
 typedef struct Outcome {
     DiffState s;
     uint8_t data[DIFF_DATA_SIZE];
+    uint64_t fip, fdp;
+    uint16_t fop, fcs, fds;
 } Outcome;
 
 static bool wanted(const OpRow *r, unsigned bits)
 {
+    if (opt.only != NULL && strcmp(opt.only, r->name) != 0) {
+        return false;
+    }
     static const char *const other[] = { "syscall", "sysenter", "xsave", "xrstor", "fxrstor" };
-    unsigned odds = !(r->flags & OP_FPU) ? 1 : r->map == MAP_1 ? 24 : 5;
+    unsigned odds = !(r->flags & OP_FPU) || opt.only != NULL ? 1 : r->map == MAP_1 ? 8 : 5;
 
     for (unsigned n = 0; n < ARRAY_SIZE(other); n++) {
         if (strncmp(r->name, other[n], strlen(other[n])) == 0) {
@@ -131,6 +137,11 @@ static void finish(Outcome *o)
     o->s.error = cpu->exc_has_error ? cpu->exc_error : 0;
     o->s.cr2 = cpu->cr2;
     diff_doppel_store(&o->s);
+    o->fip = cpu->fip;
+    o->fdp = cpu->fdp;
+    o->fop = cpu->fop;
+    o->fcs = cpu->fcs;
+    o->fds = cpu->fds;
     memcpy(o->data, ram_host() + PHYS_DATA, sizeof(o->data));
 }
 
@@ -185,6 +196,12 @@ static bool same(const Outcome *a, const Outcome *b, unsigned bits, bool end)
     if (memcmp(a->s.fx, b->s.fx, sizeof(a->s.fx)) != 0 ||
         memcmp(a->s.ymmh, b->s.ymmh, sizeof(a->s.ymmh)) != 0) {
         printf("floating point\n");
+        return false;
+    }
+    if (a->fip != b->fip || a->fdp != b->fdp || a->fop != b->fop || a->fcs != b->fcs ||
+        a->fds != b->fds) {
+        printf("x87 pointers: fip %lx, jit %lx; fdp %lx, jit %lx; fop %x, jit %x\n", (long)a->fip,
+               (long)b->fip, (long)a->fdp, (long)b->fdp, a->fop, b->fop);
         return false;
     }
     if (memcmp(a->data, b->data, sizeof(a->data)) != 0) {
@@ -262,6 +279,8 @@ int main(int argc, char **argv)
             opt.seed = strtoull(argv[n + 1], NULL, 0);
         } else if (strcmp(argv[n], "--count") == 0) {
             opt.count = strtoull(argv[n + 1], NULL, 0);
+        } else if (strcmp(argv[n], "--only") == 0) {
+            opt.only = argv[n + 1];
         }
     }
     if (!diff_host_init(&why)) {
