@@ -242,7 +242,7 @@ const void *jit_find(CpuState *c)
 
     set_poll(c);
     if ((requests(c) & c->jit.poll) || c->careful || c->activity != CPU_RUNNING ||
-        !may_run(c, &key)) {
+        c->jit.cpu->alone || !may_run(c, &key)) {
         return NULL;
     }
     set_key(c, key);
@@ -282,7 +282,7 @@ static void step(CpuState *c)
     run_trans(c, t);
 }
 
-bool jit_run_once(CpuState *c)
+bool jit_run_once(CpuState *c, bool alone)
 {
     vaddr lin = linear_rip(c);
     uint32_t key;
@@ -293,6 +293,7 @@ bool jit_run_once(CpuState *c)
         drop_all(c);
     }
     b = (Block *)block_lookup(c, lin);
+    c->jit.cpu->alone = alone;
     segment_of = NULL; /* the test uses it, too */
     take_segment(c);
     if (b == NULL || b->host2 != NULL || !present_key(c, &key)) {

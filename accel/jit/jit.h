@@ -47,7 +47,7 @@ typedef struct Jit {
     uint32_t key;            /* of the translations that run */
     uint32_t mode_key;
     MmuMode mmu;
-    bool bmi2, strict;
+    bool bmi2, strict, alone; /* alone: tests; translations do not go on to others */
     bool avx;                /* the host has it */
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
@@ -157,9 +157,10 @@ static inline unsigned jit_jump_index(vaddr lin)
     return (unsigned)(lin ^ lin >> PAGE_SHIFT) & (JUMP_SIZE - 1);
 }
 
-/* jit_run_once - the translation at CS:RIP, made if need be, until it leaves its code: tests. Faults
+/* jit_run_once - the translation at CS:RIP, made if need be, until it leaves its code: tests. @alone:
+ * it goes on to no other that has to be looked for. Faults
  * go to fault_env. False: there is none in this mode. Flags are exact at faults with jit_strict. */
-bool jit_run_once(CpuState *c);
+bool jit_run_once(CpuState *c, bool alone);
 extern bool jit_strict; /* tests: flags are exact at every fault and look around */
 
 #endif

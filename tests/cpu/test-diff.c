@@ -39,7 +39,7 @@ static __attribute__((noinline)) void run_doppel(const DiffCase *t, DiffState *s
     if (_setjmp(c->fault_env) == 0) {
         if (opt.jit) {
             accel_jit.code_written(c, PHYS_CODE + (DIFF_CODE - DIFF_BASE), 15);
-            assert_true(jit_run_once(c));
+            assert_true(jit_run_once(c, true));
         } else {
             c->regs[GPR_RIP] += t->insn.len;
             t->insn.exec(c, &t->insn);

@@ -166,7 +166,7 @@ static __attribute__((noinline)) void run_jit(const Run *r, Outcome *o)
     begin(r);
     if (_setjmp(cpu->fault_env) == 0) {
         for (;;) {
-            assert_true(jit_run_once(cpu));
+            assert_true(jit_run_once(cpu, false));
         }
     }
     finish(o);
