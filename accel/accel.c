@@ -147,9 +147,9 @@ static void code_written(CpuState *c, uint64_t ram_offset, unsigned len)
     }
 }
 
-static void flush(CpuState *c)
+static void flush(CpuState *c, bool global)
 {
-    accel->flush(c);
+    accel->flush(c, global);
 }
 
 static void flush_page(CpuState *c, vaddr page)

@@ -27,8 +27,8 @@ typedef struct AccelOps {
      * before its next block. */
     void (*code_written)(CpuState *c, uint64_t ram_offset, unsigned len);
     void (*queue_drop)(CpuState *c, uint64_t ram_offset, uint64_t len);
-    /* Linear addresses mean something else now: all, or one page. */
-    void (*flush)(CpuState *c);
+    /* Linear addresses mean something else now: all (or all but global pages'), or one page. */
+    void (*flush)(CpuState *c, bool global);
     void (*flush_page)(CpuState *c, vaddr page);
     /* More for `info jit`; NULL: nothing. All processors are paused. */
     void (*info)(CpuState *c, FILE *out);

@@ -10,22 +10,41 @@
 #include "base/mem.h"
 #include "cpu/engine.h"
 
-void tlb_flush(CpuState *c, bool global)
+static void tlb_drop(TlbEntry *e, unsigned n)
+{
+    e->rtag = e->wtag = TLB_NONE(n);
+    e->info = 0;
+}
+
+static void tlb_scan(CpuState *c, bool global)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
         for (unsigned n = 0; n < TLB_SIZE; n++) {
-            TlbEntry *e = &c->tlb[m][n];
-
-            if (global || !(e->info & 1)) {
-                e->rtag = e->wtag = TLB_NONE(n);
-                e->info = 0;
+            if (global || !(c->tlb[m][n].info & 1)) {
+                tlb_drop(&c->tlb[m][n], n);
             }
         }
     }
+}
+
+void tlb_flush(CpuState *c, bool global)
+{
+    if (global || c->tlb_logged > TLB_LOG) {
+        tlb_scan(c, global);
+    } else {
+        for (unsigned k = 0; k < c->tlb_logged; k++) {
+            unsigned m = c->tlb_log[k] >> TLB_BITS, n = c->tlb_log[k] & (TLB_SIZE - 1);
+
+            if (!(c->tlb[m][n].info & 1)) {
+                tlb_drop(&c->tlb[m][n], n);
+            }
+        }
+    }
+    c->tlb_logged = 0;
     if (global) {
         c->tlb_large[0] = c->tlb_large[1] = 0;
     }
-    engine_ops->flush(c);
+    engine_ops->flush(c, global);
 }
 
 /* Every 4 KiB part of the large page at @lin that is cached. SDM vol. 2, INVLPG. */
@@ -37,12 +56,11 @@ static void flush_large(CpuState *c, vaddr lin, unsigned shift)
             unsigned size = e->info >> 1 & 63;
 
             if (size > PAGE_SHIFT && size <= shift && (e->rtag ^ lin) >> size == 0) {
-                e->rtag = e->wtag = TLB_NONE(n);
-                e->info = 0;
+                tlb_drop(e, n);
             }
         }
     }
-    engine_ops->flush(c);
+    engine_ops->flush(c, true);
 }
 
 void tlb_flush_page(CpuState *c, vaddr lin)
@@ -50,10 +68,7 @@ void tlb_flush_page(CpuState *c, vaddr lin)
     unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1), large = c->tlb_large[lin >> 63];
 
     for (unsigned m = 0; m < MMU_MODES; m++) {
-        TlbEntry *e = &c->tlb[m][n];
-
-        e->rtag = e->wtag = TLB_NONE(n);
-        e->info = 0;
+        tlb_drop(&c->tlb[m][n], n);
     }
     if (large != 0) {
         flush_large(c, lin, large);
@@ -222,11 +237,18 @@ static void translate_all(CpuState *c, vaddr lin, unsigned n, Access access, Mmu
 
 void lin_read(CpuState *c, vaddr lin, void *buf, unsigned n, MmuMode mode, unsigned seg)
 {
-    void *p = tlb_rptr(c, mode, lin, n);
+    void *p = tlb_rptr(c, mode, lin, n), *q;
+    unsigned room = PAGE_SIZE - (lin & 0xfff);
     Pieces pc;
 
     if (p != NULL) {
         memcpy(buf, p, n);
+        return;
+    }
+    if (n > room && (p = tlb_rptr(c, mode, lin, room)) != NULL &&
+        (q = tlb_rptr(c, mode, lin + room, n - room)) != NULL) {
+        memcpy(buf, p, room);
+        memcpy((uint8_t *)buf + room, q, n - room);
         return;
     }
     translate_all(c, lin, n, ACC_READ, mode, seg, &pc);
@@ -238,11 +260,18 @@ void lin_read(CpuState *c, vaddr lin, void *buf, unsigned n, MmuMode mode, unsig
 
 void lin_write(CpuState *c, vaddr lin, const void *buf, unsigned n, MmuMode mode, unsigned seg)
 {
-    void *p = tlb_wptr(c, mode, lin, n);
+    void *p = tlb_wptr(c, mode, lin, n), *q;
+    unsigned room = PAGE_SIZE - (lin & 0xfff);
     Pieces pc;
 
     if (p != NULL) {
         memcpy(p, buf, n);
+        return;
+    }
+    if (n > room && (p = tlb_wptr(c, mode, lin, room)) != NULL &&
+        (q = tlb_wptr(c, mode, lin + room, n - room)) != NULL) {
+        memcpy(p, buf, room);
+        memcpy(q, (const uint8_t *)buf + room, n - room);
         return;
     }
     translate_all(c, lin, n, ACC_WRITE, mode, seg, &pc);
@@ -259,7 +288,7 @@ void lin_probe(CpuState *c, vaddr lin, unsigned n, Access access, MmuMode mode, 
     translate_all(c, lin, n, access, mode, seg, &pc);
 }
 
-const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa)
+const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa, bool *global)
 {
     MmuMode mode = c->cpl == 3 ? MMU_USER : MMU_SUPER;
     const FlatRange *r;
@@ -275,6 +304,7 @@ const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa)
     }
     tlb_note_large(c, lin, &t);
     *pa = t.pa;
+    *global = t.global;
     r = flat_find(cpu_view(c), t.pa);
     if (r == NULL || r->host == NULL) {
         return NULL;

@@ -175,6 +175,7 @@ typedef enum CpuActivity {
  */
 #define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
+#define TLB_LOG 512u
 typedef enum MmuMode {
     MMU_USER,        /* CPL 3 */
     MMU_SUPER,       /* CPL 0-2 where user pages may be touched (no SMAP, or AC=1) */
@@ -322,6 +323,11 @@ typedef struct CpuState {
 
     /* Large pages were cached, by half of the address space: INVLPG looks for all of their parts. */
     uint8_t tlb_large[2]; /* log2 of the largest one since the last whole flush, 0 for none */
+
+    /* Slots (mode << TLB_BITS | slot) that were filled by pages that are not global since the last flush
+     * of those; tlb_logged > TLB_LOG: more than are listed. */
+    uint16_t tlb_log[TLB_LOG];
+    unsigned tlb_logged;
 
     FlatView *view, *view_smm; /* references of this thread */
 

@@ -11,8 +11,8 @@
 typedef struct EngineOps {
     /* A processor stored to a page that holds code, after the bytes landed. */
     void (*code_written)(CpuState *c, uint64_t ram_offset, unsigned len);
-    /* Linear addresses may mean something else now: all, or one page. */
-    void (*flush)(CpuState *c);
+    /* Linear addresses may mean something else now: all (or all but global pages'), or one page. */
+    void (*flush)(CpuState *c, bool global);
     void (*flush_page)(CpuState *c, vaddr page);
     /* Run alone: no other processor executes guest code between the two. May be nested in none. */
     void (*exclusive_begin)(CpuState *c);

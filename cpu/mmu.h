@@ -30,9 +30,10 @@ bool mmu_walk(CpuState *c, vaddr lin, Access access, MmuMode mode, Translation *
 bool mmu_peek(CpuState *c, vaddr lin, hwaddr *pa);
 
 /* mmu_fetch - host pointer and guest-physical address of the code page that holds @lin, for
- * execution at the present privilege; NULL when it is not RAM or ROM (*pa is still set).
+ * execution at the present privilege, and is it mapped by a global page; NULL when it is not RAM or
+ * ROM (*pa is still set).
  * Raises #PF, or #GP(0) for a non-canonical address. */
-const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa);
+const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa, bool *global);
 
 /* lin_read/lin_write - @n bytes at a linear address in @mode, any alignment; raise #PF. @seg only
  * chooses #SS or #GP for a non-canonical address. */

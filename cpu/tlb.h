@@ -38,6 +38,12 @@ static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Transla
     e->wtag = TLB_NONE(n);
     e->info = page | (uint64_t)t->shift << 1 | t->global;
     tlb_note_large(c, lin, t);
+    if (!t->global) {
+        if (c->tlb_logged < TLB_LOG) {
+            c->tlb_log[c->tlb_logged] = (uint16_t)(mode << TLB_BITS | n);
+        }
+        c->tlb_logged += c->tlb_logged <= TLB_LOG;
+    }
     if (t->writable && r->writable &&
         __atomic_load_n(ram_tracker(flat_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {
         e->wtag = e->rtag;

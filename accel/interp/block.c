@@ -1,71 +1,18 @@
 /*
- * Finding, building and dropping decoded blocks.
+ * Finding and building decoded blocks.
  */
-#include "accel/interp/block.h"
+#include "accel/interp/code-page.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include "accel/accel.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cpu/disas.h"
-#include "cpu/engine.h"
 #include "cpu/mmu.h"
 
 #define ARENA_BYTES (48u << 20)
-#define HASH_SIZE 32768u
-#define PAGE_HASH 8192u
-#define QUEUE 64u
 #define MAX_JUMPS 6u
-#define HOT_WRITES 16   /* stores beside the code of a page before it is given up */
-
-/* A page of RAM that holds blocks of this processor. */
-typedef struct CodePage {
-    struct CodePage *next;
-    const uint8_t *host;
-    Block *blocks;
-    uint64_t granules; /* bit n: bytes [64n, 64n+64) hold code */
-    unsigned writes;   /* that hit no code */
-} CodePage;
-
-/* A code page by linear address, so that building and misses need no walk. */
-typedef struct FetchEntry {
-    vaddr page;
-    uint32_t key, gen;
-    const uint8_t *host;
-} FetchEntry;
-
-struct Engine {
-    JumpCache quick;
-    FetchEntry fetch[64];
-    Block *hash[HASH_SIZE];
-    CodePage *pages[PAGE_HASH];
-    Insn single; /* block_single()'s */
-    uint8_t *arena;
-    size_t used;
-    pthread_mutex_t queue_lock;
-    struct {
-        uint64_t offset, len;
-    } queue[QUEUE];
-    unsigned queued;   /* more than QUEUE: drop everything */
-    unsigned limit;    /* instructions of a block */
-    bool extended;     /* see block_extend() */
-    void (*dropped)(CpuState *c, Block *b);
-};
-typedef struct Engine Engine;
-
-static unsigned host_hash(const uint8_t *host, uint32_t key)
-{
-    uint64_t h = ((uint64_t)(uintptr_t)host + key) * 0x9e3779b97f4a7c15ull;
-
-    return (unsigned)(h >> 49);
-}
-
-static unsigned page_hash(const uint8_t *host)
-{
-    return (unsigned)((uint64_t)(uintptr_t)host >> PAGE_SHIFT) & (PAGE_HASH - 1);
-}
 
 static JumpEntry *jump_slot(Engine *e, vaddr lin)
 {
@@ -82,7 +29,7 @@ bool block_init(CpuState *c, struct Error **errp)
         error_set(errp, "no memory for decoded code (%u MiB)", ARENA_BYTES >> 20);
         return false;
     }
-    e->quick.gen = 1;
+    e->quick.gen[0] = e->quick.gen[1] = 1;
     e->limit = BLOCK_INSNS;
     pthread_mutex_init(&e->queue_lock, NULL);
     c->engine = e;
@@ -111,218 +58,11 @@ void block_fini(CpuState *c)
     }
 }
 
-/* ---- tracking of pages ---- */
-
-static bool in_ram(const uint8_t *host)
-{
-    return host >= ram_host() && (uint64_t)(host - ram_host()) < ram_total();
-}
-
-static CodePage *find_page(Engine *e, const uint8_t *host)
-{
-    CodePage *p = e->pages[page_hash(host)];
-
-    while (p != NULL && p->host != host) {
-        p = p->next;
-    }
-    return p;
-}
-
-/* The page at @host gets its first block: from now on stores to it are seen. May wait for the other
- * processors, and while it does so all code may be dropped. */
-static void track_page(CpuState *c, const uint8_t *host)
-{
-    Engine *e = c->engine;
-    CodePage *p = xnew(CodePage);
-    uint32_t *word;
-
-    p->host = host;
-    p->next = e->pages[page_hash(host)];
-    e->pages[page_hash(host)] = p;
-    word = ram_tracker((uint64_t)(host - ram_host()));
-    if ((__atomic_fetch_add(word, TRACK_CODE, __ATOMIC_SEQ_CST) & TRACK_CODE_MASK) == 0) {
-        engine_ops->exclusive_begin(c);
-        for (unsigned k = 0; k < accel_cpu_count(); k++) {
-            tlb_protect(accel_cpu(k), (uint64_t)(uintptr_t)host);
-        }
-        engine_ops->exclusive_end(c);
-    }
-}
-
-static void untrack_page(Engine *e, CodePage *p)
-{
-    CodePage **link = &e->pages[page_hash(p->host)];
-
-    while (*link != p) {
-        link = &(*link)->next;
-    }
-    *link = p->next;
-    __atomic_fetch_sub(ram_tracker((uint64_t)(p->host - ram_host())), TRACK_CODE,
-                       __ATOMIC_SEQ_CST);
-    free(p);
-}
-
-/* ---- dropping ---- */
-
-static void exec_nothing(CpuState *c, const Insn *i)
-{
-}
-
-static void unhash(CpuState *c, Block *b)
-{
-    Engine *e = c->engine;
-    const Insn *now = c->insn;
-    bool inside = now >= b->insns && now < b->insns + b->count;
-
-    Block **link = &e->hash[host_hash(b->host, b->key)];
-
-    while (*link != NULL && *link != b) {
-        link = &(*link)->hash_next;
-    }
-    if (*link == b) {
-        *link = b->hash_next;
-    }
-    for (unsigned n = inside ? (unsigned)(now - b->insns) + 1 : b->count; n < b->count; n++) {
-        b->insns[n].exec = exec_nothing;
-        b->insns[n].end = now->end;
-    }
-    if (b->trans != NULL) {
-        e->dropped(c, b);
-    }
-    accel_stats.dropped++;
-}
-
-static bool overlaps(const Block *b, const uint8_t *lo, const uint8_t *hi)
-{
-    return (b->host < hi && lo < b->host + b->bytes) || b->host2 != NULL;
-}
-
-/* Drop the blocks of @p that overlap [lo, hi) (all when lo is NULL); frees p when none is left. */
-static void drop_in_page(CpuState *c, CodePage *p, const uint8_t *lo, const uint8_t *hi)
-{
-    Engine *e = c->engine;
-    Block **link = &p->blocks;
-
-    p->granules = 0;
-    while (*link != NULL) {
-        Block *b = *link;
-
-        if (lo == NULL || overlaps(b, lo, hi)) {
-            *link = b->page_next;
-            unhash(c, b);
-        } else {
-            unsigned first = (unsigned)(b->host - p->host) / 64;
-            unsigned last = MIN((unsigned)(b->host + b->bytes - 1 - p->host) / 64, 63u);
-
-            for (unsigned g = first; g <= last; g++) {
-                p->granules |= 1ull << g;
-            }
-            link = &b->page_next;
-        }
-    }
-    e->quick.gen++;
-    if (p->blocks == NULL) {
-        untrack_page(e, p);
-    }
-}
-
-static void drop_range(CpuState *c, uint64_t ram_offset, uint64_t len)
-{
-    Engine *e = c->engine;
-    const uint8_t *lo = ram_host() + ram_offset, *end = lo + len;
-
-    while (lo < end) {
-        const uint8_t *page = ram_host() + ((uint64_t)(lo - ram_host()) & ~0xfffull);
-        const uint8_t *hi = MIN(end, page + PAGE_SIZE);
-        CodePage *p = find_page(e, page);
-
-        if (p != NULL) {
-            unsigned first = (unsigned)(lo - page) / 64, last = (unsigned)(hi - 1 - page) / 64;
-            uint64_t mask = (~0ull >> (63 - (last - first))) << first;
-
-            if (p->granules & mask) {
-                drop_in_page(c, p, lo, hi);
-            } else if (++p->writes >= HOT_WRITES) {
-                drop_in_page(c, p, NULL, NULL);
-            }
-        }
-        lo = hi;
-    }
-}
-
-void block_code_written(CpuState *c, uint64_t ram_offset, unsigned len)
-{
-    drop_range(c, ram_offset, len);
-}
-
-void block_queue_drop(CpuState *c, uint64_t ram_offset, uint64_t len)
-{
-    Engine *e = c->engine;
-    bool any = false;
-
-    for (uint64_t at = ram_offset & ~0xfffull; at < ram_offset + len && !any; at += PAGE_SIZE) {
-        any = __atomic_load_n(ram_tracker(at), __ATOMIC_SEQ_CST) & TRACK_CODE_MASK;
-    }
-    if (!any) {
-        return;
-    }
-    pthread_mutex_lock(&e->queue_lock);
-    if (e->queued < QUEUE) {
-        e->queue[e->queued].offset = ram_offset;
-        e->queue[e->queued].len = len;
-    }
-    e->queued += e->queued <= QUEUE;
-    pthread_mutex_unlock(&e->queue_lock);
-    cpu_request(c, REQ_CODE_DROP);
-}
-
-void block_take_queue(CpuState *c)
-{
-    Engine *e = c->engine;
-
-    pthread_mutex_lock(&e->queue_lock);
-    if (e->queued > QUEUE) {
-        e->queued = 0;
-        pthread_mutex_unlock(&e->queue_lock);
-        block_drop_all(c);
-        return;
-    }
-    for (unsigned n = 0; n < e->queued; n++) {
-        drop_range(c, e->queue[n].offset, e->queue[n].len);
-    }
-    e->queued = 0;
-    pthread_mutex_unlock(&e->queue_lock);
-}
-
-void block_drop_all(CpuState *c)
-{
-    Engine *e = c->engine;
-
-    for (unsigned h = 0; h < PAGE_HASH; h++) {
-        while (e->pages[h] != NULL) {
-            drop_in_page(c, e->pages[h], NULL, NULL);
-        }
-    }
-    for (unsigned h = 0; h < HASH_SIZE; h++) { /* ROM blocks are in no page */
-        while (e->hash[h] != NULL) {
-            unhash(c, e->hash[h]);
-        }
-    }
-    e->quick.gen++;
-    e->quick.full = true; /* the arena is reused once nothing of it is being executed */
-}
-
-static void reclaim(Engine *e)
-{
-    e->quick.full = false;
-    e->used = 0;
-    accel_stats.resets++;
-}
-
-void block_flush(CpuState *c)
+void block_flush(CpuState *c, bool global)
 {
     if (c->engine != NULL) {
-        c->engine->quick.gen++;
+        c->engine->quick.gen[0] += global;
+        c->engine->quick.gen[1]++;
     }
 }
 
@@ -348,18 +88,27 @@ static const uint8_t *fetch_host(CpuState *c, vaddr lin)
     vaddr page = lin & ~0xfffull;
     hwaddr pa;
 
-    if (f->gen != e->quick.gen || f->page != page || f->key != c->mode_key) {
-        const uint8_t *host = mmu_fetch(c, page, &pa);
+    if (f->gen != e->quick.gen[!f->global] || f->page != page || f->key != c->mode_key) {
+        bool global;
+        const uint8_t *host = mmu_fetch(c, page, &pa, &global);
 
         if (host == NULL) {
             return NULL;
         }
         f->page = page;
         f->key = c->mode_key;
-        f->gen = e->quick.gen;
+        f->global = global;
+        f->gen = e->quick.gen[!global];
         f->host = host;
     }
     return f->host + (lin & 0xfff);
+}
+
+bool block_global(CpuState *c, vaddr lin)
+{
+    const JumpEntry *j = jump_slot(c->engine, lin);
+
+    return j->lin == lin && !j->local;
 }
 
 static vaddr next_page_lin(const CpuState *c, vaddr lin)
@@ -406,44 +155,33 @@ static void decode_at(CpuState *c, vaddr lin, uint64_t rip, const uint8_t *host,
     }
 }
 
-static const uint8_t *page_of(const uint8_t *host)
-{
-    return ram_host() + ((uint64_t)(host - ram_host()) & ~0xfffull);
-}
-
-/* Before a block is built at @host: there is room for it, and its page is tracked. No block is being
- * executed now. */
-static void prepare(CpuState *c, const uint8_t *host)
+/* Before a block is built at @host, which goes on at @host2: there is room for it, and its pages are
+ * tracked. No block is being executed now. */
+static void prepare(CpuState *c, const uint8_t *host, const uint8_t *host2)
 {
     Engine *e = c->engine;
 
-    if (e->used + sizeof(Block) + BLOCK_INSNS * sizeof(Insn) > ARENA_BYTES) {
+    if (e->used + sizeof(Block) + (BLOCK_INSNS + 1) * sizeof(Insn) > ARENA_BYTES) {
         block_drop_all(c);
     }
-    while (in_ram(host) && find_page(e, page_of(host)) == NULL) {
-        track_page(c, page_of(host));
-    }
+    code_page_ready(c, host, host2);
     if (e->quick.full) {
-        reclaim(e);
+        e->quick.full = false;
+        e->used = 0;
+        accel_stats.resets++;
     }
 }
 
-static void enter_page(CpuState *c, Block *b, const uint8_t *host, unsigned bytes)
+/* Where the second page of an instruction at @lin is that crosses, else NULL. Raises fetch faults. */
+static const uint8_t *second_page(CpuState *c, vaddr lin, const uint8_t *host)
 {
-    const uint8_t *page;
-    CodePage *p;
+    const uint8_t *second = NULL;
+    Insn i;
 
-    if (!in_ram(host)) {
-        return;
+    if ((lin & 0xfff) > PAGE_SIZE - 15) {
+        decode_at(c, lin, c->regs[GPR_RIP], host, &second, &i);
     }
-    page = page_of(host);
-    p = find_page(c->engine, page);
-    for (unsigned g = (unsigned)(host - page) / 64;
-         g <= MIN((unsigned)(host - page + bytes - 1) / 64, 63u); g++) {
-        p->granules |= 1ull << g;
-    }
-    b->page_next = p->blocks;
-    p->blocks = b;
+    return second;
 }
 
 /* @jumps: conditional ones in the block. Code behind one is likely to be translated again from the
@@ -462,9 +200,8 @@ static bool ends_block(const Engine *e, const Insn *i, const OpRow *row, unsigne
     return (row->flags & (OP_END | OP_IO)) != 0;
 }
 
-/* A block whose last instruction crosses into another page is listed only under its first; so that
- * stores to the second page are seen too, such instructions stand alone in their block and are
- * found again only while both pages' bytes are the ones decoded. */
+/* An instruction that crosses into another page stands alone in its block, which is listed under both
+ * pages; by linear address it is found again while the second page is where it was. ROM is not tracked. */
 static bool same_code(CpuState *c, const Block *b, vaddr lin)
 {
     if (b->host2 == NULL) {
@@ -515,7 +252,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
     e->used = (e->used + 15) & ~15ull;
     b->hash_next = e->hash[host_hash(host, key)];
     e->hash[host_hash(host, key)] = b;
-    enter_page(c, b, host, b->host2 != NULL ? PAGE_SIZE - (unsigned)(lin & 0xfff) : b->bytes);
+    code_page_enter(c, b);
     accel_stats.blocks++;
     accel_stats.decoded += b->count;
     if (log_on(LOG_IN_ASM)) {
@@ -531,27 +268,28 @@ const Block *block_lookup(CpuState *c, vaddr lin)
     Engine *e = c->engine;
     JumpEntry *j = jump_slot(e, lin);
     const uint8_t *host;
+    bool global;
     Block *b;
 
     host = fetch_host(c, lin);
     if (host == NULL) {
         return NULL;
     }
+    global = e->fetch[lin >> PAGE_SHIFT & 63].global;
     for (b = e->hash[host_hash(host, c->mode_key & KEY_DECODE)]; b != NULL; b = b->hash_next) {
         if (b->host == host && b->key == (c->mode_key & KEY_DECODE) && same_code(c, b, lin)) {
             break;
         }
     }
     if (b == NULL) {
-        prepare(c, host);
+        prepare(c, host, second_page(c, lin, host));
         b = build(c, lin, host, c->mode_key & KEY_DECODE);
     }
-    if (b->host2 == NULL) { /* crossing blocks are checked every time */
-        j->lin = lin;
-        j->key = c->mode_key;
-        j->gen = e->quick.gen;
-        j->block = b;
-    }
+    j->lin = lin;
+    j->key = c->mode_key;
+    j->local = !global || b->host2 != NULL;
+    j->gen = e->quick.gen[j->local];
+    j->block = b;
     return b;
 }
 
@@ -560,13 +298,14 @@ const Insn *block_single(CpuState *c, vaddr lin)
     Insn *i = &c->engine->single;
     const uint8_t *host = fetch_host(c, lin), *second;
     uint8_t buf[15];
+    bool global;
     hwaddr pa;
 
     if (host != NULL) {
         decode_at(c, lin, c->regs[GPR_RIP], host, &second, i);
         return i;
     }
-    mmu_fetch(c, lin, &pa);
+    mmu_fetch(c, lin, &pa, &global);
     for (unsigned n = 0; n < 15; n++) {
         buf[n] = (uint8_t)phys_ld(c, (pa & ~0xfffull) | ((pa + n) & 0xfff), 1);
     }

@@ -16,7 +16,7 @@
 
 typedef struct Block {
     struct Block *hash_next;
-    struct Block *page_next;
+    struct Block *page_next, *tail_next; /* of the pages that it begins and ends in */
     const uint8_t *host;  /* first byte of code */
     const uint8_t *host2; /* second page's bytes when the last instruction crosses, else NULL */
     uint32_t key;         /* CpuState.mode_key, without what only the lookup cares for */
@@ -27,18 +27,19 @@ typedef struct Block {
     Insn insns[];
 } Block;
 
-/* Blocks by linear address: a set of entries a page, valid while gen is the cache's. */
+/* Blocks by linear address: a set of entries a page, valid while gen is the cache's of their kind. */
 #define JUMP_PAGES 64u
 #define JUMP_WAYS 64u
 typedef struct JumpEntry {
     vaddr lin;
     uint32_t key, gen;
+    bool local; /* not by global pages only */
     const Block *block;
 } JumpEntry;
 
 /* The first member of the engine's struct Engine, for block_find(). */
 typedef struct JumpCache {
-    uint32_t gen;
+    uint32_t gen[2]; /* of what is global, and of what is not */
     bool full; /* everything was dropped: the arena starts anew at the next lookup */
     JumpEntry entry[JUMP_PAGES * JUMP_WAYS];
 } JumpCache;
@@ -59,11 +60,14 @@ static inline const Block *block_find(CpuState *c, vaddr lin)
     const JumpCache *q = (const JumpCache *)c->engine;
     const JumpEntry *j = &q->entry[jump_index(lin)];
 
-    if (__builtin_expect(j->lin == lin && j->gen == q->gen && j->key == c->mode_key, 1)) {
+    if (__builtin_expect(j->lin == lin && j->gen == q->gen[j->local] && j->key == c->mode_key, 1)) {
         return j->block;
     }
     return block_lookup(c, lin);
 }
+
+/* block_global - the code of the block at @lin, which was found just now, is mapped by global pages. */
+bool block_global(CpuState *c, vaddr lin);
 
 /* block_single - decode the one instruction at CS:RIP, for careful execution and code outside of
  * memory; the record is the engine's until the next call. Raises fetch faults. */
@@ -81,7 +85,7 @@ void block_drop_all(CpuState *c);
 
 /* EngineOps */
 void block_code_written(CpuState *c, uint64_t ram_offset, unsigned len);
-void block_flush(CpuState *c);
+void block_flush(CpuState *c, bool global);
 void block_flush_page(CpuState *c, vaddr page);
 /* block_queue_drop - from another thread: have @c drop what overlaps. block_take_queue - do it. */
 void block_queue_drop(CpuState *c, uint64_t ram_offset, uint64_t len);

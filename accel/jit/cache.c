@@ -15,7 +15,6 @@
 
 #define CODE_BYTES (64u << 20)
 #define RECORD_BYTES (32u << 20)
-#define RET_BYTES (64u << 10)
 
 static bool map_code(Jit *j, Error **errp)
 {
@@ -39,17 +38,15 @@ static bool map_code(Jit *j, Error **errp)
     return true;
 }
 
-/* The return stack, with a page around it that nothing may touch. */
-static bool map_stack(CpuState *c, Jit *j, Error **errp)
+/* The return stacks, with a page around them that nothing may touch. */
+static bool map_stack(Jit *j, Error **errp)
 {
-    j->ret_stack = mmap(NULL, RET_BYTES + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    j->ret_stack = mmap(NULL, 2 * RET_BYTES + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (j->ret_stack == MAP_FAILED ||
-        mprotect(j->ret_stack + PAGE_SIZE, RET_BYTES, PROT_READ | PROT_WRITE) < 0) {
+        mprotect(j->ret_stack + PAGE_SIZE, 2 * RET_BYTES, PROT_READ | PROT_WRITE) < 0) {
         error_set_errno(errp, errno, "no memory for a return stack");
         return false;
     }
-    c->jit.ret_limit = (uint64_t)(uintptr_t)j->ret_stack + PAGE_SIZE + 1024;
-    c->jit.ret_base = (uint64_t)(uintptr_t)j->ret_stack + PAGE_SIZE + RET_BYTES - 16;
     return true;
 }
 
@@ -65,7 +62,7 @@ bool jit_cache_init(CpuState *c, Error **errp)
         return false;
     }
     j->helps = xnewn(uint64_t, JIT_CAUSES * opcode_row_count());
-    if (!map_code(j, errp) || !map_stack(c, j, errp)) {
+    if (!map_code(j, errp) || !map_stack(j, errp)) {
         return false;
     }
     j->bmi2 = __builtin_cpu_supports("bmi2");
@@ -89,7 +86,7 @@ void jit_cache_fini(Jit *j)
         munmap(j->rx, CODE_BYTES);
     }
     if (j->ret_stack != MAP_FAILED) {
-        munmap(j->ret_stack, RET_BYTES + 2 * PAGE_SIZE);
+        munmap(j->ret_stack, 2 * RET_BYTES + 2 * PAGE_SIZE);
     }
     free(j->helps);
     free(j->records);

@@ -26,44 +26,64 @@ static void clear_jumps(CpuState *c)
     memset(c->jit.jump, 0, sizeof(c->jit.jump));
 }
 
-/* Nothing that was entered in the jump cache or on the return stack is valid any more. */
-static void new_generation(CpuState *c)
+/* Nothing of user code (and @all: of supervisor code) that was entered in the jump cache or on the return
+ * stack is valid any more. */
+static void new_generation(CpuState *c, bool all)
 {
     Jit *j = c->jit.cpu;
+    uint32_t old = c->jit.stamp;
 
-    memset(j->pages, 0, sizeof(j->pages));
-    c->jit.leave = true;
-    if (++j->gen >> (32 - KEY_BITS)) {
-        j->gen = 1;
+    if (j->last_gen >> (32 - KEY_BITS - 1)) {
+        j->last_gen = 0;
         clear_jumps(c);
+        memset(j->ret_stamps, 0, sizeof(j->ret_stamps));
+        c->jit.ret_stamp = 0;
+        all = true;
     }
-    c->jit.stamp = j->gen << KEY_BITS | j->key;
+    j->gen[1] = ++j->last_gen;
+    if (all) {
+        j->gen[0] = j->last_gen;
+        j->super_local = false;
+        memset(j->pages, 0, sizeof(j->pages));
+    } else {
+        memset(j->pages, 0, sizeof(j->pages) / 2);
+    }
+    c->jit.stamp = j->gen[key_user(j->key)] << KEY_BITS | j->key;
+    c->jit.leave |= c->jit.stamp != old;
 }
 
-static void jit_flush(CpuState *c)
+static void jit_flush(CpuState *c, bool global)
 {
-    block_flush(c);
+    block_flush(c, global);
     if (c->jit.cpu != NULL) {
-        new_generation(c);
+        new_generation(c, global || c->jit.cpu->super_local);
     }
+}
+
+/* Where kernels use to be, with 64-bit addresses and with 32-bit ones. */
+static bool is_upper(vaddr lin)
+{
+    return lin >> 63 || lin >> 31 == 1;
 }
 
 /* The bit of Jit.pages that stands for a page, among others. */
 static uint64_t *page_bits(Jit *j, vaddr lin, uint64_t *bit)
 {
-    unsigned n = (unsigned)(lin >> PAGE_SHIFT ^ lin >> 24) & (ARRAY_SIZE(j->pages) * 64 - 1);
+    unsigned half = ARRAY_SIZE(j->pages) / 2;
+    unsigned n = (unsigned)(lin >> PAGE_SHIFT ^ lin >> 25) & (half * 64 - 1);
 
     *bit = 1ull << (n & 63);
-    return &j->pages[n / 64];
+    return &j->pages[(is_upper(lin) ? half : 0) + n / 64];
 }
 
 static void jit_flush_page(CpuState *c, vaddr page)
 {
+    Jit *j = c->jit.cpu;
     uint64_t bit;
 
     block_flush_page(c, page);
-    if (c->jit.cpu != NULL && (*page_bits(c->jit.cpu, page, &bit) & bit)) {
-        new_generation(c);
+    if (j != NULL && (*page_bits(j, page, &bit) & bit)) {
+        new_generation(c, is_upper(page) || j->super_local);
     }
 }
 
@@ -76,7 +96,7 @@ static void dropped(CpuState *c, Block *b)
         }
     }
     b->trans = NULL;
-    new_generation(c);
+    new_generation(c, true);
     c->jit.site = NULL;
 }
 
@@ -180,31 +200,43 @@ static void set_key(CpuState *c, uint32_t key)
     j->key = key;
     j->mode_key = c->mode_key;
     j->mmu = c->mmu;
-    c->jit.stamp = j->gen << KEY_BITS | key;
+    c->jit.stamp = j->gen[key_user(key)] << KEY_BITS | key;
 }
 
-static const void *enter_jump(CpuState *c, const Trans *t)
+static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
 {
     Jit *j = c->jit.cpu;
     JitJump *e = &c->jit.jump[jit_jump_index(t->lin)];
     uint64_t bit;
 
     *page_bits(j, t->lin, &bit) |= bit;
+    if (b->host2 != NULL) {
+        *page_bits(j, t->lin + PAGE_SIZE, &bit) |= bit;
+    }
+    j->super_local |= !key_user(t->key) && !(is_upper(t->lin) && block_global(c, t->lin));
     e->lin = t->lin;
     e->stamp = c->jit.stamp;
-    e->code = (uint64_t)(uintptr_t)jit_rx(j, t->slot_entry);
-    return jit_rx(j, t->slot_entry);
+    e->code = (uint64_t)(uintptr_t)jit_rx(j, t->entry);
+    return jit_rx(j, t->entry);
 }
 
 /* Before translated code runs. */
 static void prepare(CpuState *c)
 {
+    Jit *j = c->jit.cpu;
+    unsigned user = key_user(j->key), last = key_user(c->jit.ret_stamp);
+
     c->jit.site = NULL;
     c->jit.leave = false;
-    if (c->jit.ret_stamp != c->jit.stamp) {
-        c->jit.ret_stamp = c->jit.stamp;
-        c->jit.ret_sp = c->jit.ret_base;
+    if (c->jit.ret_stamp == c->jit.stamp) {
+        return;
     }
+    j->ret_saved[last] = c->jit.ret_sp;
+    j->ret_stamps[last] = c->jit.ret_stamp;
+    c->jit.ret_base = (uint64_t)(uintptr_t)jit_ret_base(j, user);
+    c->jit.ret_limit = c->jit.ret_base - RET_BYTES + 1024;
+    c->jit.ret_stamp = c->jit.stamp;
+    c->jit.ret_sp = j->ret_stamps[user] == c->jit.stamp ? j->ret_saved[user] : c->jit.ret_base;
 }
 
 static void set_poll(CpuState *c)
@@ -212,10 +244,10 @@ static void set_poll(CpuState *c)
     c->jit.poll = c->rflags & FLAG_IF ? ~0u : ~(uint32_t)REQ_INTR;
 }
 
-static void run_trans(CpuState *c, Trans *t)
+static void run_trans(CpuState *c, const Block *b, Trans *t)
 {
     Jit *j = c->jit.cpu;
-    const void *code = enter_jump(c, t);
+    const void *code = enter_jump(c, b, t);
     void (*enter)(const void *code) = (void (*)(const void *))jit_rx(j, j->enter);
 
     prepare(c);
@@ -236,6 +268,7 @@ const void *jit_find(CpuState *c)
 {
     vaddr lin = linear_rip(c);
     const JitJump *e = &c->jit.jump[jit_jump_index(lin)];
+    const void *code;
     uint32_t key;
     Block *b;
     Trans *t;
@@ -252,14 +285,14 @@ const void *jit_find(CpuState *c)
     }
     flags_set(c, flags_of_slot(c->jit.flags)); /* for a fault */
     b = (Block *)block_find(c, lin);
-    t = b == NULL || b->host2 != NULL ? NULL : find(c, b, lin);
+    t = b == NULL ? NULL : find(c, b, lin);
     if (t == NULL) {
         return NULL;
     }
     link_site(c, b, t);
-    enter_jump(c, t);
+    code = enter_jump(c, b, t);
     prepare(c);
-    return jit_rx(c->jit.cpu, t->slot_entry);
+    return code;
 }
 
 static void step(CpuState *c)
@@ -269,7 +302,7 @@ static void step(CpuState *c)
     Trans *t = NULL;
     uint32_t key;
 
-    if (b != NULL && b->host2 == NULL && may_run(c, &key)) {
+    if (b != NULL && may_run(c, &key)) {
         set_key(c, key);
         t = find(c, b, lin);
     }
@@ -279,7 +312,7 @@ static void step(CpuState *c)
         return;
     }
     link_site(c, b, t);
-    run_trans(c, t);
+    run_trans(c, b, t);
 }
 
 bool jit_run_once(CpuState *c, bool alone)
@@ -296,16 +329,16 @@ bool jit_run_once(CpuState *c, bool alone)
     c->jit.cpu->alone = alone;
     segment_of = NULL; /* the test uses it, too */
     take_segment(c);
-    if (b == NULL || b->host2 != NULL || !present_key(c, &key)) {
+    if (b == NULL || !present_key(c, &key)) {
         return false;
     }
     set_key(c, key);
-    new_generation(c); /* nothing is found in the jump cache but this, and that not from before */
+    new_generation(c, true); /* nothing is found in the jump cache but this, and that not from before */
     b->runs = HOT;
     t = find(c, b, lin);
     if (t != NULL) {
         link_site(c, b, t);
-        run_trans(c, t);
+        run_trans(c, b, t);
     }
     return t != NULL;
 }
@@ -344,8 +377,8 @@ static bool jit_init(CpuState *c, Error **errp)
     if (!block_init(c, errp) || !jit_cache_init(c, errp)) {
         return false;
     }
-    c->jit.cpu->gen = 1;
     clear_jumps(c);
+    new_generation(c, true);
     block_extend(c, dropped);
     return true;
 }

@@ -34,6 +34,7 @@ typedef struct Trans {
     vaddr lin;
     uint32_t key;
     uint8_t *host_entry, *slot_entry; /* by where the flags are; writable view */
+    uint8_t *entry; /* from the jump cache: the flags are in the slot */
 } Trans;
 
 typedef struct Jit {
@@ -43,7 +44,11 @@ typedef struct Jit {
     uint8_t *first;          /* first byte behind the stubs */
     uint8_t *records;        /* Trans and Site */
     size_t used;
-    uint32_t gen;            /* upper part of JitState.stamp */
+    uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */
+    uint32_t last_gen;
+    bool super_local;        /* supervisor code was entered in a page that is not global, or is_upper() */
+    uint64_t ret_saved[2];   /* JitState.ret_sp and ret_stamp of those two */
+    uint32_t ret_stamps[2];
     uint32_t key;            /* of the translations that run */
     uint32_t mode_key;
     MmuMode mmu;
@@ -51,14 +56,21 @@ typedef struct Jit {
     bool avx;                /* the host has it */
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
-    uint64_t pages[64];      /* filter: pages with entries in the jump cache, see page_bits() */
+    uint64_t pages[256];     /* filter: pages with entries in the jump cache, see page_bits() */
     uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
     uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
         *load_vec, *load_x87, *string, *ret_miss;
 } Jit;
 
+#define RET_BYTES (32u << 10) /* of a return stack */
 #define JIT_ROOM (64u << 10) /* more than one translation takes */
+
+/* jit_ret_base - the bottom of a return stack: key_user(). */
+static inline uint8_t *jit_ret_base(const Jit *j, unsigned user)
+{
+    return j->ret_stack + PAGE_SIZE + RET_BYTES * (user + 1) - 16;
+}
 
 /* Why the reference was called: it alone knows the instruction; the TLB has no fast path to the operand;
  * the target of a jump is not known. */
@@ -150,6 +162,14 @@ static inline uint16_t slot_of_flags(uint64_t f)
 static inline uint64_t flags_of_slot(uint16_t s)
 {
     return (s >> 8 & 0xd5) | (s & 1 ? FLAG_OF : 0);
+}
+
+/* key_user - the key is that of user code (CPL 3), an index to what is kept twice. */
+static inline unsigned key_user(uint32_t key)
+{
+    unsigned mmu = key >> KEY_MMU_SHIFT & 3;
+
+    return mmu == MMU_USER || mmu == MMU_USER_AC;
 }
 
 static inline unsigned jit_jump_index(vaddr lin)

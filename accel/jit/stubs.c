@@ -275,7 +275,6 @@ void jit_stubs(CpuState *c, Jit *j)
 {
     Emit e = { j->at };
     uint8_t *out, *save;
-    uint64_t *base = (uint64_t *)(uintptr_t)c->jit.ret_base;
 
     c->jit.mxcsr_host = MXCSR_HOST;
     save = save_stub(&e, c, j);
@@ -318,7 +317,11 @@ void jit_stubs(CpuState *c, Jit *j)
     emit_op(&e, F_W, 0x89, H_S1, REG(H_S2));
     emit_const(&e, H_S1, 0);
     emit_jump(&e, JUMP_ALWAYS, j->link_slot);
-    base[0] = (uint64_t)(uintptr_t)jit_rx(j, j->ret_miss);
-    base[1] = RET_NONE;
+    for (unsigned n = 0; n < 2; n++) {
+        uint64_t *base = (uint64_t *)jit_ret_base(j, n);
+
+        base[0] = (uint64_t)(uintptr_t)jit_rx(j, j->ret_miss);
+        base[1] = RET_NONE;
+    }
     j->at = e.p;
 }

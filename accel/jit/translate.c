@@ -327,8 +327,33 @@ static FlagsAt first_use(const Plan *plans, const uint8_t *live, unsigned n)
     return FLAGS_HOST;
 }
 
+/* Linked jumps do not come to an instruction in two pages directly: the second may be mapped anew, which
+ * the jump cache knows. */
+static void guard(Tr *t)
+{
+    Cold *miss;
+
+    t->t->host_entry = t->e.p;
+    emit_flags_save(t);
+    t->t->slot_entry = t->e.p;
+    t->next = t->t->lin;
+    miss = cold_new(t, COLD_LEAVE);
+    emit_const(&t->e, H_S1, t->t->lin);
+    lookup(t, miss);
+    jump_found(t);
+}
+
 static void entries(Tr *t, FlagsAt at)
 {
+    if (t->b->host2 != NULL) {
+        guard(t);
+        t->t->entry = t->e.p;
+        if (at == FLAGS_HOST) {
+            emit_flags_restore(t);
+        }
+        t->flags = at;
+        return;
+    }
     t->t->host_entry = t->t->slot_entry = t->e.p;
     if (at == FLAGS_HOST) {
         emit_flags_restore(t);
@@ -337,6 +362,7 @@ static void entries(Tr *t, FlagsAt at)
         emit_flags_save(t);
         t->t->slot_entry = t->e.p;
     }
+    t->t->entry = t->t->slot_entry;
     t->flags = at;
 }
 

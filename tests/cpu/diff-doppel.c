@@ -19,13 +19,16 @@ static CpuModel model;
 static void nop_flush(CpuState *c)
 {
 }
+static void nop_flush_all(CpuState *c, bool global)
+{
+}
 static void nop_page(CpuState *c, vaddr page)
 {
 }
 static void nop_written(CpuState *c, uint64_t off, unsigned len)
 {
 }
-static const EngineOps no_engine = { .code_written = nop_written, .flush = nop_flush,
+static const EngineOps no_engine = { .code_written = nop_written, .flush = nop_flush_all,
                                      .flush_page = nop_page, .exclusive_begin = nop_flush,
                                      .exclusive_end = nop_flush, .kick = nop_flush };
 

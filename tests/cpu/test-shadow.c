@@ -155,7 +155,7 @@ static void no_shadow_where_if_was_set(void **state)
 {
     START(sti_again);
     reads_left = 1;
-    expect_handler(VECTOR, 0x100a); /* the engine looks at the end of a block: after the second STI */
+    expect_handler(VECTOR, 0x100c); /* the engine looks at the end of a block: after HLT */
 }
 
 CODE(popf, "pushf\n orl $0x200, (%rsp)\n popf\n nop\n hlt\n");
@@ -206,7 +206,7 @@ static void rep_pushes_no_rf_after_the_last(void **state)
 {
     START(rep);
     reads_left = 10;
-    expect_handler(VECTOR, REP_AT + 2);
+    expect_handler(VECTOR, REP_AT + 4); /* the end of the block */
     assert_false(frame(2) & FLAG_RF);
     assert_int_equal(c->regs[GPR_RCX], 0);
 }
