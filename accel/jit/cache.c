@@ -41,9 +41,9 @@ static bool map_code(Jit *j, Error **errp)
 /* The return stacks, with a page around them that nothing may touch. */
 static bool map_stack(Jit *j, Error **errp)
 {
-    j->ret_stack = mmap(NULL, 2 * RET_BYTES + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    j->ret_stack = mmap(NULL, MMU_MODES * RET_BYTES + 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (j->ret_stack == MAP_FAILED ||
-        mprotect(j->ret_stack + PAGE_SIZE, 2 * RET_BYTES, PROT_READ | PROT_WRITE) < 0) {
+        mprotect(j->ret_stack + PAGE_SIZE, MMU_MODES * RET_BYTES, PROT_READ | PROT_WRITE) < 0) {
         error_set_errno(errp, errno, "no memory for a return stack");
         return false;
     }
@@ -86,7 +86,7 @@ void jit_cache_fini(Jit *j)
         munmap(j->rx, CODE_BYTES);
     }
     if (j->ret_stack != MAP_FAILED) {
-        munmap(j->ret_stack, 2 * RET_BYTES + 2 * PAGE_SIZE);
+        munmap(j->ret_stack, MMU_MODES * RET_BYTES + 2 * PAGE_SIZE);
     }
     free(j->helps);
     free(j->records);

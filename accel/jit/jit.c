@@ -224,7 +224,7 @@ static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
 static void prepare(CpuState *c)
 {
     Jit *j = c->jit.cpu;
-    unsigned user = key_user(j->key), last = key_user(c->jit.ret_stamp);
+    MmuMode mmu = key_mmu(j->key), last = key_mmu(c->jit.ret_stamp);
 
     c->jit.site = NULL;
     c->jit.leave = false;
@@ -233,10 +233,10 @@ static void prepare(CpuState *c)
     }
     j->ret_saved[last] = c->jit.ret_sp;
     j->ret_stamps[last] = c->jit.ret_stamp;
-    c->jit.ret_base = (uint64_t)(uintptr_t)jit_ret_base(j, user);
+    c->jit.ret_base = (uint64_t)(uintptr_t)jit_ret_base(j, mmu);
     c->jit.ret_limit = c->jit.ret_base - RET_BYTES + 1024;
     c->jit.ret_stamp = c->jit.stamp;
-    c->jit.ret_sp = j->ret_stamps[user] == c->jit.stamp ? j->ret_saved[user] : c->jit.ret_base;
+    c->jit.ret_sp = j->ret_stamps[mmu] == c->jit.stamp ? j->ret_saved[mmu] : c->jit.ret_base;
 }
 
 static void set_poll(CpuState *c)

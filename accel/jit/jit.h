@@ -47,8 +47,8 @@ typedef struct Jit {
     uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */
     uint32_t last_gen;
     bool super_local;        /* supervisor code was entered in a page that is not global, or is_upper() */
-    uint64_t ret_saved[2];   /* JitState.ret_sp and ret_stamp of those two */
-    uint32_t ret_stamps[2];
+    uint64_t ret_saved[MMU_MODES]; /* JitState.ret_sp and ret_stamp by mode */
+    uint32_t ret_stamps[MMU_MODES];
     uint32_t key;            /* of the translations that run */
     uint32_t mode_key;
     MmuMode mmu;
@@ -66,10 +66,10 @@ typedef struct Jit {
 #define RET_BYTES (32u << 10) /* of a return stack */
 #define JIT_ROOM (64u << 10) /* more than one translation takes */
 
-/* jit_ret_base - the bottom of a return stack: key_user(). */
-static inline uint8_t *jit_ret_base(const Jit *j, unsigned user)
+/* jit_ret_base - the bottom of a mode's return stack. */
+static inline uint8_t *jit_ret_base(const Jit *j, MmuMode mmu)
 {
-    return j->ret_stack + PAGE_SIZE + RET_BYTES * (user + 1) - 16;
+    return j->ret_stack + PAGE_SIZE + RET_BYTES * (mmu + 1) - 16;
 }
 
 /* Why the reference was called: it alone knows the instruction; the TLB has no fast path to the operand;
@@ -164,12 +164,15 @@ static inline uint64_t flags_of_slot(uint16_t s)
     return (s >> 8 & 0xd5) | (s & 1 ? FLAG_OF : 0);
 }
 
+static inline MmuMode key_mmu(uint32_t key)
+{
+    return (MmuMode)(key >> KEY_MMU_SHIFT & 3);
+}
+
 /* key_user - the key is that of user code (CPL 3), an index to what is kept twice. */
 static inline unsigned key_user(uint32_t key)
 {
-    unsigned mmu = key >> KEY_MMU_SHIFT & 3;
-
-    return mmu == MMU_USER || mmu == MMU_USER_AC;
+    return key_mmu(key) == MMU_USER || key_mmu(key) == MMU_USER_AC;
 }
 
 static inline unsigned jit_jump_index(vaddr lin)

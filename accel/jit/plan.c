@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "cpu/cpuid.h"
+#include "cpu/engine.h"
 
 void plan_flags(Plan *p, uint8_t reads, uint8_t sets)
 {
@@ -22,6 +23,13 @@ static uint8_t cond_reads(unsigned cc)
     return by_pair[cc >> 1 & 7];
 }
 
+/* With one processor LOCK orders stores and loads against devices only, for which kernels use an OR or ADD
+ * of 0. */
+static bool keep_lock(const Insn *i)
+{
+    return cpu_many || (i->imm == 0 && i->opcode >= 0x80 && i->opcode <= 0x83);
+}
+
 /* Operands Eb or Ev, with or without a register one. */
 static void op_rm(const Insn *i, Plan *p, bool rm_w)
 {
@@ -33,7 +41,7 @@ static void op_rm(const Insn *i, Plan *p, bool rm_w)
     p->write = p->mem && rm_w;
     p->rm_w = rm_w;
     p->f |= (i->opsize == 8 ? F_W : i->opsize == 2 ? F_66 : 0) |
-            (i->flags & INSN_LOCK ? F_LOCKED : 0);
+            (i->flags & INSN_LOCK && keep_lock(i) ? F_LOCKED : 0);
     if (i->opsize == 1) {
         p->f |= F_BRM | (i->flags & INSN_REX ? 0 : F_HIGH);
     }
@@ -159,7 +167,7 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
         break;
     case 0x50 ... 0x5f:
         if (full) {
-            p->kind = op < 0x58 ? PLAN_PUSH : i->reg == GPR_RSP ? PLAN_HELP : PLAN_POP;
+            p->kind = op < 0x58 ? PLAN_PUSH : PLAN_POP;
             p->reg = i->reg;
         }
         break;
@@ -256,6 +264,12 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
     case 0xc9:
         p->kind = full ? PLAN_LEAVE : PLAN_HELP;
         break;
+    case 0xe2: case 0xe3:
+        if (i->asize >= 4) {
+            plan_branch(i, p, PLAN_LOOP, code64);
+            p->reads = FL_ALL;
+        }
+        break;
     case 0xe8:
         plan_branch(i, p, PLAN_CALL, code64);
         break;
@@ -285,7 +299,7 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
 
     p->f = F_0F;
     switch (op) {
-    case 0x19 ... 0x1f:
+    case 0x0d: case 0x18 ... 0x1f: /* PREFETCHW, PREFETCHh, NOP */
         p->kind = PLAN_NOP;
         break;
     case 0x40 ... 0x4f:
@@ -300,10 +314,11 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
         op_rm(i, p, true);
         p->reads = cond_reads(op & 15);
         break;
-    case 0xa3: case 0xab: case 0xb3: case 0xbb: /* in memory they reach beyond the operand */
-        if (!mem) {
+    case 0xa3: case 0xab: case 0xb3: case 0xbb:
+        if (!mem || (i->opsize >= 4 && i->asize == (code64 ? 8 : 4))) {
             op_rm_reg(i, p, op != 0xa3, false);
             plan_flags(p, 0, FL_CF);
+            p->kind = mem ? PLAN_BT : PLAN_OP; /* in memory they reach beyond the operand */
         }
         break;
     case 0xba:
@@ -340,6 +355,15 @@ static void plan_0f(const Insn *i, Plan *p, bool code64)
         op_rm_reg(i, p, true, true);
         plan_flags(p, 0, FL_ALL);
         break;
+    case 0xc7: /* CMPXCHG8B, CMPXCHG16B */
+        if (mem && (i->modrm >> 3 & 7) == 1) {
+            op_rm_ext(i, p, true, 0);
+            p->f &= ~(uint32_t)F_66;
+            p->size = p->f & F_W ? 16 : 8;
+            p->align = p->f & F_W ? 16 : 0;
+            plan_flags(p, 0, FL_ZF);
+        }
+        break;
     case 0xc8 ... 0xcf:
         if (i->opsize >= 4) {
             p->kind = PLAN_BSWAP;
@@ -373,15 +397,13 @@ static void plan_0f38(const Insn *i, const OpRow *row, Plan *p)
     }
 }
 
-/* BMI1 and BMI2: at most two registers in memory slots, one beside a memory operand. */
+/* BMI1 and BMI2. */
 static void plan_bmi(const Insn *i, const OpRow *row, Plan *p)
 {
     static const uint32_t prefix[] = { [P_66] = F_66, [P_F3] = F_F3, [P_F2] = F_F2 };
     bool ext = row->ext != EXT_ANY; /* BLSR and kin: the destination is vvvv */
-    unsigned slots = (!ext && i->reg >= GPR_R13) + (i->vvvv >= GPR_R13) +
-                     (!insn_mem(i) && i->rm >= GPR_R13);
 
-    if (slots > (insn_mem(i) ? 1u : 2u) || row->map < MAP_0F38) {
+    if (row->map < MAP_0F38) {
         return;
     }
     op_rm(i, p, false);

@@ -25,8 +25,11 @@ typedef enum PlanKind {
     PLAN_DIV,
     PLAN_STRING,
     PLAN_CLI, PLAN_STI, PLAN_DF, PLAN_SWAPGS,
+    PLAN_FENCE, /* 0F AE, copied */
+    PLAN_BT,    /* a bit anywhere in memory, by a register */
     PLAN_PUSHF,
     PLAN_PUSH, PLAN_PUSH_I, PLAN_PUSH_M, PLAN_POP, PLAN_LEAVE,
+    PLAN_LOOP, /* LOOP, JRCXZ */
     PLAN_JCC, PLAN_JMP, PLAN_CALL, PLAN_RET, PLAN_JMP_RM, PLAN_CALL_RM,
 } PlanKind;
 

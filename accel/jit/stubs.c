@@ -317,7 +317,7 @@ void jit_stubs(CpuState *c, Jit *j)
     emit_op(&e, F_W, 0x89, H_S1, REG(H_S2));
     emit_const(&e, H_S1, 0);
     emit_jump(&e, JUMP_ALWAYS, j->link_slot);
-    for (unsigned n = 0; n < 2; n++) {
+    for (unsigned n = 0; n < MMU_MODES; n++) {
         uint64_t *base = (uint64_t *)jit_ret_base(j, n);
 
         base[0] = (uint64_t)(uintptr_t)jit_rx(j, j->ret_miss);

@@ -264,6 +264,29 @@ static void call_rm(Tr *t, const Plan *p)
     returned(t);
 }
 
+/* LOOP, JRCXZ (JECXZ): no flags are read or written. */
+static void loop_insn(Tr *t)
+{
+    bool wide = t->insn->asize == 8, loop = t->insn->opcode == 0xe2;
+    Cold *k = cold_new(t, COLD_EXIT);
+
+    k->target = branch_target(t);
+    k->flags = t->flags;
+    if (loop) {
+        emit_op(&t->e, wide ? F_W : 0, 0x8d, H_RCX, MEM(H_RCX, RM_NONE, 0, -1));
+    }
+    if (!wide) {
+        put8(&t->e, 0x67);
+    }
+    put8(&t->e, 0xe3); /* JRCXZ over the jump, or to it over another */
+    put8(&t->e, loop ? 5 : 2);
+    if (!loop) {
+        put8(&t->e, 0xeb);
+        put8(&t->e, 5);
+    }
+    cold_jump(t, k, JUMP_ALWAYS);
+}
+
 void flow_insn(Tr *t, const Plan *p)
 {
     if ((p->kind <= PLAN_CALL) && !target_is_good(t)) {
@@ -272,6 +295,9 @@ void flow_insn(Tr *t, const Plan *p)
         return;
     }
     switch (p->kind) {
+    case PLAN_LOOP:
+        loop_insn(t);
+        break;
     case PLAN_JCC:
         flags_restore(t);
         exit_to(t, t->insn->opcode & 15, branch_target(t));

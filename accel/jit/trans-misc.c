@@ -53,6 +53,37 @@ void div_insn(Tr *t, const Plan *p)
     slow->host_after = true;
 }
 
+/* ---- BT, BTS, BTR, BTC of a bit anywhere ---- */
+
+void bt_insn(Tr *t, const Plan *p)
+{
+    Cold *slow = cold_help(t);
+    unsigned f = p->f & F_W, reg;
+
+    if ((t->live_after & ~p->sets) != 0) {
+        flags_save(t);
+    }
+    mem_flags(t);
+    mem_address(t, false);
+    reg = guest_value(t, p->reg, H_S2);
+    emit_op(&t->e, F_W, f ? 0x89 : 0x63, f ? reg : H_S2, f ? REG(H_S2) : REG(reg)); /* MOV, MOVSXD */
+    shift(t, F_W, 7, H_S2, f ? 6 : 5);
+    emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_S1, MEM(H_S1, H_S2, f ? 3 : 2, 0));
+    mem_check(t, p->size, p->write, slow);
+    mem_one(t);
+    reg = guest_value(t, p->reg, H_S2);
+    emit_op(&t->e, 0, 0x89, reg, REG(H_S2));
+    emit_op(&t->e, 0, 0x83, 4, REG(H_S2)); /* AND */
+    put8(&t->e, f ? 63 : 31);
+    if ((t->live_after & ~p->sets) != 0) {
+        flags_restore(t);
+    }
+    emit_op(&t->e, p->f, p->op, H_S2, MEM(H_S1, RM_NONE, 0, 0));
+    t->flags = FLAGS_HOST;
+    slow->back = t->e.p;
+    slow->host_after = true;
+}
+
 /* ---- strings ---- */
 
 static void string(Tr *t, const Plan *p)
@@ -133,6 +164,11 @@ void system_insn(Tr *t, const Plan *p)
     case PLAN_DF:
         mem_flags(t);
         rflags_change(t, t->insn->opcode & 1, FLAG_DF);
+        break;
+    case PLAN_FENCE:
+        put8(&t->e, 0x0f);
+        put8(&t->e, 0xae);
+        put8(&t->e, t->insn->modrm);
         break;
     default:
         swapgs(t);

@@ -146,48 +146,49 @@ void vec_zero_upper(Tr *t)
 
 /* ---- BMI: general registers, VEX ---- */
 
+/* The source: where both scratch registers hold others, from memory. */
+static Rm bmi_source(Tr *t, const Plan *p, bool crowded, Cold **slow)
+{
+    const Insn *i = t->insn;
+
+    if (!p->mem) {
+        return in_slot(i->rm) ? slot_of(i->rm) : REG(host_reg(i->rm));
+    }
+    *slow = cold_help(t);
+    mem_flags(t);
+    mem_address(t, false);
+    mem_check(t, p->size, false, *slow);
+    if (crowded) {
+        emit_op(&t->e, p->f & F_W, 0x8b, H_S1, MEM_OPERAND);
+        emit_store(&t->e, H_S1, GS(jit.tmp[0]));
+        return GS(jit.tmp[0]);
+    }
+    mem_one(t);
+    return MEM(H_S1, RM_NONE, 0, 0);
+}
+
 void bmi_insn(Tr *t, const Plan *p)
 {
     const Insn *i = t->insn;
-    unsigned scratch[2] = { H_S1, H_S2 }, used = 0, g[3] = { p->reg, i->vvvv, i->rm }, h[3];
+    bool slot0 = p->reg_op && in_slot(p->reg), slot1 = in_slot(i->vvvv);
     Cold *slow = NULL;
-    Rm rm;
+    Rm rm = bmi_source(t, p, slot0 && slot1, &slow);
+    unsigned h0 = p->reg, h1 = host_reg(i->vvvv);
 
-    if (p->mem) {
-        slow = cold_help(t);
-        mem_flags(t);
-        mem_address(t, false);
-        mem_check(t, p->size, false, slow);
-        mem_one(t);
-        used = 1; /* the address */
+    if (p->reg_op) {
+        h0 = slot0 ? (slot1 ? H_S1 : H_S2) : host_reg(p->reg);
     }
-    for (unsigned n = 0; n < 3; n++) {
-        h[n] = host_reg(g[n]);
-        if ((n == 0 && !p->reg_op) || (n == 2 && p->mem)) {
-            h[n] = g[n];
-        } else if (in_slot(g[n])) {
-            for (unsigned k = 0; k < n; k++) { /* one register may be named twice */
-                h[n] = in_slot(g[k]) && g[k] == g[n] && (k != 0 || p->reg_op) ? h[k] : h[n];
-            }
-            if (h[n] == host_reg(g[n])) {
-                h[n] = 0x80 | scratch[used++];
-            }
-        }
+    if (slot1) {
+        h1 = H_S2;
+        emit_load(&t->e, H_S2, slot_of(i->vvvv));
     }
-    for (unsigned n = 0; n < 3; n++) {
-        if (h[n] & 0x80) {
-            h[n] &= 0x7f;
-            emit_load(&t->e, h[n], slot_of(g[n]));
-        }
-    }
-    rm = p->mem ? MEM(H_S1, RM_NONE, 0, 0) : REG(h[2]);
-    emit_vex(&t->e, p, h[0] & 0x7f, h[1] & 0x7f, rm);
+    emit_vex(&t->e, p, h0, h1, rm);
     emit_imm(&t->e, i->imm, p->imm);
-    if (p->vvvv_w && in_slot(g[1])) {
-        emit_store(&t->e, h[1] & 0x7f, slot_of(g[1]));
+    if (p->vvvv_w && slot1) {
+        emit_store(&t->e, h1, slot_of(i->vvvv));
     }
-    if (p->reg_w && in_slot(g[0])) {
-        emit_store(&t->e, h[0] & 0x7f, slot_of(g[0]));
+    if (p->reg_w && slot0) {
+        emit_store(&t->e, h0, slot_of(p->reg));
     }
     if (p->touches) {
         t->flags = FLAGS_HOST;

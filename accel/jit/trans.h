@@ -131,6 +131,7 @@ void x87_pointers_of(Tr *t, const Insn *last, const Insn *mem, vaddr next);
 
 /* ---- trans-misc.c ---- */
 void div_insn(Tr *t, const Plan *p);
+void bt_insn(Tr *t, const Plan *p);
 void system_insn(Tr *t, const Plan *p);
 /* pushf_image - the image that PUSHF pushes to JitState.tmp[0]; flags are in the slot. */
 void pushf_image(Tr *t);

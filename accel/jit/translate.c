@@ -66,6 +66,11 @@ static void op_memory(Tr *t, const Plan *p)
     mem_flags(t);
     mem_address(t, p->moffs);
     mem_check(t, p->size, p->write, slow);
+    if (p->align) {
+        emit_op(&t->e, F_BRM, 0xf6, 0, REG(H_S1)); /* TEST */
+        put8(&t->e, p->align - 1u);
+        cold_jump(t, slow, 5);
+    }
     if (p->reg_op) {
         reg = high ? p->reg - 4u : p->reg;
         if (in_slot(reg)) {
@@ -211,6 +216,9 @@ static void pop_value(Tr *t, const Plan *p, Cold *slow, unsigned n, unsigned f)
         emit_op(&t->e, F_W, 0x89, H_S1, REG(GPR_RBP));
         return;
     }
+    if (p->reg == GPR_RSP) {
+        return;
+    }
     store_target(t, p);
     emit_op(&t->e, f, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, (int)n));
 }
@@ -286,7 +294,10 @@ static void insn(Tr *t, const Plan *p)
         x87_pointers(t);
         system_insn(t, p);
         break;
-    case PLAN_CLI: case PLAN_STI: case PLAN_DF: case PLAN_SWAPGS:
+    case PLAN_BT:
+        bt_insn(t, p);
+        break;
+    case PLAN_CLI: case PLAN_STI: case PLAN_DF: case PLAN_SWAPGS: case PLAN_FENCE:
         system_insn(t, p);
         break;
     case PLAN_PUSHF: case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_POP: case PLAN_LEAVE:
@@ -378,7 +389,7 @@ static void forward(Tr *t, const Plan *plans, const uint8_t *live)
         if (t->shadow != 0 && --t->shadow == 0) {
             t->polled = false;
         }
-        if (!t->polled && (ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_CLI) &&
+        if (!t->polled && (ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_LOOP || p->kind == PLAN_CLI) &&
             t->flags == FLAGS_HOST && live[k] != 0) {
             flags_save(t);
         }
