@@ -689,7 +689,8 @@ def test_pointer_in_linux(tmp_path, guests):
                "hexdump -v -e '3/1 \" %02x\" \"\\n\"' /dev/input/mice\n")
         m.expect("^MOUSE$", BOOT)
         with rfb.Client(tmp_path / "v") as c:
-            c.full()
+            c.set_encodings(rfb.HEXTILE, rfb.DESKTOP_SIZE)
+            c.until(lambda: c.width == 720)  # not the size before anybody looked
             # it listens; what came before is nowhere, and a pointer that stays in the corner moves no more
             wait_for(lambda: (c.point(9, 9), c.point(0, 0), m.serial.read(0.2)) and "\n " in m.serial.text[m.serial.at:])
             x, y = c.width - 1, c.height - 1  # the far end: on the way home the border stops it
