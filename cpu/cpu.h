@@ -209,6 +209,7 @@ typedef struct JitState {
     /* The return stack: pairs of host and guest return address, see accel/jit/stubs.c. */
     uint64_t ret_sp, ret_base, ret_limit;
     uint32_t ret_stamp; /* the pairs are valid while this is the stamp */
+    uint64_t once[2];  /* jit_fill(): what an access is to use that the TLB may not hold: host page, offset */
     uint32_t poll;     /* requests for which code is left */
     uint32_t stamp;    /* what translations mean now: mode and generation */
     uint32_t mxcsr_host;
@@ -217,6 +218,7 @@ typedef struct JitState {
     bool x87_held;     /* the x87 registers likewise */
     bool leave;        /* code was dropped, or the mode changed: leave at the next instruction */
     uint8_t x87[108];  /* image for FRSTOR and of FNSAVE */
+    uint8_t bytes[64]; /* of a load that crosses pages */
     struct Jit *cpu;   /* the rest of it */
     JitJump jump[JUMP_SIZE];
 } JitState;

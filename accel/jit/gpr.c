@@ -4,6 +4,7 @@
  */
 #include "accel/jit/jit.h"
 
+#include "accel/interp/code-page.h"
 #include "base/mem.h"
 #include "cpu/tlb.h"
 
@@ -102,20 +103,84 @@ static bool walk(const CpuState *c, vaddr lin, bool write, Translation *t)
     return true;
 }
 
-bool jit_fill(CpuState *c, vaddr lin, uint64_t write)
+/* The page of @lin in the TLB. */
+static bool fill(CpuState *c, vaddr lin, bool write)
 {
     const TlbEntry *e = tlb_slot(c, c->mmu, lin);
-    vaddr page = lin & ~(vaddr)(PAGE_SIZE - 1);
     Translation t;
 
-    if ((write ? e->wtag : e->rtag) == page || c->mmu == MMU_USER_AC) {
-        return false; /* it reaches into the next page */
-    }
-    if (!walk(c, lin, write, &t)) {
+    if (c->mmu == MMU_USER_AC || !walk(c, lin, write, &t)) {
         return false;
     }
     tlb_enter(c, lin, c->mmu, &t);
-    return (write ? e->wtag : e->rtag) == page;
+    return (write ? e->wtag : e->rtag) == (lin & ~(vaddr)(PAGE_SIZE - 1));
+}
+
+static bool present(CpuState *c, vaddr lin)
+{
+    return tlb_rptr(c, c->mmu, lin, 1) != NULL || fill(c, lin, false);
+}
+
+/* A load that crosses into another page reads a copy of both ends. */
+static bool crossing_load(CpuState *c, vaddr lin)
+{
+    unsigned room = PAGE_SIZE - (lin & (PAGE_SIZE - 1)), max = sizeof(c->jit.bytes) / 2;
+    vaddr next = c->code64 ? lin + room : (uint32_t)(lin + room);
+    const uint8_t *from;
+
+    if (room >= max || !present(c, lin) || !present(c, next)) {
+        return false;
+    }
+    from = tlb_rptr(c, c->mmu, lin, 1); /* the second may have taken its place */
+    if (from == NULL) {
+        return false;
+    }
+    for (unsigned n = 0; n < room; n++) {
+        c->jit.bytes[n] = from[n];
+    }
+    from = tlb_rptr(c, c->mmu, next, 1);
+    for (unsigned n = 0; n < max; n++) {
+        c->jit.bytes[room + n] = from[n];
+    }
+    c->jit.once[0] = (uint64_t)(uintptr_t)c->jit.bytes;
+    c->jit.once[1] = 0;
+    return true;
+}
+
+/* A store to a page that is tracked for this processor's code alone, but not to code. */
+static bool beside_code(CpuState *c, vaddr lin)
+{
+    const TlbEntry *e = tlb_slot(c, c->mmu, lin);
+    unsigned off = lin & (PAGE_SIZE - 1), widest = 32;
+    const FlatRange *r = flat_find(cpu_view(c), e->info & ~0xfffull);
+    Translation t;
+    CodePage *p;
+
+    if (e->rtag != lin - off || off > PAGE_SIZE - widest || r == NULL || !r->writable ||
+        __atomic_load_n(ram_tracker(e->host - (uint64_t)(uintptr_t)ram_host()), __ATOMIC_ACQUIRE) !=
+            TRACK_CODE || !walk(c, lin, true, &t) || (t.pa & ~0xfffull) != (e->info & ~0xfffull)) {
+        return false;
+    }
+    p = code_page(c->engine, (const uint8_t *)(uintptr_t)e->host);
+    if (p == NULL || (p->granules & granules_of(off, off + widest - 1)) || ++p->writes >= HOT_WRITES) {
+        return false;
+    }
+    c->jit.once[0] = e->host;
+    c->jit.once[1] = off;
+    return true;
+}
+
+unsigned jit_fill(CpuState *c, vaddr lin, uint64_t write)
+{
+    const TlbEntry *e = tlb_slot(c, c->mmu, lin);
+
+    if ((write ? e->wtag : e->rtag) == (lin & ~(vaddr)(PAGE_SIZE - 1))) {
+        return !write && crossing_load(c, lin) ? FILL_ONCE : FILL_NONE;
+    }
+    if (fill(c, lin, write)) {
+        return FILL_AGAIN;
+    }
+    return write && beside_code(c, lin) ? FILL_ONCE : FILL_NONE;
 }
 
 /* ---- x87 ---- */
@@ -170,7 +235,7 @@ static uint8_t *element(CpuState *c, const Str *s, vaddr lin, bool write, uint64
     uint64_t room = s->down ? off / s->size + 1 : (PAGE_SIZE - off) / s->size;
     void *p = write ? tlb_wptr(c, c->mmu, lin, s->size) : tlb_rptr(c, c->mmu, lin, s->size);
 
-    if (p == NULL && jit_fill(c, lin, write)) {
+    if (p == NULL && fill(c, lin, write)) {
         p = write ? tlb_wptr(c, c->mmu, lin, s->size) : tlb_rptr(c, c->mmu, lin, s->size);
     }
     *n = MIN(*n, room);

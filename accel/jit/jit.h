@@ -102,9 +102,10 @@ const void *jit_next(CpuState *c);
 
 /* ---- gpr.c, called with the vector and x87 registers in the host's ---- */
 
-/* jit_fill - bring the page of @lin into the TLB where it is simple; false where the reference must
- * see the access. */
-bool jit_fill(CpuState *c, vaddr lin, uint64_t write);
+/* jit_fill - what an access to @lin needs that had no TLB entry: it has one now; or the reference must
+ * see it; or JitState.once holds what to use for this access alone. */
+enum { FILL_NONE, FILL_AGAIN, FILL_ONCE };
+unsigned jit_fill(CpuState *c, vaddr lin, uint64_t write);
 /* jit_x87_pack, jit_x87_unpack - CpuState to JitState.x87 and back. */
 void jit_x87_pack(CpuState *c);
 void jit_x87_unpack(CpuState *c);

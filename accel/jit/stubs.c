@@ -163,7 +163,8 @@ static void call_gpr(Emit *e, CpuState *c, const void *fn)
     emit_op(e, F_W, 0x89, H_S1, REG(H_RSI));
     emit_op(e, F_W, 0x89, H_S2, REG(H_RDX));
     call_c(e, c, fn);
-    emit_op(e, 0, 0x84, H_RAX, REG(H_RAX));
+    emit_op(e, 0, 0x83, 7, REG(H_RAX)); /* CMP eax */
+    put8(e, FILL_AGAIN);
     adjust_rsp(e, 8);
     for (unsigned n = ARRAY_SIZE(lost); n-- > 0;) {
         push_pop(e, lost[n], false);
@@ -182,17 +183,26 @@ static uint8_t *load_x87_stub(Emit *e, CpuState *c)
     return start;
 }
 
-/* r13 is the address. It returns to where it was called from, or 5 bytes behind that. */
+/* r13 is the address. It returns to where it was called from, or 5 bytes behind that: to the reference, or
+ * 10: r13 and r14 are an offset and a host page. */
 static uint8_t *fill_stub(Emit *e, CpuState *c, bool write)
 {
-    uint8_t *start = e->p, *good;
+    uint8_t *start = e->p, *none;
 
     emit_const(e, H_S2, write);
     call_gpr(e, c, jit_fill);
-    good = emit_jump(e, 5, NULL);
+    none = emit_jump(e, 2, NULL);
+    put8(e, 0x77); /* JA over the RET */
+    put8(e, 1);
+    put8(e, 0xc3);
+    emit_load(e, H_S2, GS(jit.once[0]));
+    emit_load(e, H_S1, GS(jit.once[1]));
+    emit_op(e, F_W, 0x83, 0, MEM(H_RSP, RM_NONE, 0, 0));
+    put8(e, 10);
+    put8(e, 0xc3);
+    emit_set_jump(none, e->p);
     emit_op(e, F_W, 0x83, 0, MEM(H_RSP, RM_NONE, 0, 0));
     put8(e, 5);
-    emit_set_jump(good, e->p);
     put8(e, 0xc3);
     return start;
 }

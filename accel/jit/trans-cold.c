@@ -83,6 +83,7 @@ static void emit_fill(Tr *t, const Cold *k)
     emit_jump(&t->e, JUMP_CALL, k->write ? t->j->fill_write : t->j->fill_read);
     emit_jump(&t->e, JUMP_ALWAYS, k->back);
     cold_jump(t, k->slow, JUMP_ALWAYS);
+    emit_jump(&t->e, JUMP_ALWAYS, k->once);
 }
 
 /* r13 is where the RET goes. The pair on top goes; they begin anew at the bottom. */

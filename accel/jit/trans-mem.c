@@ -144,6 +144,7 @@ void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
     cold_jump(t, fill, 7); /* JA */
     emit_load(e, H_S2, GS_IDX(H_S2, tag_offset(t, false) - offsetof(TlbEntry, rtag) +
                                         offsetof(TlbEntry, host)));
+    fill->once = e->p;
 }
 
 void mem_one(Tr *t)

@@ -31,7 +31,7 @@ typedef struct Cold {
     unsigned froms;
     uint8_t *at;      /* where it is, once it is there */
     const Insn *insn;
-    uint8_t *back;
+    uint8_t *back, *once; /* FILL: try again; go on with another address */
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
     bool write;       /* FILL */
