@@ -201,6 +201,8 @@ typedef struct JitJump {
     uint64_t pad2;
 } JitJump;
 
+#define PAGE_IDS 2048u
+
 /* The translator's part of a processor: its code reaches all of CpuState by one segment register. */
 typedef struct JitState {
     uint64_t tmp[2];   /* scratch within one instruction */
@@ -220,6 +222,8 @@ typedef struct JitState {
     uint8_t x87[108];  /* image for FRSTOR and of FNSAVE */
     uint8_t bytes[64]; /* of a load that crosses pages */
     struct Jit *cpu;   /* the rest of it */
+    /* Numbers of the code pages that linear pages are mapped to now, by slot: supervisor's, user's code. */
+    uint32_t page_id[2][PAGE_IDS];
     JitJump jump[JUMP_SIZE];
 } JitState;
 

@@ -40,9 +40,11 @@ static void new_generation(CpuState *c, bool all)
         c->jit.ret_stamp = 0;
         all = true;
     }
+    memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
     j->gen[1] = ++j->last_gen;
     if (all) {
         j->gen[0] = j->last_gen;
+        memset(c->jit.page_id[0], 0, sizeof(c->jit.page_id[0]));
         j->super_local = false;
         memset(j->pages, 0, sizeof(j->pages));
     } else {
@@ -93,6 +95,7 @@ static void dropped(CpuState *c, Block *b)
     for (Trans *t = b->trans; t != NULL; t = t->next) {
         for (Site *s = t->incoming; s != NULL; s = s->next) {
             emit_set_jump(s->disp, s->stub);
+            s->linked = NULL;
         }
     }
     b->trans = NULL;
@@ -170,17 +173,53 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
     return t;
 }
 
+/* A jump into another page is linked anew: it may be mapped to something else. */
+static void site_leave(Site *s)
+{
+    Site **link = &s->linked->incoming;
+
+    while (*link != NULL && *link != s) {
+        link = &(*link)->next;
+    }
+    if (*link == s) {
+        *link = s->next;
+    }
+}
+
+static uint32_t page_number(Jit *j, const Block *b, vaddr lin)
+{
+    const uint8_t *host = b->host - (lin & (PAGE_SIZE - 1));
+    uint64_t h = (lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull ^ (uint64_t)(uintptr_t)host >> PAGE_SHIFT;
+    PageId *p = &j->ids[(h ^ h >> 32) & (PAGE_ID_HASH - 1)];
+
+    if (p->page != (lin & ~0xfffull) || p->host != host || p->id == 0) {
+        j->last_id = j->last_id + 1 == PAGE_ID_NONE ? 1 : j->last_id + 1;
+        *p = (PageId){ lin & ~0xfffull, host, j->last_id };
+    }
+    return p->id;
+}
+
 /* Code was left by a jump to @t. */
 static void link_site(CpuState *c, const Block *b, Trans *t)
 {
     Site *s = c->jit.site;
     const uint8_t *page = b->host - (t->lin & 0xfff);
+    uint32_t id;
 
-    if (s != NULL && s->target == t->lin && s->page == page) {
-        s->next = t->incoming;
-        t->incoming = s;
-        emit_set_jump(s->disp, s->host_flags ? t->host_entry : t->slot_entry);
+    if (s == NULL || s->target != t->lin || s->key != t->key || (s->id == NULL && s->page != page)) {
+        return;
     }
+    if (s->id != NULL) {
+        id = page_number(c->jit.cpu, b, t->lin);
+        if (s->linked != NULL) {
+            site_leave(s);
+        }
+        memcpy(s->id, &id, sizeof(id));
+    }
+    s->linked = t;
+    s->next = t->incoming;
+    t->incoming = s;
+    emit_set_jump(s->disp, s->host_flags ? t->host_entry : t->slot_entry);
 }
 
 /* ---- running ---- */
@@ -213,6 +252,7 @@ static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
     if (b->host2 != NULL) {
         *page_bits(j, t->lin + PAGE_SIZE, &bit) |= bit;
     }
+    c->jit.page_id[key_user(t->key)][jit_page_slot(t->lin)] = page_number(j, b, t->lin);
     j->super_local |= !key_user(t->key) && !(is_upper(t->lin) && block_global(c, t->lin));
     e->lin = t->lin;
     e->stamp = c->jit.stamp;

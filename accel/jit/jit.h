@@ -18,15 +18,29 @@
 
 struct Error;
 
-/* A jump between translations of one page, to be linked when its target is known. */
+/* A jump between translations, to be linked when its target is known. Into another page it compares the
+ * page's number before. */
 typedef struct Site {
     struct Site *next;   /* of the target's incoming */
+    struct Trans *linked;
     uint8_t *disp;       /* of the jump, in the writable view */
     const uint8_t *stub; /* where it goes unlinked, likewise */
     const uint8_t *page; /* host address of the code page */
+    uint8_t *id; /* the number, in the writable view; NULL: within a page */
     vaddr target;
+    uint32_t key;
     bool host_flags;
 } Site;
+
+/* The number of a linear page of code at a host address. Another pair that hashes to the same entry gets a
+ * new number. */
+typedef struct PageId {
+    vaddr page;
+    const uint8_t *host;
+    uint32_t id;
+} PageId;
+#define PAGE_ID_NONE 0xffffffffu
+#define PAGE_ID_HASH 8192u
 
 typedef struct Trans {
     struct Trans *next; /* of the block */
@@ -54,6 +68,8 @@ typedef struct Jit {
     MmuMode mmu;
     bool bmi2, strict, alone; /* alone: tests; translations do not go on to others */
     bool avx;                /* the host has it */
+    uint32_t last_id;
+    PageId ids[PAGE_ID_HASH];
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
     uint64_t pages[256];     /* filter: pages with entries in the jump cache, see page_bits() */
@@ -174,6 +190,12 @@ static inline MmuMode key_mmu(uint32_t key)
 static inline unsigned key_user(uint32_t key)
 {
     return key_mmu(key) == MMU_USER || key_mmu(key) == MMU_USER_AC;
+}
+
+/* jit_page_slot - of JitState.page_id[]. */
+static inline unsigned jit_page_slot(vaddr lin)
+{
+    return (unsigned)(lin >> PAGE_SHIFT ^ lin >> (PAGE_SHIFT + 11)) & (PAGE_IDS - 1);
 }
 
 static inline unsigned jit_jump_index(vaddr lin)

@@ -116,14 +116,12 @@ void emit_cold(Tr *t, Cold *k)
     case COLD_EXIT:
         emit_exit(t, k);
         break;
-    case COLD_CALL: {
-        uint8_t *over = emit_jump(&t->e, JUMP_CALL, NULL);
-
-        emit_jump(&t->e, JUMP_ALWAYS, k->back);
-        emit_set_jump(over, t->e.p);
-        emit_leave(t, NULL, k->target, false);
+    case COLD_FAR:
+        emit_far(t, k);
         break;
-    }
+    case COLD_FAR_LEAVE:
+        emit_far_leave(t, k);
+        break;
     case COLD_LEAVE:
         emit_leave(t, NULL, k->target, false);
         break;

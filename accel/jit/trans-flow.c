@@ -47,15 +47,56 @@ static bool same_page(const Tr *t, vaddr lin)
     return ((lin ^ t->t->lin) & ~(vaddr)(PAGE_SIZE - 1)) == 0;
 }
 
-/* A jump to another page; the flags are in the slot. */
-static void far_exit(Tr *t, vaddr lin)
+/* A jump (call) to another page; the flags are in the slot. */
+static void far_jump(Tr *t, vaddr lin, bool call)
 {
-    Cold *miss = cold_new(t, COLD_LEAVE);
+    Cold *k = cold_new(t, COLD_FAR);
+    size_t table = offsetof(CpuState, jit.page_id) + key_user(t->t->key) * sizeof(t->c->jit.page_id[0]);
 
-    miss->target = lin;
-    emit_const(&t->e, H_S1, lin);
-    lookup(t, miss);
-    jump_found(t);
+    k->target = lin;
+    k->call = call;
+    emit_op(&t->e, 0, 0x81, 7, GS_AT(table + 4 * jit_page_slot(lin))); /* CMP */
+    k->id = t->e.p;
+    put32(&t->e, PAGE_ID_NONE);
+    cold_jump(t, k, 5);
+    k->link = emit_jump(&t->e, call ? JUMP_CALL : JUMP_ALWAYS, NULL);
+    k->back = t->e.p;
+}
+
+void emit_far(Tr *t, const Cold *k)
+{
+    Cold *leave = cold_new(t, COLD_FAR_LEAVE);
+    Site *s = jit_record(t->j, sizeof(Site));
+
+    s->disp = k->link;
+    s->id = k->id;
+    s->target = k->target;
+    s->key = t->t->key;
+    leave->site = s;
+    leave->target = k->target;
+    leave->call = k->call;
+    leave->back = k->back;
+    emit_const(&t->e, H_S1, k->target);
+    lookup(t, leave);
+    if (k->call) {
+        call_found(t);
+        emit_jump(&t->e, JUMP_ALWAYS, k->back);
+    } else {
+        jump_found(t);
+    }
+}
+
+void emit_far_leave(Tr *t, const Cold *k)
+{
+    if (k->call) { /* where it returns to belongs on the return stack */
+        uint8_t *over = emit_jump(&t->e, JUMP_CALL, NULL);
+
+        emit_jump(&t->e, JUMP_ALWAYS, k->back);
+        emit_set_jump(over, t->e.p);
+    }
+    k->site->stub = t->e.p;
+    emit_set_jump(k->site->disp, t->e.p);
+    emit_leave(t, k->site, k->target, false);
 }
 
 void exit_to(Tr *t, unsigned cc, vaddr lin)
@@ -64,7 +105,7 @@ void exit_to(Tr *t, unsigned cc, vaddr lin)
 
     if (cc == JUMP_ALWAYS && !same_page(t, lin)) {
         flags_save(t);
-        far_exit(t, lin);
+        far_jump(t, lin, false);
         return;
     }
     k = cold_new(t, COLD_EXIT);
@@ -87,7 +128,7 @@ void emit_exit(Tr *t, const Cold *k)
     if (!same_page(t, k->target)) { /* a conditional jump */
         t->flags = k->flags;
         flags_save(t);
-        far_exit(t, k->target);
+        far_jump(t, k->target, false);
         return;
     }
     s = jit_record(t->j, sizeof(Site));
@@ -95,6 +136,7 @@ void emit_exit(Tr *t, const Cold *k)
     s->stub = t->e.p;
     s->page = t->b->host - (t->t->lin & 0xfff);
     s->target = k->target;
+    s->key = t->t->key;
     s->host_flags = k->flags == FLAGS_HOST;
     emit_leave(t, s, k->target, s->host_flags);
 }
@@ -197,13 +239,7 @@ static void call(Tr *t)
         k->flags = t->flags;
         cold_jump(t, k, JUMP_CALL);
     } else {
-        Cold *miss = cold_new(t, COLD_CALL);
-
-        miss->target = to;
-        emit_const(&t->e, H_S1, to);
-        lookup(t, miss);
-        call_found(t);
-        miss->back = t->e.p;
+        far_jump(t, to, true);
     }
     returned(t);
 }

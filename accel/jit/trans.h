@@ -21,7 +21,8 @@ typedef struct Cold {
         COLD_HELP_END, /* and is the end */
         COLD_EXIT,     /* a jump to @target, not linked yet */
         COLD_LEAVE,
-        COLD_CALL,     /* the target of a call is not known; @back is where it returns */
+        COLD_FAR,      /* a jump or call to another page is not linked, or the page not where it was */
+        COLD_FAR_LEAVE,
         COLD_FILL,     /* the TLB's entry, and again; or on to @slow */
         COLD_LOAD,     /* the vector or x87 registers */
         COLD_RET_FULL, /* the return stack begins anew */
@@ -35,6 +36,9 @@ typedef struct Cold {
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
     bool write;       /* FILL */
+    bool call;        /* FAR: @back is where it returns */
+    Site *site;
+    uint8_t *id, *link; /* FAR: of the site */
     struct Cold *slow; /* FILL, RET */
     const Insn *x87_last, *x87_mem; /* as in Tr */
     vaddr x87_next;
@@ -150,6 +154,8 @@ void jump_found(Tr *t);
 void emit_leave(Tr *t, Site *s, vaddr lin, bool host);
 
 void emit_exit(Tr *t, const Cold *k);
+void emit_far(Tr *t, const Cold *k);
+void emit_far_leave(Tr *t, const Cold *k);
 
 /* ---- trans-cold.c ---- */
 void emit_cold(Tr *t, Cold *k);
