@@ -14,6 +14,7 @@
 #include "base/mem.h"
 
 #define CODE_BYTES (64u << 20)
+#define HOT_BYTES (24u << 20) /* of these; the rest is for what is out of line */
 #define RECORD_BYTES (32u << 20)
 
 static bool map_code(Jit *j, Error **errp)
@@ -71,6 +72,7 @@ bool jit_cache_init(CpuState *c, Error **errp)
     j->at = j->rw;
     jit_stubs(c, j);
     j->first = j->at;
+    j->cold_at = j->first_cold = j->rw + HOT_BYTES;
     return true;
 }
 
@@ -95,12 +97,14 @@ void jit_cache_fini(Jit *j)
 
 bool jit_cache_full(const Jit *j)
 {
-    return j->at + JIT_ROOM > j->rw + j->size || j->used + (JIT_ROOM >> 2) > RECORD_BYTES;
+    return j->at + JIT_ROOM > j->first_cold || j->cold_at + JIT_ROOM > j->rw + j->size ||
+           j->used + (JIT_ROOM >> 2) > RECORD_BYTES;
 }
 
 void jit_cache_reset(Jit *j)
 {
     j->at = j->first;
+    j->cold_at = j->first_cold;
     j->used = 0;
 }
 

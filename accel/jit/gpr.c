@@ -142,8 +142,8 @@ static bool crossing_load(CpuState *c, vaddr lin)
     for (unsigned n = 0; n < max; n++) {
         c->jit.bytes[room + n] = from[n];
     }
-    c->jit.once[0] = (uint64_t)(uintptr_t)c->jit.bytes;
-    c->jit.once[1] = 0;
+    c->jit.once[1] = lin & (PAGE_SIZE - 1); /* which may be looked at for its alignment */
+    c->jit.once[0] = (uint64_t)(uintptr_t)c->jit.bytes - c->jit.once[1];
     return true;
 }
 

@@ -54,8 +54,8 @@ typedef struct Trans {
 typedef struct Jit {
     uint8_t *rw, *rx;        /* two views of one memory: writable, executable */
     size_t size;
-    uint8_t *at;             /* next free byte; rw */
-    uint8_t *first;          /* first byte behind the stubs */
+    uint8_t *at, *cold_at;   /* next free bytes, of code and of what is out of line; rw */
+    uint8_t *first, *first_cold; /* first bytes behind the stubs */
     uint8_t *records;        /* Trans and Site */
     size_t used;
     uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */

@@ -46,9 +46,10 @@ void jit_info(CpuState *c, FILE *out)
     Entry most[MOST];
     unsigned n = greatest(j, most);
 
-    fprintf(out, "cpu %u: %" PRIu64 " translations of %" PRIu64 " bytes in %zu; left %" PRIu64
+    fprintf(out, "cpu %u: %" PRIu64 " translations of %" PRIu64 " bytes in %zu and %zu; left %" PRIu64
                  " times; %" PRIu64 " look-ups\ncalls of the reference:\n",
-            c->index, j->translations, j->bytes, (size_t)(j->at - j->first), j->leaves, j->misses);
+            c->index, j->translations, j->bytes, (size_t)(j->at - j->first),
+            (size_t)(j->cold_at - j->first_cold), j->leaves, j->misses);
     for (unsigned k = 0; k < n; k++) {
         const OpRow *r = opcode_row_at(most[k].row);
 

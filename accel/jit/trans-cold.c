@@ -136,6 +136,9 @@ void emit_cold(Tr *t, Cold *k)
         emit_load(&t->e, H_RSP, GS(jit.ret_base));
         emit_jump(&t->e, JUMP_ALWAYS, k->back);
         break;
+    case COLD_GROUP:
+        emit_group(t, k);
+        break;
     case COLD_RET:
         emit_ret(t, k);
         break;

@@ -117,14 +117,10 @@ static size_t tag_offset(const Tr *t, bool write)
            (write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
 }
 
-void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
+void mem_check_or(Tr *t, unsigned size, bool write, Cold *miss)
 {
-    Cold *fill = cold_new(t, COLD_FILL);
     Emit *e = &t->e;
 
-    fill->write = write;
-    fill->slow = slow;
-    fill->back = e->p;
     _Static_assert(sizeof(TlbEntry) == 32, "the index is scaled by 32");
     if (t->j->bmi2) { /* RORX r14, r13, 7 */
         static const uint8_t rorx[] = { 0xc4, 0x43, 0xfb, 0xf0, 0xf5, PAGE_SHIFT - 5 };
@@ -141,10 +137,20 @@ void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
     emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, tag_offset(t, write)));
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
     put32(e, PAGE_SIZE - size);
-    cold_jump(t, fill, 7); /* JA */
+    cold_jump(t, miss, 7); /* JA */
     emit_load(e, H_S2, GS_IDX(H_S2, tag_offset(t, false) - offsetof(TlbEntry, rtag) +
                                         offsetof(TlbEntry, host)));
-    fill->once = e->p;
+}
+
+void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
+{
+    Cold *fill = cold_new(t, COLD_FILL);
+
+    fill->write = write;
+    fill->slow = slow;
+    fill->back = t->e.p;
+    mem_check_or(t, size, write, fill);
+    fill->once = t->e.p;
 }
 
 void mem_one(Tr *t)

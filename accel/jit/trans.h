@@ -26,6 +26,7 @@ typedef struct Cold {
         COLD_FILL,     /* the TLB's entry, and again; or on to @slow */
         COLD_LOAD,     /* the vector or x87 registers */
         COLD_RET_FULL, /* the return stack begins anew */
+        COLD_GROUP,    /* the instructions from @first on, each with its own check */
         COLD_RET,      /* a RET that is not to the top of the return stack */
     } kind;
     uint8_t *from[4]; /* jumps here, by their displacements */
@@ -42,11 +43,13 @@ typedef struct Cold {
     struct Cold *slow; /* FILL, RET */
     const Insn *x87_last, *x87_mem; /* as in Tr */
     vaddr x87_next;
+    unsigned first, last;
+    FlagsAt flags_after; /* GROUP */
     vaddr target;     /* EXIT, LEAVE: linear address, which is RIP too; else of the next instruction */
     FlagsAt flags;
 } Cold;
 
-#define MAX_COLD (BLOCK_INSNS * 5 + 8)
+#define MAX_COLD (BLOCK_INSNS * 9 + 16)
 
 typedef struct Tr {
     Emit e; /* first: emitters take it */
@@ -66,6 +69,11 @@ typedef struct Tr {
     const Insn *insn; /* the present one; its flags alive after it, and before it */
     vaddr next;       /* linear address behind it */
     uint8_t live_after, live_before;
+    const Plan *plans;    /* of the block's instructions */
+    const uint8_t *live;
+    bool grouped;         /* r13 is the host address of the group's lowest byte, */
+    int64_t group_off;    /* the stack pointer (or base register) being this much above that */
+    struct Cold *group;
     Cold cold[MAX_COLD];
     unsigned colds;
 } Tr;
@@ -104,6 +112,8 @@ void mem_offset(Tr *t);
 /* mem_check - r13, an address, becomes the offset in its page and r14 the page's host address; goes
  * to @slow where the TLB does not have it. The host's flags are lost. */
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow);
+/* mem_check_or - the same; @miss is jumped to at once. */
+void mem_check_or(Tr *t, unsigned size, bool write, Cold *miss);
 #define MEM_OPERAND MEM(H_S1, H_S2, 0, 0)
 /* mem_one - both into r13; r14 is free. */
 void mem_one(Tr *t);
@@ -118,6 +128,18 @@ void emit_help(Tr *t, const Insn *i, vaddr next, bool end, JitCause cause);
 
 /* mem_flags - before a check: the host's flags will be lost. */
 void mem_flags(Tr *t);
+
+/* ---- translate.c ---- */
+/* trans_at - make instruction @n of the block the present one. trans_insn - translate it. */
+void trans_at(Tr *t, unsigned n);
+void trans_insn(Tr *t, const Plan *p);
+
+/* ---- trans-group.c ---- */
+/* group_begin - instructions from @n on reach memory by one base register: their one check. The last of
+ * them, or 0: there is no such group. group_end - behind the last. */
+unsigned group_begin(Tr *t, unsigned n);
+void group_end(Tr *t);
+void emit_group(Tr *t, const Cold *k);
 
 /* ---- trans-vec.c ---- */
 void bmi_insn(Tr *t, const Plan *p);

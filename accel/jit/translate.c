@@ -55,14 +55,8 @@ static void swap_bytes(Tr *t, unsigned low)
     put8(&t->e, 0xc0 | (low + 4) << 3 | low);
 }
 
-static void op_memory(Tr *t, const Plan *p)
+static Rm op_address(Tr *t, const Plan *p, Cold *slow)
 {
-    bool high = p->reg_op && is_high(p, F_BREG, p->reg);
-    bool need = p->reads != 0 || (p->touches && (t->live_after & ~p->sets) != 0);
-    Cold *slow = cold_help(t);
-    unsigned reg = p->ext, f = p->f & ~(unsigned)F_HIGH;
-    Rm rm = MEM_OPERAND;
-
     mem_flags(t);
     mem_address(t, p->moffs);
     mem_check(t, p->size, p->write, slow);
@@ -71,9 +65,21 @@ static void op_memory(Tr *t, const Plan *p)
         put8(&t->e, p->align - 1u);
         cold_jump(t, slow, 5);
     }
+    return MEM_OPERAND;
+}
+
+static void op_memory(Tr *t, const Plan *p)
+{
+    bool high = p->reg_op && is_high(p, F_BREG, p->reg);
+    bool need = p->reads != 0 || (p->touches && (t->live_after & ~p->sets) != 0);
+    Cold *slow = t->grouped ? NULL : cold_help(t);
+    unsigned reg = p->ext, f = p->f & ~(unsigned)F_HIGH;
+    Rm rm = slow != NULL ? op_address(t, p, slow)
+                         : MEM(H_S1, RM_NONE, 0, t->insn->disp + (int)t->group_off);
+
     if (p->reg_op) {
         reg = high ? p->reg - 4u : p->reg;
-        if (in_slot(reg)) {
+        if (in_slot(reg) && slow != NULL) {
             mem_one(t);
             rm = MEM(H_S1, RM_NONE, 0, 0);
         }
@@ -96,8 +102,10 @@ static void op_memory(Tr *t, const Plan *p)
     if (p->touches || need) {
         t->flags = FLAGS_HOST;
     }
-    slow->back = t->e.p;
-    slow->host_after = t->flags == FLAGS_HOST;
+    if (slow != NULL) {
+        slow->back = t->e.p;
+        slow->host_after = t->flags == FLAGS_HOST;
+    }
 }
 
 static void op(Tr *t, const Plan *p)
@@ -223,11 +231,41 @@ static void pop_value(Tr *t, const Plan *p, Cold *slow, unsigned n, unsigned f)
     emit_op(&t->e, f, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, (int)n));
 }
 
+/* PUSH and POP in a group. */
+static void stack_grouped(Tr *t, const Plan *p, int n, unsigned f)
+{
+    Rm rm = MEM(H_S1, RM_NONE, 0, (int)t->group_off - (p->kind == PLAN_POP ? 0 : n));
+
+    switch (p->kind) {
+    case PLAN_PUSH_I:
+        emit_op(&t->e, f, 0xc7, 0, rm);
+        put32(&t->e, (uint32_t)t->insn->imm);
+        break;
+    case PLAN_PUSH:
+        emit_op(&t->e, f, 0x89, guest_value(t, p->reg, H_S2), rm);
+        break;
+    default:
+        emit_op(&t->e, f, 0x8b, in_slot(p->reg) ? H_S2 : host_reg(p->reg), rm);
+        if (in_slot(p->reg)) {
+            emit_store(&t->e, H_S2, slot_of(p->reg));
+        }
+        break;
+    }
+    n = p->kind == PLAN_POP ? n : -n;
+    t->group_off += n;
+    emit_op(&t->e, f, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, n));
+}
+
 static void stack(Tr *t, const Plan *p)
 {
     unsigned n = t->code64 ? 8 : 4, f = t->code64 ? F_W : 0;
-    Cold *slow = cold_help(t);
+    Cold *slow;
 
+    if (t->grouped) {
+        stack_grouped(t, p, (int)n, f);
+        return;
+    }
+    slow = cold_help(t);
     mem_flags(t);
     if (p->kind == PLAN_PUSHF) {
         pushf_image(t);
@@ -247,7 +285,7 @@ static void stack(Tr *t, const Plan *p)
 
 /* ---- the passes ---- */
 
-static void insn(Tr *t, const Plan *p)
+void trans_insn(Tr *t, const Plan *p)
 {
     switch (p->kind) {
     case PLAN_HELP: case PLAN_END:
@@ -377,30 +415,51 @@ static void entries(Tr *t, FlagsAt at)
     t->flags = at;
 }
 
-static void forward(Tr *t, const Plan *plans, const uint8_t *live)
+void trans_at(Tr *t, unsigned n)
 {
     vaddr start = t->t->lin;
-    const Plan *p = plans;
+
+    t->insn = &t->b->insns[n];
+    t->next = t->code64 ? start + t->insn->end : (uint32_t)(start + t->insn->end);
+    t->live_before = t->live[n];
+    t->live_after = t->live[n + 1];
+}
+
+/* Look around before an instruction at @at where the flags are not in the host's, at the latest before one
+ * that may leave. */
+static void poll(Tr *t, const Plan *p, unsigned k, vaddr at)
+{
+    bool last = ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_LOOP || p->kind == PLAN_CLI;
+
+    if (t->shadow != 0 && --t->shadow == 0) {
+        t->polled = false;
+    }
+    if (!t->polled && last && t->flags == FLAGS_HOST && t->live[k] != 0) {
+        flags_save(t);
+    }
+    if (!t->polled && (t->flags != FLAGS_HOST || t->live[k] == 0)) {
+        poll_here(t, at);
+    }
+}
+
+static void forward(Tr *t)
+{
+    const Plan *p = t->plans;
+    unsigned last = 0;
 
     for (unsigned k = 0; k < t->b->count; k++) {
-        vaddr at = k == 0 ? start : t->next;
-
-        p = &plans[k];
-        if (t->shadow != 0 && --t->shadow == 0) {
-            t->polled = false;
+        p = &t->plans[k];
+        if (!t->grouped) {
+            poll(t, p, k, k == 0 ? t->t->lin : t->next);
         }
-        if (!t->polled && (ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_LOOP || p->kind == PLAN_CLI) &&
-            t->flags == FLAGS_HOST && live[k] != 0) {
-            flags_save(t);
+        if (t->polled && t->shadow == 0 && !t->grouped) {
+            last = group_begin(t, k);
         }
-        if (!t->polled && (t->flags != FLAGS_HOST || live[k] == 0)) {
-            poll_here(t, at);
+        trans_at(t, k);
+        trans_insn(t, p);
+        if (t->grouped && k == last) {
+            group_end(t);
         }
-        t->insn = &t->b->insns[k];
-        t->next = t->code64 ? start + t->insn->end : (uint32_t)(start + t->insn->end);
-        t->live_before = live[k];
-        t->live_after = live[k + 1];
-        insn(t, p);
     }
     if (!ends(p)) {
         x87_pointers(t);
@@ -444,9 +503,13 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
             live[k] = FL_ALL;
         }
     }
+    t->plans = plans;
+    t->live = live;
     entries(t, first_use(plans, live, b->count));
-    forward(t, plans, live);
-    emit_colds(t);
+    forward(t);
     j->at = t->e.p;
+    t->e.p = j->cold_at;
+    emit_colds(t);
+    j->cold_at = t->e.p;
     return t->t;
 }

@@ -81,9 +81,36 @@ static void add_insn(Run *r, const DecodeMode *m)
     }
 }
 
+/* An access by @base, which several in a row share, or one to the stack. */
+static void add_member(Run *r, unsigned bits, unsigned base)
+{
+    static const uint8_t ops[] = { 0x8b, 0x89, 0x8b, 0x89, 0x01, 0x03, 0x39, 0x3b, 0x31, 0x13, 0x8a, 0x88,
+                                   0x87, 0x84 };
+    uint8_t *p = r->code + r->len, reg = (uint8_t)(diff_rnd() & (bits == 64 ? 15 : 7));
+
+    if (diff_rnd() % 4 == 0) { /* PUSH, POP */
+        if (reg & 8) {
+            *p++ = 0x41;
+        }
+        *p++ = (uint8_t)((diff_rnd() % 2 ? 0x50 : 0x58) | (reg & 7));
+    } else {
+        if (bits == 64) {
+            *p++ = (uint8_t)(0x40 | (diff_rnd() & 8) | (reg & 8) >> 1 | base >> 3);
+        }
+        *p++ = ops[diff_rnd() % sizeof(ops)];
+        *p++ = (uint8_t)(0x40 | (reg & 7) << 3 | (base & 7));
+        if ((base & 7) == GPR_RSP) {
+            *p++ = 0x24;
+        }
+        *p++ = (uint8_t)(diff_rnd() & 0x3f);
+    }
+    r->len = (unsigned)(p - r->code);
+}
+
 static void make_run(Run *r, const DecodeMode *m)
 {
     unsigned n = 1 + (unsigned)(diff_rnd() % 24);
+    unsigned base = (unsigned)(diff_rnd() & (m->bits == 64 ? 15 : 7)), members = diff_rnd() % 3 ? 0 : 4;
     int jump = -1;
 
     memset(r, 0, sizeof(*r));
@@ -97,7 +124,11 @@ static void make_run(Run *r, const DecodeMode *m)
             r->code[r->len++] = 0;
             jump = (int)r->len;
         }
-        add_insn(r, m);
+        if (members != 0 && diff_rnd() % members != 0 && opt.only == NULL) {
+            add_member(r, m->bits, base);
+        } else {
+            add_insn(r, m);
+        }
     }
     r->code[r->len++] = 0xf4; /* HLT faults at CPL 3 */
 }

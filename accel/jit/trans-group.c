@@ -1,0 +1,190 @@
+/*
+ * Groups: instructions in a row that reach memory by one base register with constant displacements, as
+ * pushes, pops and the fields of a structure do. All of their bytes are checked at once, against one page;
+ * where that fails, which need not be a fault, a copy of them with a check each does their work.
+ *
+ * Within a group r13 is the host address of its lowest byte and r14 is free. What stands between its members
+ * may not need r13, nor change the base register.
+ */
+#include "accel/jit/trans.h"
+
+#define SPAN 1024 /* bytes of a group, at most */
+
+typedef struct Group {
+    unsigned base, members, last;
+    int64_t lo, hi, sp; /* of the bytes, from the base register's first value; the stack pointer now */
+    bool write;
+} Group;
+
+static bool is_stack(PlanKind k)
+{
+    return k == PLAN_PUSH || k == PLAN_PUSH_I || k == PLAN_POP;
+}
+
+/* rAX and rDX are written without being named: multiplications, CWD and kin, CMPXCHG. */
+static bool writes_rax(const Plan *p)
+{
+    return p->kind == PLAN_RAW || (p->kind == PLAN_OP && !(p->f & F_0F) && (p->op & 0xfe) == 0xf6 && p->ext >= 4) ||
+           (p->kind == PLAN_OP && (p->f & F_0F) && ((p->op & 0xfe) == 0xb0 || p->op == 0xc7));
+}
+
+static bool writes(const Plan *p, unsigned reg)
+{
+    unsigned high = (p->f & F_HIGH) && (p->f & (F_BREG | F_BRM)) ? 4 : 0; /* AH is in RAX */
+
+    if (writes_rax(p) && (reg == GPR_RAX || reg == GPR_RDX)) {
+        return true;
+    }
+    switch (p->kind) {
+    case PLAN_OP:
+        return (p->reg_op && p->reg_w && (p->reg == reg || (high && p->reg == reg + high))) ||
+               (!p->mem && p->rm_w && (p->rm == reg || (high && p->rm == reg + high)));
+    case PLAN_LEA: case PLAN_CONST: case PLAN_BSWAP: case PLAN_POP:
+        return p->reg == reg;
+    default:
+        return false;
+    }
+}
+
+/* A member: its bytes are [*at, *at + size) from the base register's value now. */
+static bool member(const Tr *t, const Plan *p, const Insn *i, unsigned *base, int64_t *at)
+{
+    unsigned width = t->code64 ? 8 : 4;
+
+    if (is_stack(p->kind)) {
+        *base = GPR_RSP;
+        *at = p->kind == PLAN_POP ? 0 : -(int64_t)width;
+        return p->kind != PLAN_POP || p->reg != GPR_RSP;
+    }
+    *base = i->base;
+    *at = i->disp;
+    return p->kind == PLAN_OP && p->mem && !p->moffs && p->align == 0 && i->base < GPR_ZERO &&
+           i->index == GPR_ZERO && i->seg < SEG_FS && i->asize == width;
+}
+
+/* It may stand between members. */
+static bool harmless(const Tr *t, const Plan *p, const Insn *i)
+{
+    switch (p->kind) {
+    case PLAN_NOP: case PLAN_RAW:
+        return true;
+    case PLAN_JCC:
+        return t->x87_last == NULL;
+    case PLAN_OP:
+        return !p->mem && !in_slot(p->rm) && !(p->reg_op && in_slot(p->reg));
+    case PLAN_LEA:
+        return !in_slot(p->reg) && !in_slot(i->base) && !in_slot(i->index) && i->opsize != 2;
+    case PLAN_CONST: case PLAN_BSWAP:
+        return !in_slot(p->reg);
+    default:
+        return false;
+    }
+}
+
+static int64_t low(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Add @p to the group. False: it is not one of it. */
+static bool join(const Tr *t, Group *g, const Plan *p, const Insn *i)
+{
+    int64_t at, lo, hi, size = is_stack(p->kind) ? (t->code64 ? 8 : 4) : p->size;
+    unsigned base;
+
+    if (!member(t, p, i, &base, &at) || base != g->base) {
+        return false;
+    }
+    at += g->sp;
+    lo = g->members == 0 ? at : low(g->lo, at);
+    hi = g->members == 0 ? at + size : -low(-g->hi, -(at + size));
+    if (hi - lo > SPAN) {
+        return false;
+    }
+    g->lo = lo;
+    g->hi = hi;
+    g->write |= p->write || p->kind == PLAN_PUSH || p->kind == PLAN_PUSH_I;
+    g->sp += p->kind == PLAN_POP ? size : is_stack(p->kind) ? -size : 0;
+    g->members++;
+    return true;
+}
+
+static bool find(const Tr *t, unsigned n, Group *g)
+{
+    int64_t at;
+
+    *g = (Group){ .last = n };
+    if (!member(t, &t->plans[n], &t->b->insns[n], &g->base, &at)) {
+        return false;
+    }
+    for (unsigned k = n; k < t->b->count; k++) {
+        const Plan *p = &t->plans[k];
+
+        if (join(t, g, p, &t->b->insns[k])) {
+            g->last = k;
+        } else if (!harmless(t, p, &t->b->insns[k])) {
+            break;
+        }
+        if (writes(p, g->base)) {
+            break;
+        }
+    }
+    return g->members >= 2;
+}
+
+unsigned group_begin(Tr *t, unsigned n)
+{
+    unsigned f = t->code64 ? F_W : 0, base;
+    Group g;
+    Cold *k;
+
+    if (!find(t, n, &g)) {
+        return 0;
+    }
+    trans_at(t, n);
+    mem_flags(t);
+    k = cold_new(t, COLD_GROUP);
+    k->first = n;
+    k->last = g.last;
+    k->flags = t->flags;
+    k->vec = t->vec_held;
+    k->x87 = t->x87_held;
+    k->x87_last = t->x87_last;
+    k->x87_mem = t->x87_mem;
+    k->x87_next = t->x87_next;
+    base = guest_value(t, g.base, H_S1);
+    emit_op(&t->e, f, 0x8d, H_S1, MEM(base, RM_NONE, 0, (int)g.lo));
+    mem_check_or(t, (unsigned)(g.hi - g.lo), g.write, k);
+    mem_one(t);
+    t->grouped = true;
+    t->group_off = -g.lo;
+    t->group = k;
+    return g.last;
+}
+
+void group_end(Tr *t)
+{
+    t->grouped = false;
+    t->group->back = t->e.p;
+    t->group->flags_after = t->flags;
+}
+
+void emit_group(Tr *t, const Cold *k)
+{
+    t->flags = k->flags;
+    t->vec_held = k->vec;
+    t->x87_held = k->x87;
+    t->x87_last = k->x87_last;
+    t->x87_mem = k->x87_mem;
+    t->x87_next = k->x87_next;
+    for (unsigned n = k->first; n <= k->last; n++) {
+        trans_at(t, n);
+        trans_insn(t, &t->plans[n]);
+    }
+    if (t->flags == FLAGS_HOST && k->flags_after == FLAGS_SLOT) {
+        emit_flags_save(t);
+    } else if (t->flags == FLAGS_SLOT && k->flags_after == FLAGS_HOST) {
+        emit_flags_restore(t);
+    }
+    emit_jump(&t->e, JUMP_ALWAYS, k->back);
+}
