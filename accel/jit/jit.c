@@ -254,6 +254,9 @@ static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
     }
     c->jit.page_id[key_user(t->key)][jit_page_slot(t->lin)] = page_number(j, b, t->lin);
     j->super_local |= !key_user(t->key) && !(is_upper(t->lin) && block_global(c, t->lin));
+    if (e->lin != t->lin && e->stamp == c->jit.stamp) { /* the other of its pair takes what is here */
+        c->jit.jump[jit_jump_index(t->lin) ^ 1] = *e;
+    }
     e->lin = t->lin;
     e->stamp = c->jit.stamp;
     e->code = (uint64_t)(uintptr_t)jit_rx(j, t->entry);

@@ -92,6 +92,8 @@ void plan_system(const Insn *i, const OpRow *row, uint32_t key, Plan *p)
     } else if (row->map == MAP_0F && row->op == 0xae && !insn_mem(i) && row->prefix != P_F3 &&
                (i->modrm >> 3 & 7) >= 5) {
         p->kind = PLAN_FENCE;
+    } else if (row->map == MAP_1 && row->op == 0x8c && !insn_mem(i) && i->opsize >= 4) {
+        p->kind = PLAN_SELECTOR;
     } else if (strcmp(row->name, "swapgs") == 0 && cpl0) {
         p->kind = PLAN_SWAPGS;
     }

@@ -26,6 +26,7 @@ typedef enum PlanKind {
     PLAN_STRING,
     PLAN_CLI, PLAN_STI, PLAN_DF, PLAN_SWAPGS,
     PLAN_FENCE, /* 0F AE, copied */
+    PLAN_SELECTOR, /* MOV from a segment register */
     PLAN_BT,    /* a bit anywhere in memory, by a register */
     PLAN_PUSHF,
     PLAN_PUSH, PLAN_PUSH_I, PLAN_PUSH_M, PLAN_POP, PLAN_LEAVE,

@@ -119,6 +119,9 @@ void emit_cold(Tr *t, Cold *k)
     case COLD_FAR:
         emit_far(t, k);
         break;
+    case COLD_WAY:
+        emit_way(t, k);
+        break;
     case COLD_FAR_LEAVE:
         emit_far_leave(t, k);
         break;

@@ -10,8 +10,16 @@
 
 /* ---- looking up ---- */
 
+static void compare_stamp(Tr *t, Cold *miss)
+{
+    emit_op(&t->e, 0, 0x8b, H_S1, GS(jit.stamp));
+    emit_op(&t->e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].stamp)));
+    cold_jump(t, miss, 5);
+}
+
 void lookup(Tr *t, Cold *miss)
 {
+    Cold *way = cold_new(t, COLD_WAY);
     Emit *e = &t->e;
 
     _Static_assert(sizeof(JitJump) == 32, "the index is scaled by 32");
@@ -23,11 +31,21 @@ void lookup(Tr *t, Cold *miss)
     put8(e, 5);
     emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
     put32(e, (JUMP_SIZE - 1) << 5);
+    way->slow = miss;
     emit_op(e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
-    cold_jump(t, miss, 5);
-    emit_op(e, 0, 0x8b, H_S1, GS(jit.stamp));
-    emit_op(e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].stamp)));
-    cold_jump(t, miss, 5);
+    cold_jump(t, way, 5);
+    compare_stamp(t, miss);
+    way->back = e->p;
+}
+
+void emit_way(Tr *t, Cold *k)
+{
+    emit_op(&t->e, 0, 0x83, 6, REG(H_S2)); /* XOR */
+    put8(&t->e, sizeof(JitJump));
+    emit_op(&t->e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
+    cold_jump(t, k->slow, 5);
+    compare_stamp(t, k->slow);
+    emit_jump(&t->e, JUMP_ALWAYS, k->back);
 }
 
 void jump_found(Tr *t)

@@ -23,13 +23,14 @@ typedef struct Cold {
         COLD_LEAVE,
         COLD_FAR,      /* a jump or call to another page is not linked, or the page not where it was */
         COLD_FAR_LEAVE,
+        COLD_WAY,      /* the other entry of the jump cache */
         COLD_FILL,     /* the TLB's entry, and again; or on to @slow */
         COLD_LOAD,     /* the vector or x87 registers */
         COLD_RET_FULL, /* the return stack begins anew */
         COLD_GROUP,    /* the instructions from @first on, each with its own check */
         COLD_RET,      /* a RET that is not to the top of the return stack */
     } kind;
-    uint8_t *from[4]; /* jumps here, by their displacements */
+    uint8_t *from[8]; /* jumps here, by their displacements */
     unsigned froms;
     uint8_t *at;      /* where it is, once it is there */
     const Insn *insn;
@@ -40,7 +41,7 @@ typedef struct Cold {
     bool call;        /* FAR: @back is where it returns */
     Site *site;
     uint8_t *id, *link; /* FAR: of the site */
-    struct Cold *slow; /* FILL, RET */
+    struct Cold *slow; /* FILL, RET, WAY */
     const Insn *x87_last, *x87_mem; /* as in Tr */
     vaddr x87_next;
     unsigned first, last;
@@ -177,6 +178,7 @@ void emit_leave(Tr *t, Site *s, vaddr lin, bool host);
 
 void emit_exit(Tr *t, const Cold *k);
 void emit_far(Tr *t, const Cold *k);
+void emit_way(Tr *t, Cold *k);
 void emit_far_leave(Tr *t, const Cold *k);
 
 /* ---- trans-cold.c ---- */

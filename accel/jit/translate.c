@@ -336,6 +336,7 @@ void trans_insn(Tr *t, const Plan *p)
         bt_insn(t, p);
         break;
     case PLAN_CLI: case PLAN_STI: case PLAN_DF: case PLAN_SWAPGS: case PLAN_FENCE:
+    case PLAN_SELECTOR:
         system_insn(t, p);
         break;
     case PLAN_PUSHF: case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_POP: case PLAN_LEAVE:
