@@ -28,7 +28,7 @@ static bool writes_rax(const Plan *p)
            (p->kind == PLAN_OP && (p->f & F_0F) && ((p->op & 0xfe) == 0xb0 || p->op == 0xc7));
 }
 
-static bool writes(const Plan *p, unsigned reg)
+static bool writes(const Plan *p, const Insn *i, unsigned reg)
 {
     unsigned high = (p->f & F_HIGH) && (p->f & (F_BREG | F_BRM)) ? 4 : 0; /* AH is in RAX */
 
@@ -39,11 +39,19 @@ static bool writes(const Plan *p, unsigned reg)
     case PLAN_OP:
         return (p->reg_op && p->reg_w && (p->reg == reg || (high && p->reg == reg + high))) ||
                (!p->mem && p->rm_w && (p->rm == reg || (high && p->rm == reg + high)));
+    case PLAN_BMI:
+        return (p->reg_op && p->reg_w && p->reg == reg) || (p->vvvv_w && i->vvvv == reg);
     case PLAN_LEA: case PLAN_CONST: case PLAN_BSWAP: case PLAN_POP:
         return p->reg == reg;
     default:
         return false;
     }
+}
+
+/* Both scratch registers are needed for operands. */
+static bool bmi_crowded(const Plan *p, const Insn *i)
+{
+    return p->reg_op && in_slot(p->reg) && in_slot(i->vvvv);
 }
 
 /* A member: its bytes are [*at, *at + size) from the base register's value now. */
@@ -58,7 +66,7 @@ static bool member(const Tr *t, const Plan *p, const Insn *i, unsigned *base, in
     }
     *base = i->base;
     *at = i->disp;
-    return p->kind == PLAN_OP && p->mem && !p->moffs && p->align == 0 && i->base < GPR_ZERO &&
+    return (p->kind == PLAN_OP || (p->kind == PLAN_BMI && !bmi_crowded(p, i))) && p->mem && !p->moffs && p->align == 0 && i->base < GPR_ZERO &&
            i->index == GPR_ZERO && i->seg < SEG_FS && i->asize == width;
 }
 
@@ -71,7 +79,9 @@ static bool harmless(const Tr *t, const Plan *p, const Insn *i)
     case PLAN_JCC:
         return t->x87_last == NULL;
     case PLAN_OP:
-        return !p->mem && !in_slot(p->rm) && !(p->reg_op && in_slot(p->reg));
+        return !p->mem && !op_needs_r13(p);
+    case PLAN_BMI:
+        return !p->mem && !bmi_crowded(p, i);
     case PLAN_LEA:
         return !in_slot(p->reg) && !in_slot(i->base) && !in_slot(i->index) && i->opsize != 2;
     case PLAN_CONST: case PLAN_BSWAP:
@@ -125,7 +135,7 @@ static bool find(const Tr *t, unsigned n, Group *g)
         } else if (!harmless(t, p, &t->b->insns[k])) {
             break;
         }
-        if (writes(p, g->base)) {
+        if (writes(p, &t->b->insns[k], g->base)) {
             break;
         }
     }

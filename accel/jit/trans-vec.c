@@ -154,6 +154,9 @@ static Rm bmi_source(Tr *t, const Plan *p, bool crowded, Cold **slow)
     if (!p->mem) {
         return in_slot(i->rm) ? slot_of(i->rm) : REG(host_reg(i->rm));
     }
+    if (t->grouped) {
+        return MEM(H_S1, RM_NONE, 0, i->disp + (int)t->group_off);
+    }
     *slow = cold_help(t);
     mem_flags(t);
     mem_address(t, false);

@@ -135,6 +135,9 @@ void mem_flags(Tr *t);
 void trans_at(Tr *t, unsigned n);
 void trans_insn(Tr *t, const Plan *p);
 
+/* op_needs_r13 - PLAN_OP without memory uses r13 as scratch. */
+bool op_needs_r13(const Plan *p);
+
 /* ---- trans-group.c ---- */
 /* group_begin - instructions from @n on reach memory by one base register: their one check. The last of
  * them, or 0: there is no such group. group_end - behind the last. */

@@ -20,13 +20,27 @@ static bool is_high(const Plan *p, unsigned byte_flag, unsigned n)
     return (p->f & F_HIGH) && (p->f & byte_flag) && n >= 4;
 }
 
+/* The ModRM operand, a register in memory, may be named there. 32-bit results would leave its upper half. */
+static bool slot_operand(const Plan *p)
+{
+    bool bits = (p->f & F_0F) && (p->op & 0xc7) == 0x83 && p->op >= 0xa3; /* BT and kin reach beyond */
+
+    return in_slot(p->rm) && !bits && (!p->rm_w || (p->f & F_W)) && (p->op & 0xfe) != 0x86 && p->op != 0x63;
+}
+
+bool op_needs_r13(const Plan *p)
+{
+    return in_slot(p->rm) && !slot_operand(p);
+}
+
 static void op_registers(Tr *t, const Plan *p)
 {
-    bool both = p->reg_op && in_slot(p->reg) && p->reg == p->rm;
+    bool memory = slot_operand(p);
+    bool both = p->reg_op && in_slot(p->reg) && p->reg == p->rm && !memory;
     unsigned reg = p->ext, rs = both ? H_S1 : H_S2, f = p->f & ~(unsigned)F_LOCKED;
-    Rm rm = is_high(p, F_BRM, p->rm) ? REG(p->rm) : reg_operand(p, p->rm, H_S1);
+    Rm rm = is_high(p, F_BRM, p->rm) ? REG(p->rm) : memory ? slot_of(p->rm) : reg_operand(p, p->rm, H_S1);
 
-    if (in_slot(p->rm)) {
+    if (in_slot(p->rm) && !memory) {
         emit_load(&t->e, H_S1, slot_of(p->rm));
     }
     if (p->reg_op) {
@@ -43,7 +57,7 @@ static void op_registers(Tr *t, const Plan *p)
     if (in_slot(p->reg) && p->reg_w && !both) {
         emit_store(&t->e, H_S2, slot_of(p->reg));
     }
-    if (in_slot(p->rm) && (p->rm_w || (both && p->reg_w))) {
+    if (in_slot(p->rm) && !memory && (p->rm_w || (both && p->reg_w))) {
         emit_store(&t->e, H_S1, slot_of(p->rm));
     }
 }
