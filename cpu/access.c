@@ -16,14 +16,16 @@ static void tlb_drop(TlbEntry *e, unsigned n)
     e->info = 0;
 }
 
+/* Every entry, of the modes that have any. */
 static void tlb_scan(CpuState *c, bool global)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
-        for (unsigned n = 0; n < TLB_SIZE; n++) {
+        for (unsigned n = 0; n < TLB_SIZE && c->tlb_used[m]; n++) {
             if (global || !(c->tlb[m][n].info & 1)) {
                 tlb_drop(&c->tlb[m][n], n);
             }
         }
+        c->tlb_used[m] &= !global;
     }
 }
 
@@ -41,8 +43,9 @@ void tlb_flush(CpuState *c, bool global)
         }
     }
     c->tlb_logged = 0;
-    if (global) {
-        c->tlb_large[0] = c->tlb_large[1] = 0;
+    for (unsigned k = 0; k <= global; k++) {
+        memset(c->large_data[k], 0, sizeof(c->large_data[k]));
+        memset(c->large_code[k], 0, sizeof(c->large_code[k]));
     }
     engine_ops->flush(c, global);
 }
@@ -51,7 +54,7 @@ void tlb_flush(CpuState *c, bool global)
 static void flush_large(CpuState *c, vaddr lin, unsigned shift)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
-        for (unsigned n = 0; n < TLB_SIZE; n++) {
+        for (unsigned n = 0; n < TLB_SIZE && c->tlb_used[m]; n++) {
             TlbEntry *e = &c->tlb[m][n];
             unsigned size = e->info >> 1 & 63;
 
@@ -60,18 +63,21 @@ static void flush_large(CpuState *c, vaddr lin, unsigned shift)
             }
         }
     }
-    engine_ops->flush(c, true);
 }
 
 void tlb_flush_page(CpuState *c, vaddr lin)
 {
-    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1), large = c->tlb_large[lin >> 63];
+    unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1), half = lin >> 63;
+    unsigned large = MAX(c->large_data[0][half], c->large_data[1][half]);
 
     for (unsigned m = 0; m < MMU_MODES; m++) {
         tlb_drop(&c->tlb[m][n], n);
     }
     if (large != 0) {
         flush_large(c, lin, large);
+    }
+    if (c->large_code[0][half] | c->large_code[1][half]) {
+        engine_ops->flush(c, true);
     } else {
         engine_ops->flush_page(c, lin & ~0xfffull);
     }
@@ -80,7 +86,7 @@ void tlb_flush_page(CpuState *c, vaddr lin)
 void tlb_protect(CpuState *c, uint64_t host)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
-        for (unsigned n = 0; n < TLB_SIZE; n++) {
+        for (unsigned n = 0; n < TLB_SIZE && c->tlb_used[m]; n++) {
             if (c->tlb[m][n].host == host) {
                 c->tlb[m][n].wtag = TLB_NONE(n);
             }
@@ -91,7 +97,7 @@ void tlb_protect(CpuState *c, uint64_t host)
 void tlb_protect_tracked(CpuState *c)
 {
     for (unsigned m = 0; m < MMU_MODES; m++) {
-        for (unsigned n = 0; n < TLB_SIZE; n++) {
+        for (unsigned n = 0; n < TLB_SIZE && c->tlb_used[m]; n++) {
             TlbEntry *e = &c->tlb[m][n];
 
             if (e->wtag != TLB_NONE(n) &&
@@ -302,7 +308,7 @@ const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa, bool *global)
         c->cr2 = lin;
         cpu_raise_err(c, EXC_PF, err);
     }
-    tlb_note_large(c, lin, &t);
+    tlb_note_large(c->large_code, lin, &t);
     *pa = t.pa;
     *global = t.global;
     r = flat_find(cpu_view(c), t.pa);

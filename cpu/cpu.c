@@ -86,6 +86,7 @@ CpuState *cpu_new(unsigned index, const CpuModel *model)
     c->phys_bits = (uint8_t)model->phys_bits;
     c->delivering = -1;
     c->a20_mask = ~0ull;
+    memset(c->tlb_used, true, sizeof(c->tlb_used)); /* not cleared yet */
     cpu_reset(c, false);
     return c;
 }

@@ -173,7 +173,7 @@ typedef enum CpuActivity {
  * that leaves the page and a non-canonical address. tlb_clear() puts 0x1000 into every slot but
  * slot 1, which gets 0: no address that can index a slot matches these.
  */
-#define TLB_BITS 10
+#define TLB_BITS 12
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_LOG 512u
 typedef enum MmuMode {
@@ -327,13 +327,15 @@ typedef struct CpuState {
     CpuHooks hooks;
     struct Engine *engine; /* the engine's own data of this processor */
 
-    /* Large pages were cached, by half of the address space: INVLPG looks for all of their parts. */
-    uint8_t tlb_large[2]; /* log2 of the largest one since the last whole flush, 0 for none */
+    /* log2 of the largest page that was cached since the last flush of its kind, 0 for none: INVLPG looks
+     * for all parts of one. By what it held, data or code; global; half of the address space. */
+    uint8_t large_data[2][2], large_code[2][2];
 
     /* Slots (mode << TLB_BITS | slot) that were filled by pages that are not global since the last flush
      * of those; tlb_logged > TLB_LOG: more than are listed. */
     uint16_t tlb_log[TLB_LOG];
     unsigned tlb_logged;
+    bool tlb_used[MMU_MODES]; /* entries were filled since everything was dropped */
 
     FlatView *view, *view_smm; /* references of this thread */
 

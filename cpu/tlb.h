@@ -13,9 +13,10 @@ static inline TlbEntry *tlb_slot(CpuState *c, MmuMode mode, vaddr lin)
 
 #define TLB_NONE(slot) ((slot) == 1 ? 0ull : 0x1000ull) /* a tag that nothing matches */
 
-static inline void tlb_note_large(CpuState *c, vaddr lin, const Translation *t)
+/* tlb_note_large - @table is CpuState.large_data or .large_code. */
+static inline void tlb_note_large(uint8_t table[2][2], vaddr lin, const Translation *t)
 {
-    uint8_t *large = &c->tlb_large[lin >> 63];
+    uint8_t *large = &table[t->global][lin >> 63];
 
     if (t->shift > PAGE_SHIFT && t->shift > *large) {
         *large = t->shift;
@@ -37,7 +38,8 @@ static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Transla
     e->rtag = lin & ~0xfffull;
     e->wtag = TLB_NONE(n);
     e->info = page | (uint64_t)t->shift << 1 | t->global;
-    tlb_note_large(c, lin, t);
+    tlb_note_large(c->large_data, lin, t);
+    c->tlb_used[mode] = true;
     if (!t->global) {
         if (c->tlb_logged < TLB_LOG) {
             c->tlb_log[c->tlb_logged] = (uint16_t)(mode << TLB_BITS | n);

@@ -15,10 +15,12 @@ enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x8
 /* A paging-structure entry; 0 where it is not in memory, which is not present. */
 static uint64_t table_entry(const CpuState *c, hwaddr pa, unsigned width)
 {
-    const FlatRange *r;
+    const FlatRange **last = &c->jit.cpu->last_range, *r = *last;
 
     pa &= c->a20_mask;
-    r = flat_find(cpu_view(c), pa);
+    if (r == NULL || pa < r->first || pa > r->last) {
+        *last = r = flat_find(cpu_view(c), pa);
+    }
     if (r == NULL || r->host == NULL || width - 1 > r->last - pa) {
         return 0;
     }

@@ -58,6 +58,7 @@ static void jit_flush(CpuState *c, bool global)
 {
     block_flush(c, global);
     if (c->jit.cpu != NULL) {
+        c->jit.cpu->last_range = NULL; /* the view may be another */
         new_generation(c, global || c->jit.cpu->super_local);
     }
 }

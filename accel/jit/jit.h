@@ -73,6 +73,7 @@ typedef struct Jit {
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
     uint64_t pages[256];     /* filter: pages with entries in the jump cache, see page_bits() */
+    const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
     uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
