@@ -123,40 +123,34 @@ static int check_l1(Check *c, const uint64_t *l1, uint32_t size, bool active)
 static int check_snapshots(Check *c)
 {
     Qcow2 *q = c->q;
-    uint64_t at = q->snapshots_offset, start = at;
+    Qcow2Snapshot *list;
+    uint32_t count;
+    uint64_t bytes;
+    int r = qcow2_snapshots_read(q, &list, &count, &bytes);
 
-    for (uint32_t n = 0; n < q->snapshots; n++) {
-        uint8_t h[40];
-        uint32_t size;
-        uint64_t *l1;
-        int r = host_read(q->img->fd, at, h, sizeof(h));
-
-        if (r != 0) {
-            return r;
-        }
-        size = ld_be32(h + 8);
-        if (size > (32u << 20) / 8) {
-            say(c, "ERROR: the L1 table of snapshot %u is too large", n);
-            c->result->corruptions++;
-            return 0;
-        }
-        l1 = try_newn(uint64_t, MAX(size, 1u));
-        r = l1 == NULL ? -ENOMEM : host_read(q->img->fd, ld_be64(h), l1, size * 8ull);
-        for (uint32_t k = 0; r == 0 && k < size; k++) {
-            l1[k] = __builtin_bswap64(l1[k]);
-        }
-        refer(c, ld_be64(h), size * 8ull, "a snapshot's L1 table");
-        r = r == 0 ? check_l1(c, l1, size, false) : r;
-        free(l1);
-        if (r != 0) {
-            return r;
-        }
-        /* id and name, extra data, padding to 8 bytes */
-        at += 40 + ld_be32(h + 36) + (uint64_t)(h[12] << 8 | h[13]) + (uint64_t)(h[14] << 8 | h[15]);
-        at = (at + 7) & ~7ull;
+    if (r != 0) {
+        say(c, "ERROR: cannot read the snapshot table: %s", strerror(-r));
+        c->result->corruptions++;
+        return 0;
     }
-    refer(c, start, at - start, "the snapshot table");
-    return 0;
+    for (uint32_t n = 0; n < count && r == 0; n++) {
+        uint64_t *l1;
+
+        r = qcow2_snapshot_l1(q, &list[n], &l1);
+        if (r != 0) {
+            say(c, "ERROR: cannot read the L1 table of snapshot %s (%s): %s", list[n].id, list[n].name,
+                strerror(-r));
+            c->result->corruptions++;
+            r = 0;
+            continue;
+        }
+        refer(c, list[n].l1_offset, list[n].l1_size * 8ull, "a snapshot's L1 table");
+        r = check_l1(c, l1, list[n].l1_size, false);
+        free(l1);
+    }
+    refer(c, q->snapshots_offset, bytes, "the snapshot table");
+    qcow2_snapshots_free(list, count);
+    return r;
 }
 
 static int compare(Check *c)

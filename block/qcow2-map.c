@@ -90,14 +90,21 @@ int l2_set(Qcow2 *q, uint64_t guest, uint64_t entry)
     return r;
 }
 
+uint64_t compressed_clusters(const Qcow2 *q, uint64_t entry, uint64_t *last)
+{
+    unsigned x = 62 - (q->cluster_bits - 8);
+    uint64_t at = entry & ((1ull << x) - 1), sectors = (entry >> x & ((1ull << (62 - x)) - 1)) + 1;
+
+    *last = ((at & ~511ull) + sectors * 512 - 1) >> q->cluster_bits;
+    return at >> q->cluster_bits;
+}
+
 void qcow2_free_entry(Qcow2 *q, uint64_t entry)
 {
-    if (entry & L2_COMPRESSED) { /* "Compressed Clusters Descriptor": the clusters that its sectors touch */
-        unsigned x = 62 - (q->cluster_bits - 8);
-        uint64_t at = entry & ((1ull << x) - 1), sectors = (entry >> x & ((1ull << (62 - x)) - 1)) + 1;
-        uint64_t last = (at & ~511ull) + sectors * 512 - 1;
+    if (entry & L2_COMPRESSED) {
+        uint64_t last;
 
-        for (uint64_t n = at >> q->cluster_bits; n <= last >> q->cluster_bits; n++) {
+        for (uint64_t n = compressed_clusters(q, entry, &last); n <= last; n++) {
             qcow2_give_up(q, n);
         }
     } else if ((entry & L2_OFFSET) != 0) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* "Refcounts": count @n of a block, of 1 to 64 bits; those below a byte start at its least significant bit. */
-static uint64_t count_get(const Qcow2 *q, const uint8_t *block, uint64_t n)
+uint64_t count_get(const Qcow2 *q, const uint8_t *block, uint64_t n)
 {
     switch (q->refcount_order) {
     case 3: return block[n];
@@ -22,7 +22,7 @@ static uint64_t count_get(const Qcow2 *q, const uint8_t *block, uint64_t n)
     }
 }
 
-static void count_set(const Qcow2 *q, uint8_t *block, uint64_t n, uint64_t val)
+void count_set(const Qcow2 *q, uint8_t *block, uint64_t n, uint64_t val)
 {
     switch (q->refcount_order) {
     case 3: block[n] = (uint8_t)val; break;
@@ -41,7 +41,7 @@ static void count_set(const Qcow2 *q, uint8_t *block, uint64_t n, uint64_t val)
     }
 }
 
-static uint64_t count_max(const Qcow2 *q)
+uint64_t count_max(const Qcow2 *q)
 {
     return q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
 }

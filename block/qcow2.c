@@ -10,10 +10,7 @@
 #include "block/qcow2-data.h"
 #include <config.h>
 
-/* Limits that no sensible image comes near: what is read into memory is bounded by them. */
-#define L1_MAX (32u << 20)
-#define REFTABLE_MAX (8u << 20)
-enum { NAME_MAX_BYTES = 1023, SNAPSHOTS_MAX = 65536 };
+enum { NAME_MAX_BYTES = 1023 };
 #define BEYOND_MAX (1u << 20) /* clusters in use behind the end of the file */
 
 static bool qcow2_probe(const uint8_t *head, size_t len)
@@ -106,16 +103,15 @@ static bool read_header(Qcow2 *q, uint8_t *h, Error **errp)
     q->reftable_offset = ld_be64(h + QH_REFTABLE_OFFSET);
     q->snapshots = ld_be32(h + QH_SNAPSHOTS);
     q->snapshots_offset = ld_be64(h + QH_SNAPSHOTS_OFFSET);
-    if (img->size > 1ull << 62 || q->l1_size > L1_MAX / 8 || q->l1_offset % q->cluster_size != 0 ||
+    if (img->size > 1ull << 62 || q->l1_size > QCOW2_L1_MAX / 8 || q->l1_offset % q->cluster_size != 0 ||
         q->reftable_offset % q->cluster_size != 0 || q->reftable_offset == 0 ||
-        ld_be32(h + QH_REFTABLE_CLUSTERS) > REFTABLE_MAX >> q->cluster_bits ||
-        q->l1_offset > 1ull << 60 || q->snapshots > SNAPSHOTS_MAX ||
+        ld_be32(h + QH_REFTABLE_CLUSTERS) > QCOW2_REFTABLE_MAX >> q->cluster_bits ||
+        q->l1_offset > 1ull << 60 || q->snapshots > QCOW2_SNAPSHOTS_MAX ||
         q->snapshots_offset > 1ull << 60 || q->reftable_offset > 1ull << 60) {
         return bad(img, errp, "its header does not make sense");
     }
     q->reftable_size = ld_be32(h + QH_REFTABLE_CLUSTERS) << (q->cluster_bits - 3);
-    if ((img->size + (1ull << (q->cluster_bits + q->l2_bits)) - 1) >> (q->cluster_bits + q->l2_bits) >
-        q->l1_size) {
+    if (qcow2_l1_entries(q, img->size) > q->l1_size) {
         return bad(img, errp, "its L1 table is too small");
     }
     return true;
@@ -367,13 +363,13 @@ static int larger_l1(Qcow2 *q, uint32_t entries)
 static int qcow2_truncate(BlockImage *img, uint64_t size)
 {
     Qcow2 *q = img->priv;
-    uint64_t entries = (size + (1ull << (q->cluster_bits + q->l2_bits)) - 1) >> (q->cluster_bits + q->l2_bits);
+    uint64_t entries = qcow2_l1_entries(q, size);
     int r = 0;
 
-    if (size < img->size || q->snapshots != 0) {
-        return -ENOTSUP;
+    if (size < img->size || (q->snapshots != 0 && q->version < 3)) {
+        return -ENOTSUP; /* snapshots of version 2 need not say how large the disk was */
     }
-    if (entries > L1_MAX / 8) {
+    if (entries > QCOW2_L1_MAX / 8) {
         return -EFBIG;
     }
     pthread_mutex_lock(&q->lock);

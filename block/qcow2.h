@@ -17,8 +17,8 @@
  * cluster that is not accounted for, and clusters that were given up are reused only after the next flush: a
  * crash leaks clusters at worst.
  *
- * Not there yet: encryption, external data files, extended L2 entries, writing compressed clusters, making internal
- * snapshots (images that have some are read and written, their snapshots kept).
+ * Not there yet: encryption, external data files, extended L2 entries, writing compressed
+ * clusters.
  */
 #ifndef BLOCK_QCOW2_H
 #define BLOCK_QCOW2_H
@@ -52,6 +52,11 @@ enum { COMPAT_LAZY_REFCOUNTS = 1 };
 #define L2_ZERO 1ull
 #define L2_OFFSET 0x00fffffffffffe00ull
 #define REFTABLE_OFFSET 0xfffffffffffffe00ull
+
+/* Limits that no sensible image comes near: what is read into memory is bounded by them. */
+#define QCOW2_L1_MAX (32u << 20)      /* bytes */
+#define QCOW2_REFTABLE_MAX (8u << 20) /* bytes */
+enum { QCOW2_SNAPSHOTS_MAX = 65536 };
 
 /* A table of the file in memory: an L2 table or a refcount block, one cluster. */
 typedef struct QTable {
@@ -130,6 +135,14 @@ static inline uint64_t qcow2_clusters(const Qcow2 *q, uint64_t bytes)
     return (bytes >> q->cluster_bits) + ((bytes & (q->cluster_size - 1)) != 0);
 }
 
+/* qcow2_l1_entries - that a guest's disk of @size takes. */
+static inline uint64_t qcow2_l1_entries(const Qcow2 *q, uint64_t size)
+{
+    unsigned bits = q->cluster_bits + q->l2_bits;
+
+    return (size >> bits) + ((size & ((1ull << bits) - 1)) != 0);
+}
+
 /* Everything below: under `lock`, 0 or -errno, unless it says otherwise. */
 
 /* ---- qcow2-table.c: tables in memory, the order in which they reach the file ---- */
@@ -144,6 +157,11 @@ void tables_drop(Qcow2 *q, uint64_t offset);
 void tables_free(Qcow2 *q);
 
 /* ---- qcow2-refcount.c ---- */
+
+/* Count @n of a refcount block in memory; what a count can be at most. */
+uint64_t count_get(const Qcow2 *q, const uint8_t *block, uint64_t n);
+void count_set(const Qcow2 *q, uint8_t *block, uint64_t n, uint64_t val);
+uint64_t count_max(const Qcow2 *q);
 
 int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count);
 /* refcount_last - behind the last cluster with a count in block @n, 0 when there is none. */
@@ -166,6 +184,8 @@ int l2_find(Qcow2 *q, uint64_t guest, uint64_t *entry);
 uint64_t l2_absent(Qcow2 *q, uint64_t guest);
 /* l2_set - set it; makes or copies the table. */
 int l2_set(Qcow2 *q, uint64_t guest, uint64_t entry);
+/* compressed_clusters - "Compressed Clusters Descriptor": the first and last cluster that its sectors touch. */
+uint64_t compressed_clusters(const Qcow2 *q, uint64_t entry, uint64_t *last);
 /* qcow2_free_entry - what @entry referred to is no longer needed. */
 void qcow2_free_entry(Qcow2 *q, uint64_t entry);
 
@@ -188,6 +208,35 @@ typedef struct Qcow2Check {
 enum { QCOW2_FIX_LEAKS = 1, QCOW2_FIX_ERRORS = 2 };
 int qcow2_check(BlockImage *img, unsigned fix, Qcow2Check *result,
                 void (*report)(void *opaque, const char *line), void *opaque);
+
+/* ---- qcow2-snapshot.c: take the lock themselves; no request may be under way ---- */
+
+/* "Snapshots": an entry of the list. */
+typedef struct Qcow2Snapshot {
+    char *id, *name;
+    uint64_t l1_offset;
+    uint32_t l1_size;
+    uint32_t sec, nsec;   /* when it was made */
+    uint64_t clock_ns;    /* how long the guest had run */
+    uint64_t state_bytes; /* of the machine's state that it holds */
+    uint64_t size;        /* of the disk; UINT64_MAX: as it is now */
+    uint64_t icount;      /* UINT64_MAX: not counted */
+    uint8_t *extra;       /* bytes behind the known ones, kept */
+    uint32_t extra_bytes;
+} Qcow2Snapshot;
+
+/* qcow2_snapshots_read - all of them, to be freed by qcow2_snapshots_free(); *bytes of the file they take. Does not
+ * take the lock. */
+int qcow2_snapshots_read(Qcow2 *q, Qcow2Snapshot **list, uint32_t *count, uint64_t *bytes);
+/* qcow2_snapshot_l1 - its L1 table, in host order; to be freed. -EIO: it lies outside of the file. */
+int qcow2_snapshot_l1(const Qcow2 *q, const Qcow2Snapshot *sn, uint64_t **l1);
+void qcow2_snapshots_free(Qcow2Snapshot *list, uint32_t count);
+/* 0 or -errno; -ENOENT: there is none of that name (or, for apply and view, id). Each is durable when it returns. */
+int qcow2_snapshot_create(BlockImage *img, const char *name);
+int qcow2_snapshot_apply(BlockImage *img, const char *name);
+int qcow2_snapshot_delete(BlockImage *img, const char *name);
+/* qcow2_snapshot_view - an image opened read-only shows the snapshot from now on. */
+int qcow2_snapshot_view(BlockImage *img, const char *name);
 
 /* ---- qcow2-create.c ---- */
 

@@ -33,6 +33,10 @@ void img_json(const char *text);
 /* img_human - "1.5 GiB"; into @buf of 32 bytes. */
 const char *img_human(uint64_t bytes, char buf[32]);
 
+struct Qcow2Snapshot;
+/* img_print_snapshots - the table of info and snapshot -l. */
+void img_print_snapshots(const struct Qcow2Snapshot *list, uint32_t count);
+
 /* Progress on stdout (-p): "    (12.34/100%)". */
 typedef struct Progress {
     bool on;

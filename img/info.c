@@ -73,6 +73,40 @@ static const char *onoff(bool b)
     return b ? "true" : "false";
 }
 
+/* info_snapshots - what is inside, if anything: in words, or as JSON behind @pad. */
+static void info_snapshots(const BlockImage *img, const char *pad)
+{
+    Qcow2Snapshot *list;
+    uint32_t count;
+    uint64_t bytes;
+    int r = qcow2_snapshots_read(img->priv, &list, &count, &bytes);
+
+    if (r != 0) {
+        report("%s: cannot read its snapshots: %s", img->file, strerror(-r));
+        return;
+    }
+    if (pad == NULL) {
+        img_print_snapshots(list, count);
+    }
+    for (uint32_t n = 0; n < count && pad != NULL; n++) {
+        const Qcow2Snapshot *sn = &list[n];
+
+        printf("%s%s        {\n", n == 0 ? "" : ",\n", pad);
+        if (sn->icount != UINT64_MAX) {
+            printf("%s            \"icount\": %" PRIu64 ",\n", pad, sn->icount);
+        }
+        printf("%s            \"vm-clock-nsec\": %" PRIu64 ",\n%s            \"name\": ", pad,
+               sn->clock_ns % 1000000000, pad);
+        img_json(sn->name);
+        printf(",\n%s            \"date-sec\": %u,\n%s            \"date-nsec\": %u,\n"
+               "%s            \"vm-clock-sec\": %" PRIu64 ",\n%s            \"id\": ", pad, sn->sec, pad,
+               sn->nsec, pad, sn->clock_ns / 1000000000, pad);
+        img_json(sn->id);
+        printf(",\n%s            \"vm-state-size\": %" PRIu64 "\n%s        }", pad, sn->state_bytes, pad);
+    }
+    qcow2_snapshots_free(list, count);
+}
+
 static void info_human(const BlockImage *img)
 {
     const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
@@ -94,6 +128,7 @@ static void info_human(const BlockImage *img)
             printf("backing file format: %s\n", q->backing_format);
         }
     }
+    info_snapshots(img, NULL);
     printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
            q->version >= 3 ? "1.1" : "0.10", q->compression == 1 ? "zstd" : "zlib");
     if (q->version >= 3) {
@@ -109,7 +144,13 @@ static void info_json(const BlockImage *img, const char *pad)
 {
     const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
 
-    printf("%s{\n%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", pad, pad, img->size, pad);
+    printf("%s{\n", pad);
+    if (q != NULL && q->snapshots != 0) {
+        printf("%s    \"snapshots\": [\n", pad);
+        info_snapshots(img, pad);
+        printf("\n%s    ],\n", pad);
+    }
+    printf("%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", pad, img->size, pad);
     img_json(img->file);
     if (q != NULL) {
         printf(",\n%s    \"cluster-size\": %u", pad, q->cluster_size);

@@ -149,6 +149,65 @@ def test_snapshots_are_kept(tmp_path, content):
     same(content, "raw", path, "qcow2")
 
 
+def show_snapshots(path):
+    shown = [tool(p, "snapshot", "-l", path) for p in (IMG, QEMU)]
+    infos = [json.loads(tool(p, "info", "--output=json", path)).get("snapshots") for p in (IMG, QEMU)]
+    words = [tool(p, "info", path) for p in (IMG, QEMU)]
+    assert shown[0] == shown[1] and infos[0] == infos[1] and words[0] == words[1]
+    return [s["name"] for s in infos[0] or []]
+
+
+@pytest.mark.parametrize("maker,option", itertools.product((IMG, QEMU), ("", "compat=0.10", "cluster_size=512",
+                                                                        "cluster_size=2M,preallocation=metadata",
+                                                                        "refcount_bits=4")))
+def test_snapshots(tmp_path, content, maker, option):
+    """Made by one, applied and deleted by the other, alternately, with writes between; both find all clean."""
+    other = QEMU if maker == IMG else IMG
+    path, shot = tmp_path / "s.qcow2", tmp_path / "shot.raw"
+    tool(QEMU, "convert", "-f", "raw", "-O", "qcow2", *(["-o", option] if option else []), content, path)
+    for n, program in enumerate((maker, other)):
+        tool(program, "snapshot", "-c", f"s{n}", path)
+        tool(QEMU, "convert", "-O", "raw", path, shot)
+        shutil.copy(shot, tmp_path / f"s{n}.raw")
+        for p in (IMG, QEMU):
+            assert "No errors" in tool(p, "check", path)
+        subprocess.run(["qemu-io", "-c", f"write -P {n + 5} {n * 700}k 900k", "-c", "write -z 5M 1M", "-c",
+                        "discard 12M 2M", path], check=True, capture_output=True)
+        for p in (IMG, QEMU):
+            assert "No errors" in tool(p, "check", path)
+    assert show_snapshots(path) == ["s0", "s1"]
+    for program, name in ((other, "s0"), (maker, "s1"), (maker, "s0"), (other, "s1")):
+        tool(program, "snapshot", "-a", name, path)
+        for p in (IMG, QEMU):
+            assert "No errors" in tool(p, "check", path)
+        same(tmp_path / f"{name}.raw", "raw", path, "qcow2")
+    tool(other, "snapshot", "-d", "s0", path)
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", path)
+    same(tmp_path / "s1.raw", "raw", path, "qcow2")
+    tool(maker, "snapshot", "-d", "s1", path)
+    for p in (IMG, QEMU):
+        assert "No errors" in tool(p, "check", path)
+    assert show_snapshots(path) == []
+    same(tmp_path / "s1.raw", "raw", path, "qcow2")
+
+
+def test_snapshot_mistakes(tmp_path, content):
+    tool(QEMU, "create", "-f", "qcow2", "-o", "refcount_bits=1", tmp_path / "x.qcow2", "10M")
+    subprocess.run(["qemu-io", "-c", "write -P 3 0 1M", tmp_path / "x.qcow2"], check=True, capture_output=True)
+    for args in (("-c", "x", "x.qcow2"), ("-a", "nope", "x.qcow2"), ("-d", "nope", "x.qcow2"), ("-c", "x", "r"),
+                 ("-a", "x", "r"), ("-d", "x", "r")):
+        shutil.copy(content, tmp_path / "r")
+        said = []
+        for p in (IMG, QEMU):
+            got = subprocess.run([p, "snapshot", *args], capture_output=True, text=True, cwd=tmp_path)
+            assert got.returncode == 1 and got.stdout == "", (p, args)
+            said.append(got.stderr.splitlines()[-1].replace("doppel-img", "qemu-img"))  # QEMU warns of raw before
+        assert said[0] == said[1], args
+    assert tool(IMG, "snapshot", "-l", tmp_path / "r") == ""
+    assert "No errors" in tool(QEMU, "check", tmp_path / "x.qcow2")
+
+
 def test_resize(tmp_path, content):
     path = tmp_path / "r.qcow2"
     tool(IMG, "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512", content, path)
@@ -187,7 +246,8 @@ def test_mistakes(tmp_path):
                        (("create", "-f", "qcow2", "-o", "cluster_size=3000", "x", "1M"), "power of two"),
                        (("create", "-f", "qcow2", "-o", "nonesuch=1", "x", "1M"), "nonesuch"),
                        (("create", "-f", "qcow2", "x"), "size"), (("info", "/nonexistent/x"), "No such file"),
-                       (("info", tmp_path), "directory"), (("snapshot", "-l", "x"), "not supported yet"),
+                       (("info", tmp_path), "directory"), (("snapshot", "-l", "x"), "No such file"),
+                       (("snapshot", "-l", "-c", "a", "x"), "Cannot mix"), (("amend", "x"), "not supported yet"),
                        (("info", "--output=xml", "x"), "human or json")):
         p = subprocess.run([IMG, *map(str, args)], capture_output=True, text=True, cwd=tmp_path, timeout=30)
         assert p.returncode == 1 and p.stdout == "", (args, p)

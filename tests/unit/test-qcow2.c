@@ -5,8 +5,10 @@
  */
 #include "tests/test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/error.h"
@@ -89,6 +91,68 @@ static void compare(BlockImage *img, const uint8_t *model, uint64_t at, uint32_t
     }
 }
 
+/* ---- snapshots ---- */
+
+typedef struct Saved {
+    char name[24];
+    uint8_t *model; /* NULL: a free place */
+    uint64_t size;
+} Saved;
+
+static Saved saved[5];
+
+/* snapshot_op - make, apply or delete one. Narrow counts can refuse a new one, and nothing has changed then. */
+static void snapshot_op(BlockImage *img, uint8_t *model)
+{
+    static unsigned serial;
+    const Qcow2 *q = img->priv;
+    Saved *s = &saved[rnd() % ARRAY_SIZE(saved)];
+
+    if (s->model == NULL) {
+        int r;
+
+        snprintf(s->name, sizeof(s->name), "s%u", serial++);
+        r = qcow2_snapshot_create(img, s->name);
+        if (r == -EINVAL && q->refcount_order < 3) {
+            return;
+        }
+        assert_int_equal(r, 0);
+        s->model = xnewn(uint8_t, MODEL_MAX);
+        s->size = img->size;
+        memcpy(s->model, model, MODEL_MAX);
+    } else if (rnd() % 2 == 0) {
+        int r = qcow2_snapshot_apply(img, s->name);
+
+        if (r == -EINVAL && q->refcount_order < 3) {
+            return;
+        }
+        assert_int_equal(r, 0);
+        assert_int_equal(img->size, s->size);
+        memcpy(model, s->model, MODEL_MAX);
+    } else {
+        assert_int_equal(qcow2_snapshot_delete(img, s->name), 0);
+        assert_int_equal(qcow2_snapshot_delete(img, s->name), -ENOENT);
+        free(s->model);
+        s->model = NULL;
+    }
+}
+
+static void snapshots_compare(const char *path)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(saved); n++) {
+        if (saved[n].model != NULL) {
+            BlockImage *img = must_open(path, true);
+
+            assert_int_equal(qcow2_snapshot_view(img, saved[n].name), 0);
+            assert_int_equal(img->size, saved[n].size);
+            compare(img, saved[n].model, 0, (uint32_t)img->size);
+            image_unref(img);
+            free(saved[n].model);
+            saved[n].model = NULL;
+        }
+    }
+}
+
 /* one_op - on image and model. */
 static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
 {
@@ -112,10 +176,12 @@ static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
         r = image_zero(img, at, len);
     } else if (what < 96) {
         r = image_flush(img);
-    } else if (what < 98) {
+    } else if (what < 97) {
         image_unref(img);
         img = must_open(path, false);
-    } else if (img->size + (1 << 20) <= MODEL_MAX) {
+    } else if (what < 99) {
+        snapshot_op(img, model);
+    } else if (((const Qcow2 *)img->priv)->version >= 3 && img->size + (1 << 20) <= MODEL_MAX) {
         r = image_truncate(img, img->size + (1 << 20));
     }
     assert_int_equal(r, 0);
@@ -147,6 +213,7 @@ static void run(const Qcow2Options *o, unsigned ops, BlockImage *behind)
     img = must_open(path, true);
     compare(img, model, 0, (uint32_t)img->size);
     image_unref(img);
+    snapshots_compare(path);
     free(model);
     unlink(path);
 }
