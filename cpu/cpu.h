@@ -187,7 +187,8 @@ typedef struct TlbEntry {
     uint64_t rtag;
     uint64_t wtag; /* valid only where the page's tracker word is 0 and its dirty bit is set */
     uint64_t host; /* host address of the page - nothing else; add (a ^ tag) */
-    uint64_t info; /* bit 0: global; bits 6:1 log2 of the page's size; bits 63:12 guest-physical page */
+    uint64_t info; /* bit 0: global; bits 6:1 log2 of the page's size; bit 11 TLB_PLAIN; bits 63:12
+                      guest-physical page */
 } TlbEntry;
 
 /* Where translated code goes on at a linear address: accel/jit. */

@@ -13,6 +13,8 @@ static inline TlbEntry *tlb_slot(CpuState *c, MmuMode mode, vaddr lin)
 
 #define TLB_NONE(slot) ((slot) == 1 ? 0ull : 0x1000ull) /* a tag that nothing matches */
 
+#define TLB_PLAIN 0x800ull /* of info: stores go to RAM, but for what the page's tracker word asks */
+
 /* tlb_note_large - @table is CpuState.large_data or .large_code. */
 static inline void tlb_note_large(uint8_t table[2][2], vaddr lin, const Translation *t)
 {
@@ -46,6 +48,7 @@ static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Transla
         }
         c->tlb_logged += c->tlb_logged <= TLB_LOG;
     }
+    e->info |= t->writable && r->writable ? TLB_PLAIN : 0;
     if (t->writable && r->writable &&
         __atomic_load_n(ram_tracker(flat_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {
         e->wtag = e->rtag;

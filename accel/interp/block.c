@@ -225,6 +225,7 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
     b->count = 0;
     b->bytes = 0;
     b->runs = 0;
+    b->dead = false;
     b->trans = NULL;
     while (b->count < e->limit) {
         Insn *i = &b->insns[b->count];

@@ -23,6 +23,7 @@ typedef struct Block {
     uint16_t bytes;
     uint16_t count;
     uint16_t runs;       /* the translator's: by the reference, so far */
+    bool dead;           /* dropped; it stays in memory until all is */
     struct Trans *trans; /* the translator's: translations of this block */
     Insn insns[];
 } Block;
@@ -60,7 +61,8 @@ static inline const Block *block_find(CpuState *c, vaddr lin)
     const JumpCache *q = (const JumpCache *)c->engine;
     const JumpEntry *j = &q->entry[jump_index(lin)];
 
-    if (__builtin_expect(j->lin == lin && j->gen == q->gen[j->local] && j->key == c->mode_key, 1)) {
+    if (__builtin_expect(j->lin == lin && j->gen == q->gen[j->local] && j->key == c->mode_key &&
+                             !j->block->dead, 1)) {
         return j->block;
     }
     return block_lookup(c, lin);

@@ -67,6 +67,7 @@ static void unhash(CpuState *c, Block *b)
         b->insns[n].exec = exec_nothing;
         b->insns[n].end = now->end;
     }
+    b->dead = true;
     if (b->trans != NULL) {
         e->dropped(c, b);
     }
@@ -126,7 +127,8 @@ static void drop_tails(CpuState *c, CodePage *p, const uint8_t *lo)
     }
 }
 
-/* Drop the blocks of @p that overlap [lo, hi) (all when lo is NULL); frees p when none is left. */
+/* Drop the blocks of @p that overlap [lo, hi). All when lo is NULL: then the page is not tracked any more; else
+ * it is, because code that is changed is likely to be executed again, and tracking costs a search. */
 static void drop_in_page(CpuState *c, CodePage *p, const uint8_t *lo, const uint8_t *hi)
 {
     Engine *e = c->engine;
@@ -148,9 +150,7 @@ static void drop_in_page(CpuState *c, CodePage *p, const uint8_t *lo, const uint
         }
     }
     drop_tails(c, p, lo);
-    e->quick.gen[0]++;
-    e->quick.gen[1]++;
-    if (p->blocks == NULL && p->tails == NULL) {
+    if (lo == NULL) {
         untrack_page(e, p);
     }
 }

@@ -154,13 +154,11 @@ static bool beside_code(CpuState *c, vaddr lin)
 {
     const TlbEntry *e = tlb_slot(c, c->mmu, lin);
     unsigned off = lin & (PAGE_SIZE - 1), widest = 32;
-    const FlatRange *r = flat_find(cpu_view(c), e->info & ~0xfffull);
-    Translation t;
     CodePage *p;
 
-    if (e->rtag != lin - off || off > PAGE_SIZE - widest || r == NULL || !r->writable ||
+    if (e->rtag != lin - off || !(e->info & TLB_PLAIN) || off > PAGE_SIZE - widest ||
         __atomic_load_n(ram_tracker(e->host - (uint64_t)(uintptr_t)ram_host()), __ATOMIC_ACQUIRE) !=
-            TRACK_CODE || !walk(c, lin, true, &t) || (t.pa & ~0xfffull) != (e->info & ~0xfffull)) {
+            TRACK_CODE) {
         return false;
     }
     p = code_page(c->engine, (const uint8_t *)(uintptr_t)e->host);
@@ -179,10 +177,10 @@ unsigned jit_fill(CpuState *c, vaddr lin, uint64_t write)
     if ((write ? e->wtag : e->rtag) == (lin & ~(vaddr)(PAGE_SIZE - 1))) {
         return !write && crossing_load(c, lin) ? FILL_ONCE : FILL_NONE;
     }
-    if (fill(c, lin, write)) {
-        return FILL_AGAIN;
+    if (write && beside_code(c, lin)) {
+        return FILL_ONCE;
     }
-    return write && beside_code(c, lin) ? FILL_ONCE : FILL_NONE;
+    return fill(c, lin, write) ? FILL_AGAIN : write && beside_code(c, lin) ? FILL_ONCE : FILL_NONE;
 }
 
 /* ---- x87 ---- */

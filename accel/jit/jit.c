@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "cpu/flags.h"
 
-#define HOT 6 /* runs by the reference before a block is translated */
+#define HOT 3 /* runs by the reference before a block is translated */
 
 bool jit_strict;
 static _Thread_local const CpuState *segment_of; /* whose state this thread's GS base is */
@@ -90,18 +90,27 @@ static void jit_flush_page(CpuState *c, vaddr page)
     }
 }
 
-/* The jump cache and incoming jumps forget a block's translations. */
+/* The jump cache, incoming jumps and the return stacks forget a block's translations. */
 static void dropped(CpuState *c, Block *b)
 {
     for (Trans *t = b->trans; t != NULL; t = t->next) {
+        uint64_t code = (uint64_t)(uintptr_t)jit_rx(c->jit.cpu, t->entry);
+
         for (Site *s = t->incoming; s != NULL; s = s->next) {
             emit_set_jump(s->disp, s->stub);
             s->linked = NULL;
         }
+        for (unsigned n = 0; n < 2; n++) {
+            JitJump *e = &c->jit.jump[jit_jump_index(t->lin) ^ n];
+
+            e->stamp = e->code == code ? 0 : e->stamp;
+        }
     }
     b->trans = NULL;
-    new_generation(c, true);
+    c->jit.ret_stamp = 0;
+    memset(c->jit.cpu->ret_stamps, 0, sizeof(c->jit.cpu->ret_stamps));
     c->jit.site = NULL;
+    c->jit.leave = true;
 }
 
 /* ---- finding ---- */
@@ -141,6 +150,7 @@ static bool present_key(const CpuState *c, uint32_t *key)
 static void drop_all(CpuState *c)
 {
     block_drop_all(c);
+    new_generation(c, true);
     jit_cache_reset(c->jit.cpu);
     c->jit.site = NULL;
 }
