@@ -142,6 +142,9 @@ static void make_state(Run *r, unsigned bits)
     for (unsigned n = 0; n < (bits == 64 ? 16 : 8); n++) {
         if (diff_rnd() % 4) {
             r->state.gpr[n] = DIFF_DATA + 0x400 + diff_rnd() % 0x1800;
+            if (diff_rnd() % 8 == 0) { /* by the end of a page */
+                r->state.gpr[n] = DIFF_DATA + 0x1000 * (1 + diff_rnd() % 2) - diff_rnd() % 96;
+            }
         } else if (diff_rnd() % 2) {
             r->state.gpr[n] = diff_rnd() % 128;
         }
