@@ -24,7 +24,8 @@ static bool is_stack(PlanKind k)
 /* rAX and rDX are written without being named: multiplications, CWD and kin, CMPXCHG. */
 static bool writes_rax(const Plan *p)
 {
-    return p->kind == PLAN_RAW || (p->kind == PLAN_OP && !(p->f & F_0F) && (p->op & 0xfe) == 0xf6 && p->ext >= 4) ||
+    return p->kind == PLAN_RAW ||
+           (p->kind == PLAN_OP && !(p->f & F_0F) && (p->op & 0xfe) == 0xf6 && p->ext >= 4) ||
            (p->kind == PLAN_OP && (p->f & F_0F) && ((p->op & 0xfe) == 0xb0 || p->op == 0xc7));
 }
 
@@ -66,8 +67,8 @@ static bool member(const Tr *t, const Plan *p, const Insn *i, unsigned *base, in
     }
     *base = i->base;
     *at = i->disp;
-    return (p->kind == PLAN_OP || (p->kind == PLAN_BMI && !bmi_crowded(p, i))) && p->mem && !p->moffs && p->align == 0 && i->base < GPR_ZERO &&
-           i->index == GPR_ZERO && i->seg < SEG_FS && i->asize == width;
+    return (p->kind == PLAN_OP || (p->kind == PLAN_BMI && !bmi_crowded(p, i))) && p->mem && !p->moffs &&
+           p->align == 0 && i->base < GPR_ZERO && i->index == GPR_ZERO && i->seg < SEG_FS && i->asize == width;
 }
 
 /* It may stand between members. */

@@ -172,7 +172,8 @@ void system_insn(Tr *t, const Plan *p)
         break;
     case PLAN_SELECTOR:
         emit_op(&t->e, F_0F, 0xb7, in_slot(t->insn->rm) ? H_S1 : host_reg(t->insn->rm),
-                GS_AT(offsetof(CpuState, segs) + (t->insn->modrm >> 3 & 7) * sizeof(Segment) + offsetof(Segment, selector)));
+                GS_AT(offsetof(CpuState, segs) + (t->insn->modrm >> 3 & 7) * sizeof(Segment) +
+                      offsetof(Segment, selector)));
         if (in_slot(t->insn->rm)) {
             emit_store(&t->e, H_S1, slot_of(t->insn->rm));
         }

@@ -135,6 +135,8 @@ void mem_flags(Tr *t);
 void trans_at(Tr *t, unsigned n);
 void trans_insn(Tr *t, const Plan *p);
 
+/* ---- trans-op.c ---- */
+void op_insn(Tr *t, const Plan *p);
 /* op_needs_r13 - PLAN_OP without memory uses r13 as scratch. */
 bool op_needs_r13(const Plan *p);
 
