@@ -152,6 +152,15 @@ static void flush(CpuState *c, bool global)
     accel->flush(c, global);
 }
 
+static void switch_space(CpuState *c, uint64_t space, bool keep)
+{
+    if (accel->switch_space != NULL) {
+        accel->switch_space(c, space, keep);
+    } else {
+        accel->flush(c, false);
+    }
+}
+
 static void flush_page(CpuState *c, vaddr page)
 {
     accel->flush_page(c, page);
@@ -161,6 +170,7 @@ static const EngineOps vcpu_engine = {
     .code_written = code_written,
     .flush = flush,
     .flush_page = flush_page,
+    .switch_space = switch_space,
     .exclusive_begin = exclusive_begin,
     .exclusive_end = exclusive_end,
     .kick = kick,

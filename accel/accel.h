@@ -30,6 +30,8 @@ typedef struct AccelOps {
     /* Linear addresses mean something else now: all (or all but global pages'), or one page. */
     void (*flush)(CpuState *c, bool global);
     void (*flush_page)(CpuState *c, vaddr page);
+    /* Of EngineOps; NULL: as flush() of what is not global. */
+    void (*switch_space)(CpuState *c, uint64_t space, bool keep);
     /* More for `info jit`; NULL: nothing. All processors are paused. */
     void (*info)(CpuState *c, FILE *out);
 } AccelOps;

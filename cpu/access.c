@@ -29,7 +29,7 @@ static void tlb_scan(CpuState *c, bool global)
     }
 }
 
-void tlb_flush(CpuState *c, bool global)
+static void tlb_empty(CpuState *c, bool global)
 {
     if (global || c->tlb_logged > TLB_LOG) {
         tlb_scan(c, global);
@@ -45,9 +45,22 @@ void tlb_flush(CpuState *c, bool global)
     c->tlb_logged = 0;
     for (unsigned k = 0; k <= global; k++) {
         memset(c->large_data[k], 0, sizeof(c->large_data[k]));
+    }
+}
+
+void tlb_flush(CpuState *c, bool global)
+{
+    tlb_empty(c, global);
+    for (unsigned k = 0; k <= global; k++) {
         memset(c->large_code[k], 0, sizeof(c->large_code[k]));
     }
     engine_ops->flush(c, global);
+}
+
+void tlb_switch(CpuState *c, uint64_t space, bool keep)
+{
+    tlb_empty(c, false);
+    engine_ops->switch_space(c, space, keep);
 }
 
 /* Every 4 KiB part of the large page at @lin that is cached. SDM vol. 2, INVLPG. */

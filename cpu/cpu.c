@@ -278,10 +278,13 @@ void cpu_set_cr3(CpuState *c, uint64_t val)
     if (pae_paging(c->cr0, c->cr4, c->efer) && !load_pdptes(c, val)) {
         cpu_gp0(c);
     }
-    /* PCIDs do not tag the TLB yet: keeping entries is allowed to be dropped, except when nothing
-     * changes at all. */
-    if (!(keep && c->cr3 == val)) {
-        c->cr3 = val;
+    if (keep && c->cr3 == val) {
+        return;
+    }
+    c->cr3 = val;
+    if (c->cr4 & CR4_PCIDE) {
+        tlb_switch(c, val, keep);
+    } else {
         tlb_flush(c, false);
     }
 }

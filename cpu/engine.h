@@ -14,6 +14,9 @@ typedef struct EngineOps {
     /* Linear addresses may mean something else now: all (or all but global pages'), or one page. */
     void (*flush)(CpuState *c, bool global);
     void (*flush_page)(CpuState *c, vaddr page);
+    /* CR3 names another address space, @space with its PCID in bits 11:0; what was known of it may be used
+     * again if @keep. */
+    void (*switch_space)(CpuState *c, uint64_t space, bool keep);
     /* Run alone: no other processor executes guest code between the two. May be nested in none. */
     void (*exclusive_begin)(CpuState *c);
     void (*exclusive_end)(CpuState *c);

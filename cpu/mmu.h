@@ -60,6 +60,9 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n);
 /* tlb_flush - drop everything (@global) or all but global pages. */
 void tlb_flush(CpuState *c, bool global);
 void tlb_flush_page(CpuState *c, vaddr lin);
+/* tlb_switch - CR3 with PCIDs. They do not tag the TLB, which loses all but global pages; the engine may
+ * know more. */
+void tlb_switch(CpuState *c, uint64_t space, bool keep);
 /* tlb_protect - take the fast write path from every entry of the RAM page at host address @host;
  * @c is this thread's, or parked. */
 void tlb_protect(CpuState *c, uint64_t host);

@@ -325,7 +325,7 @@ static void invpcid(CpuState *c, const Insn *i)
         (type < 2 && !(c->cr4 & CR4_PCIDE) && (d[0] & 0xfff))) {
         cpu_gp0(c);
     }
-    if (type == 0) {
+    if (type == 0 && d[0] == (c->cr3 & 0xfff)) {
         tlb_flush_page(c, d[1]);
     } else {
         tlb_flush(c, type == 2);

@@ -26,6 +26,11 @@ static void clear_jumps(CpuState *c)
     memset(c->jit.jump, 0, sizeof(c->jit.jump));
 }
 
+static void set_stamp(CpuState *c, uint32_t key)
+{
+    c->jit.stamp = c->jit.cpu->gen[key_user(key)] << KEY_BITS | key;
+}
+
 /* Nothing of user code (and @all: of supervisor code) that was entered in the jump cache or on the return
  * stack is valid any more. */
 static void new_generation(CpuState *c, bool all)
@@ -41,6 +46,7 @@ static void new_generation(CpuState *c, bool all)
         all = true;
     }
     memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
+    memset(j->spaces, 0, sizeof(j->spaces));
     j->gen[1] = ++j->last_gen;
     if (all) {
         j->gen[0] = j->last_gen;
@@ -50,7 +56,7 @@ static void new_generation(CpuState *c, bool all)
     } else {
         memset(j->pages, 0, sizeof(j->pages) / 2);
     }
-    c->jit.stamp = j->gen[key_user(j->key)] << KEY_BITS | j->key;
+    set_stamp(c, j->key);
     c->jit.leave |= c->jit.stamp != old;
 }
 
@@ -60,6 +66,47 @@ static void jit_flush(CpuState *c, bool global)
     if (c->jit.cpu != NULL) {
         c->jit.cpu->last_range = NULL; /* the view may be another */
         new_generation(c, global || c->jit.cpu->super_local);
+    }
+}
+
+/* What is known of @space goes to the front, to be that of the present one; 0: nothing. */
+static uint32_t take_space(Jit *j, uint64_t space, bool keep)
+{
+    uint32_t gen = 0;
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < SPACES; k++) {
+        if (j->spaces[k].cr3 == space && keep) {
+            gen = j->spaces[k].gen;
+        } else if (!keep && ((j->spaces[k].cr3 ^ space) & 0xfff) == 0) {
+            continue; /* all of this PCID goes */
+        } else {
+            j->spaces[n++] = j->spaces[k];
+        }
+    }
+    memset(&j->spaces[n], 0, (SPACES - n) * sizeof(j->spaces[0]));
+    return gen;
+}
+
+static void jit_switch_space(CpuState *c, uint64_t space, bool keep)
+{
+    Jit *j = c->jit.cpu;
+    uint32_t gen;
+
+    if (j == NULL || j->super_local || j->last_gen >> (32 - KEY_BITS - 1)) {
+        jit_flush(c, false);
+    } else {
+        block_flush(c, false);
+        memmove(&j->spaces[1], &j->spaces[0], (SPACES - 1) * sizeof(j->spaces[0]));
+        j->spaces[0].cr3 = j->space;
+        j->spaces[0].gen = j->gen[1];
+        gen = take_space(j, space, keep);
+        j->gen[1] = gen != 0 ? gen : ++j->last_gen;
+        memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
+        set_stamp(c, j->key);
+    }
+    if (j != NULL) {
+        j->space = space;
     }
 }
 
@@ -250,7 +297,7 @@ static void set_key(CpuState *c, uint32_t key)
     j->key = key;
     j->mode_key = c->mode_key;
     j->mmu = c->mmu;
-    c->jit.stamp = j->gen[key_user(key)] << KEY_BITS | key;
+    set_stamp(c, key);
 }
 
 static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
@@ -459,5 +506,6 @@ const AccelOps accel_jit = {
     .queue_drop = block_queue_drop,
     .flush = jit_flush,
     .flush_page = jit_flush_page,
+    .switch_space = jit_switch_space,
     .info = jit_info,
 };

@@ -51,6 +51,8 @@ typedef struct Trans {
     uint8_t *entry; /* from the jump cache: the flags are in the slot */
 } Trans;
 
+#define SPACES 12
+
 typedef struct Jit {
     uint8_t *rw, *rx;        /* two views of one memory: writable, executable */
     size_t size;
@@ -60,6 +62,12 @@ typedef struct Jit {
     size_t used;
     uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */
     uint32_t last_gen;
+    /* Address spaces and the gen[1] of each, while it is another's turn: the last of them is used anew. */
+    struct {
+        uint64_t cr3;
+        uint32_t gen;
+    } spaces[SPACES];
+    uint64_t space;
     bool super_local;        /* supervisor code was entered in a page that is not global, or is_upper() */
     uint64_t ret_saved[MMU_MODES]; /* JitState.ret_sp and ret_stamp by mode */
     uint32_t ret_stamps[MMU_MODES];
