@@ -19,124 +19,6 @@
 bool jit_strict;
 static _Thread_local const CpuState *segment_of; /* whose state this thread's GS base is */
 
-/* ---- the jump cache ---- */
-
-static void clear_jumps(CpuState *c)
-{
-    memset(c->jit.jump, 0, sizeof(c->jit.jump));
-}
-
-static void set_stamp(CpuState *c, uint32_t key)
-{
-    c->jit.stamp = c->jit.cpu->gen[key_user(key)] << KEY_BITS | key;
-}
-
-/* Nothing of user code (and @all: of supervisor code) that was entered in the jump cache or on the return
- * stack is valid any more. */
-static void new_generation(CpuState *c, bool all)
-{
-    Jit *j = c->jit.cpu;
-    uint32_t old = c->jit.stamp;
-
-    if (j->last_gen >> (32 - KEY_BITS - 1)) {
-        j->last_gen = 0;
-        clear_jumps(c);
-        memset(j->ret_stamps, 0, sizeof(j->ret_stamps));
-        c->jit.ret_stamp = 0;
-        all = true;
-    }
-    memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
-    memset(j->spaces, 0, sizeof(j->spaces));
-    j->gen[1] = ++j->last_gen;
-    if (all) {
-        j->gen[0] = j->last_gen;
-        memset(c->jit.page_id[0], 0, sizeof(c->jit.page_id[0]));
-        j->super_local = false;
-        memset(j->pages, 0, sizeof(j->pages));
-    } else {
-        memset(j->pages, 0, sizeof(j->pages) / 2);
-    }
-    set_stamp(c, j->key);
-    c->jit.leave |= c->jit.stamp != old;
-}
-
-static void jit_flush(CpuState *c, bool global)
-{
-    block_flush(c, global);
-    if (c->jit.cpu != NULL) {
-        c->jit.cpu->last_range = NULL; /* the view may be another */
-        new_generation(c, global || c->jit.cpu->super_local);
-    }
-}
-
-/* What is known of @space goes to the front, to be that of the present one; 0: nothing. */
-static uint32_t take_space(Jit *j, uint64_t space, bool keep)
-{
-    uint32_t gen = 0;
-    unsigned n = 0;
-
-    for (unsigned k = 0; k < SPACES; k++) {
-        if (j->spaces[k].cr3 == space && keep) {
-            gen = j->spaces[k].gen;
-        } else if (!keep && ((j->spaces[k].cr3 ^ space) & 0xfff) == 0) {
-            continue; /* all of this PCID goes */
-        } else {
-            j->spaces[n++] = j->spaces[k];
-        }
-    }
-    memset(&j->spaces[n], 0, (SPACES - n) * sizeof(j->spaces[0]));
-    return gen;
-}
-
-static void jit_switch_space(CpuState *c, uint64_t space, bool keep)
-{
-    Jit *j = c->jit.cpu;
-    uint32_t gen;
-
-    if (j == NULL || j->super_local || j->last_gen >> (32 - KEY_BITS - 1)) {
-        jit_flush(c, false);
-    } else {
-        block_flush(c, false);
-        memmove(&j->spaces[1], &j->spaces[0], (SPACES - 1) * sizeof(j->spaces[0]));
-        j->spaces[0].cr3 = j->space;
-        j->spaces[0].gen = j->gen[1];
-        gen = take_space(j, space, keep);
-        j->gen[1] = gen != 0 ? gen : ++j->last_gen;
-        memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
-        set_stamp(c, j->key);
-    }
-    if (j != NULL) {
-        j->space = space;
-    }
-}
-
-/* Where kernels use to be, with 64-bit addresses and with 32-bit ones. */
-static bool is_upper(vaddr lin)
-{
-    return lin >> 63 || lin >> 31 == 1;
-}
-
-/* The bit of Jit.pages that stands for a page, among others. */
-static uint64_t *page_bits(Jit *j, vaddr lin, uint64_t *bit)
-{
-    unsigned half = ARRAY_SIZE(j->pages) / 2;
-    unsigned n = (unsigned)(lin >> PAGE_SHIFT ^ lin >> 25) & (half * 64 - 1);
-
-    *bit = 1ull << (n & 63);
-    return &j->pages[(is_upper(lin) ? half : 0) + n / 64];
-}
-
-static void jit_flush_page(CpuState *c, vaddr page)
-{
-    Jit *j = c->jit.cpu;
-    uint64_t bit;
-
-    block_flush_page(c, page);
-    if (j != NULL && (*page_bits(j, page, &bit) & bit)) {
-        new_generation(c, is_upper(page) || j->super_local);
-    }
-}
-
 /* The jump cache, incoming jumps and the return stacks forget a block's translations. */
 static void dropped(CpuState *c, Block *b)
 {
@@ -197,7 +79,7 @@ static bool present_key(const CpuState *c, uint32_t *key)
 static void drop_all(CpuState *c)
 {
     block_drop_all(c);
-    new_generation(c, true);
+    jit_new_generation(c, true);
     jit_cache_reset(c->jit.cpu);
     c->jit.site = NULL;
 }
@@ -297,7 +179,7 @@ static void set_key(CpuState *c, uint32_t key)
     j->key = key;
     j->mode_key = c->mode_key;
     j->mmu = c->mmu;
-    set_stamp(c, key);
+    jit_set_stamp(c, key);
 }
 
 static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
@@ -306,12 +188,12 @@ static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
     JitJump *e = &c->jit.jump[jit_jump_index(t->lin)];
     uint64_t bit;
 
-    *page_bits(j, t->lin, &bit) |= bit;
+    *jit_page_bits(j, t->lin, &bit) |= bit;
     if (b->host2 != NULL) {
-        *page_bits(j, t->lin + PAGE_SIZE, &bit) |= bit;
+        *jit_page_bits(j, t->lin + PAGE_SIZE, &bit) |= bit;
     }
     c->jit.page_id[key_user(t->key)][jit_page_slot(t->lin)] = page_number(j, b, t->lin);
-    j->super_local |= !key_user(t->key) && !(is_upper(t->lin) && block_global(c, t->lin));
+    j->super_local |= !key_user(t->key) && !(jit_is_upper(t->lin) && block_global(c, t->lin));
     if (e->lin != t->lin && e->stamp == c->jit.stamp) { /* the other of its pair takes what is here */
         c->jit.jump[jit_jump_index(t->lin) ^ 1] = *e;
     }
@@ -434,7 +316,7 @@ bool jit_run_once(CpuState *c, bool alone)
         return false;
     }
     set_key(c, key);
-    new_generation(c, true); /* nothing is found in the jump cache but this, and that not from before */
+    jit_new_generation(c, true); /* nothing is found in the jump cache but this, and that not from before */
     b->runs = HOT;
     t = find(c, b, lin);
     if (t != NULL) {
@@ -478,8 +360,8 @@ static bool jit_init(CpuState *c, Error **errp)
     if (!block_init(c, errp) || !jit_cache_init(c, errp)) {
         return false;
     }
-    clear_jumps(c);
-    new_generation(c, true);
+    jit_clear_jumps(c);
+    jit_new_generation(c, true);
     block_extend(c, dropped);
     return true;
 }

@@ -138,6 +138,20 @@ void jit_x87_unpack(CpuState *c);
 enum { STRING_DONE, STRING_HELP, STRING_LEAVE }; /* HELP: the reference does what is left */
 unsigned jit_string(CpuState *c, const Insn *i, uint64_t next);
 
+/* ---- stamp.c ---- */
+void jit_clear_jumps(CpuState *c);
+/* jit_set_stamp - JitState.stamp of @key now. */
+void jit_set_stamp(CpuState *c, uint32_t key);
+/* jit_new_generation - nothing that is known of user code (and @all: of supervisor code) is valid any more. */
+void jit_new_generation(CpuState *c, bool all);
+/* jit_page_bits - the word and *bit of Jit.pages that stand for a page, among others. */
+uint64_t *jit_page_bits(Jit *j, vaddr lin, uint64_t *bit);
+/* jit_is_upper - where kernels use to be, with 64-bit addresses and with 32-bit ones. */
+bool jit_is_upper(vaddr lin);
+void jit_flush(CpuState *c, bool global);
+void jit_flush_page(CpuState *c, vaddr page);
+void jit_switch_space(CpuState *c, uint64_t space, bool keep);
+
 /* ---- jit.c ---- */
 
 /* jit_find - the translation to go on with at CS:RIP, or NULL. Raises fetch faults. */
