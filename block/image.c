@@ -156,9 +156,10 @@ static void image_free(BlockImage *img)
 }
 
 /* open_path - @file is what the user calls it. */
-static BlockImage *open_path(const char *path, const char *file, const ImageFormat *fmt, bool read_only,
+static BlockImage *open_path(const char *path, const char *file, const ImageFormat *fmt, unsigned flags,
                              BlockCache cache, Error **errp)
 {
+    bool read_only = flags & IMAGE_READ_ONLY;
     BlockImage *img;
     uint64_t size = 0;
     int fd, r;
@@ -177,7 +178,7 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
     }
     img = xnew(BlockImage);
     *img = (BlockImage){ .refs = 1, .fd = fd, .file = xstrdup(file), .file_size = size,
-                         .read_only = read_only, .cache = cache };
+                         .flags = flags, .read_only = read_only, .cache = cache };
     img->fmt = fmt != NULL ? fmt : image_guess(img, errp);
     if (img->fmt != NULL) {
         img->format = img->fmt->name;
@@ -189,8 +190,8 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
     return img;
 }
 
-BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
-                       Error **errp)
+BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
+                            Error **errp)
 {
     const char *path = file_path(file, errp);
     const ImageFormat *fmt = NULL;
@@ -198,7 +199,33 @@ BlockImage *image_open(const char *file, const char *format, bool read_only, Blo
     if (path == NULL || (format != NULL && (fmt = image_format_find(format, errp)) == NULL)) {
         return NULL;
     }
-    return open_path(path, file, fmt, read_only, cache, errp);
+    return open_path(path, file, fmt, flags, cache, errp);
+}
+
+BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
+                       Error **errp)
+{
+    return image_open_with(file, format, read_only ? IMAGE_READ_ONLY : 0, cache, errp);
+}
+
+bool image_make_writable(BlockImage *img, Error **errp)
+{
+    const char *path = file_path(img->file, errp);
+    int fd;
+
+    if (path == NULL || !img->read_only) {
+        return path != NULL;
+    }
+    fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        error_set_errno(errp, errno, "Could not open '%s'", img->file);
+        return false;
+    }
+    close(img->fd);
+    img->fd = fd;
+    img->read_only = false;
+    img->read_only = img->fmt->writable != NULL && !img->fmt->writable(img, errp);
+    return !img->read_only;
 }
 
 /* The depth of a chain that is being opened: each image opens the next from inside its own open(). */
@@ -217,7 +244,7 @@ BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
         return NULL;
     }
     chain_depth++;
-    img = open_path(path, path, fmt, true, BLK_WRITEBACK, errp);
+    img = open_path(path, path, fmt, IMAGE_READ_ONLY, BLK_WRITEBACK, errp);
     chain_depth--;
     return img;
 }

@@ -33,6 +33,8 @@ typedef struct ImageFormat {
     bool (*probe)(const uint8_t *head, size_t len);
     /* open - img->fd is open, img->file_size known; sets img->size. */
     bool (*open)(BlockImage *img, struct Error **errp);
+    /* writable - an image that was opened read-only is written to from now on; img->fd is new. NULL: nothing to do. */
+    bool (*writable)(BlockImage *img, struct Error **errp);
     void (*close)(BlockImage *img); /* flushed before; may be NULL */
     /* 0 or -errno, in bounds of img->size */
     int (*read)(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len);
@@ -54,6 +56,7 @@ struct BlockImage {
     BlockImage *backing; /* what shows through, or NULL; owned */
     uint64_t file_size; /* bytes of the host file when it was opened */
     uint64_t size; /* bytes, a multiple of 512 */
+    unsigned flags; /* IMAGE_* of image_open_with() */
     bool read_only;
     bool guessed;  /* nobody said that it is raw: sector 0 must not become another format's header */
     BlockCache cache;
@@ -67,6 +70,12 @@ BlockImage *image_open(const char *file, const char *format, bool read_only, Blo
 /* image_open_chain - the image behind another, read-only, from the format's open(): a plain file name, never a
  * protocol. Chains have an end. */
 BlockImage *image_open_chain(const char *path, const char *format, struct Error **errp);
+/* image_open_with - the same by flags. */
+enum { IMAGE_READ_ONLY = 1, IMAGE_NO_BACKING = 2 /* not even if the file names one */ };
+BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
+                            struct Error **errp);
+/* image_make_writable - one that was opened read-only, and of a chain, say. Nothing else uses it meanwhile. */
+bool image_make_writable(BlockImage *img, struct Error **errp);
 BlockImage *image_ref(BlockImage *img);
 void image_unref(BlockImage *img); /* closes with the last one; NULL is fine */
 

@@ -120,6 +120,7 @@ int refcount_add(Qcow2 *q, uint64_t cluster, int delta)
     r = refcount_set(q, cluster, delta < 0 ? count - 1 : count + 1);
     if (r == 0 && delta < 0 && count == 1) {
         q->free_hint = MIN(q->free_hint, cluster);
+        q->packed = q->packed >> q->cluster_bits == cluster ? 0 : q->packed;
         tables_drop(q, cluster << q->cluster_bits);
     }
     return r;

@@ -402,6 +402,7 @@ static void adopt(Shadow *s, uint32_t table_size)
     q->l1_dirty = false;
     q->end = s->end;
     q->free_hint = 0;
+    q->packed = 0;
 }
 
 int shadow_commit(Shadow *s)

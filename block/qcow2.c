@@ -174,17 +174,12 @@ out:
 static bool open_backing(Qcow2 *q, Error **errp)
 {
     BlockImage *img = q->img;
-    const char *slash = strrchr(img->file, '/'), *name = q->backing_file;
     autofree char *path = NULL;
 
-    if (name == NULL) {
+    if (q->backing_file == NULL || (img->flags & IMAGE_NO_BACKING)) {
         return true;
     }
-    if (strncmp(name, "file:", 5) == 0) {
-        name += 5;
-    }
-    path = *name == '/' || slash == NULL ? xstrdup(name)
-                                         : xasprintf("%.*s/%s", (int)(slash - img->file), img->file, name);
+    path = qcow2_backing_path(img, q->backing_file);
     img->backing = image_open_chain(path, q->backing_format, errp);
     if (img->backing == NULL) {
         error_prepend(errp, "Could not open backing file: ");
@@ -301,6 +296,22 @@ fail:
     return false;
 }
 
+static bool qcow2_writable(BlockImage *img, Error **errp)
+{
+    Qcow2 *q = img->priv;
+    uint8_t h[QH_V3_LENGTH];
+    int r = host_read(img->fd, 0, h, sizeof(h));
+
+    if (r != 0) {
+        error_set_errno(errp, -r, "Could not read '%s'", img->file);
+        return false;
+    }
+    if (q->incompatible & INCOMPAT_CORRUPT) {
+        return bad(img, errp, "the image is marked as corrupt; it can be opened read-only, or repaired");
+    }
+    return make_writable(q, h, errp);
+}
+
 static int qcow2_flush(BlockImage *img)
 {
     Qcow2 *q = img->priv;
@@ -394,6 +405,7 @@ const ImageFormat qcow2_format = {
     .probe = qcow2_probe,
     .open = qcow2_open,
     .close = qcow2_close,
+    .writable = qcow2_writable,
     .read = qcow2_read,
     .write = qcow2_write,
     .zero = qcow2_zero,

@@ -17,8 +17,7 @@
  * cluster that is not accounted for, and clusters that were given up are reused only after the next flush: a
  * crash leaks clusters at worst.
  *
- * Not there yet: encryption, external data files, extended L2 entries, writing compressed
- * clusters.
+ * Not there yet: encryption, external data files, extended L2 entries.
  */
 #ifndef BLOCK_QCOW2_H
 #define BLOCK_QCOW2_H
@@ -99,6 +98,7 @@ typedef struct Qcow2 {
     uint64_t snapshots_offset;
     uint64_t free_hint;      /* no free cluster below, of those with a refcount block */
     uint64_t end;            /* first cluster behind all that are in use */
+    uint64_t packed;         /* where the next compressed cluster goes, if not at the start of a cluster */
     uint64_t touched;        /* bytes: the file was never written from there on, and reads as zeros */
     unsigned active;         /* data transfers under way: nothing is given up meanwhile */
     uint64_t *pending;       /* clusters to be given up after the next flush */
@@ -237,6 +237,24 @@ int qcow2_snapshot_apply(BlockImage *img, const char *name);
 int qcow2_snapshot_delete(BlockImage *img, const char *name);
 /* qcow2_snapshot_view - an image opened read-only shows the snapshot from now on. */
 int qcow2_snapshot_view(BlockImage *img, const char *name);
+
+/* ---- qcow2-backing.c: take the lock themselves ---- */
+
+/* qcow2_backing_path - @name as an image in the file of @img means it: relative to its folder. To be freed. */
+char *qcow2_backing_path(const BlockImage *img, const char *name);
+/* qcow2_set_backing - another name (NULL or "": none) and format, at once, on stable storage; -ENOSPC: the name is
+ * too long. What is behind the opened image stays as it is. */
+int qcow2_set_backing(BlockImage *img, const char *file, const char *format);
+/* qcow2_make_empty - the image holds nothing of its own: what is behind shows. */
+int qcow2_make_empty(BlockImage *img);
+
+/* ---- qcow2-compress.c ---- */
+
+/* qcow2_compress - a cluster at @in to less than one at @out; -ENOSPC: it does not get smaller. Without the lock. */
+int qcow2_compress(const Qcow2 *q, const uint8_t *in, uint8_t *out, uint32_t *len);
+/* qcow2_write_compressed - what that made, for the guest's cluster at @offset, where nothing is yet (-EEXIST). Takes
+ * the lock itself. */
+int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data, uint32_t len);
 
 /* ---- qcow2-create.c ---- */
 

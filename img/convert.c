@@ -1,33 +1,49 @@
 /*
- * doppel-img convert and compare.
+ * doppel-img convert. Several threads take a piece each, read and compress it; they write in the order of the
+ * pieces, so that the target is laid out as the guest sees it, unless -W says that it does not matter.
  */
 #include "img/create.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define CHUNK (1u << 20)
+#define CHUNK (2u << 20) /* also the largest cluster */
 #define SPARSE_DEFAULT 4096u
+enum { THREADS_DEFAULT = 8, THREADS_MAX = 16 };
+
+typedef struct Convert {
+    /* constant */
+    BlockImage *out, **in;
+    int count;
+    uint64_t sparse;   /* runs of zeros of at least so many bytes are left out; 0: none */
+    bool dirty_target; /* what is not written there is not zero */
+    bool compressed, own, any_order; /* own: only what the source itself holds; the rest is behind the target */
+    /* under `lock` */
+    pthread_mutex_t lock;
+    pthread_cond_t turn;
+    int current;       /* the source */
+    uint64_t at, base; /* in it; where it starts in the target */
+    uint64_t taken, written; /* pieces */
+    int error;
+    Progress progress;
+} Convert;
+
+/* A piece of work: bytes of one source. */
+typedef struct Piece {
+    BlockImage *in;
+    uint64_t from, to, len, number;
+    bool zero, skip;
+} Piece;
 
 static bool all_zero(const uint8_t *p, size_t n)
 {
     return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
-
-/* ---- convert ---- */
-
-typedef struct Convert {
-    BlockImage *out;
-    uint64_t sparse;   /* runs of zeros of at least so many bytes are left out; 0: none */
-    bool dirty_target; /* what is not written there is not zero */
-    uint8_t *buf;
-    Progress progress;
-} Convert;
 
 /* put_data - write what is not zero. */
 static int put_data(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
@@ -55,51 +71,185 @@ static int put_data(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
     return r;
 }
 
-/* copy - @in to the target, from @to on. */
-static int copy(Convert *c, BlockImage *in, uint64_t to)
+/* put_clusters - compressed by @packed (NULL: as it is where it does not shrink), cluster by cluster. */
+static int put_clusters(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len, uint8_t *packed,
+                        const uint32_t *lens)
 {
-    for (uint64_t at = 0; at < in->size;) {
-        ImageRange range;
-        int r = image_status(in, at, in->size - at, true, &range);
+    uint32_t size = ((const Qcow2 *)c->out->priv)->cluster_size;
+    int r = 0;
 
-        if (r != 0) {
-            return r;
-        }
-        if ((range.flags & IMAGE_ZERO) && c->sparse != 0) {
-            r = c->dirty_target ? image_zero(c->out, to + at, range.len) : 0;
+    for (uint32_t n = 0, k = 0; n < len && r == 0; n += size, k++) {
+        uint32_t part = MIN(size, len - n);
+
+        if (lens[k] == 0) {
+            r = put_data(c, at + n, buf + n, part);
         } else {
-            for (uint64_t n = 0; n < range.len && r == 0;) {
-                uint32_t len = (uint32_t)MIN(CHUNK, range.len - n);
-
-                r = image_read(in, at + n, c->buf, len);
-                r = r == 0 ? put_data(c, to + at + n, c->buf, len) : r;
-                n += len;
-                progress_add(&c->progress, r == 0 ? len : 0);
-            }
-            range.flags = 0;
+            r = qcow2_write_compressed(c->out, at + n, packed + n, lens[k]);
+            r = r == -EEXIST ? put_data(c, at + n, buf + n, part) : r; /* a target that was there before */
         }
-        if (r != 0) {
-            return r;
-        }
-        progress_add(&c->progress, range.flags & IMAGE_ZERO ? range.len : 0);
-        at += range.len;
     }
-    return 0;
+    return r;
+}
+
+/* pack_clusters - lens[]: bytes of each compressed cluster, 0: write it as it is. */
+static void pack_clusters(const Convert *c, uint64_t at, uint8_t *buf, uint32_t len, uint8_t *packed, uint32_t *lens)
+{
+    const Qcow2 *q = c->out->priv;
+    uint32_t size = q->cluster_size;
+
+    memset(buf + len, 0, -len & (size - 1)); /* the disk may end inside of a cluster */
+    for (uint32_t n = 0, k = 0; n < len; n += size, k++) {
+        lens[k] = 0;
+        if (at % size == 0 && !all_zero(buf + n, size) &&
+            (len - n >= size || at + len == c->out->size) && qcow2_compress(q, buf + n, packed + n, &lens[k]) != 0) {
+            lens[k] = 0;
+        }
+    }
+}
+
+/* next_piece - under the lock; false: none is left, or there was an error. */
+static bool next_piece(Convert *c, Piece *p)
+{
+    uint32_t cluster = c->compressed ? ((const Qcow2 *)c->out->priv)->cluster_size : 1;
+    ImageRange r = { 0 };
+    uint64_t to;
+    int ret;
+
+    while (c->current < c->count && c->at >= c->in[c->current]->size) {
+        c->base += c->in[c->current++]->size;
+        c->at = 0;
+    }
+    if (c->current == c->count || c->error != 0) {
+        return false;
+    }
+    *p = (Piece){ .in = c->in[c->current], .from = c->at, .to = c->base + c->at, .number = c->taken };
+    ret = image_status(p->in, c->at, p->in->size - c->at, !c->own, &r);
+    if (ret != 0) {
+        c->error = ret;
+        pthread_cond_broadcast(&c->turn);
+        return false;
+    }
+    p->skip = c->own && !(r.flags & IMAGE_ALLOCATED);
+    p->zero = !p->skip && (r.flags & IMAGE_ZERO) && (c->sparse != 0 || c->own);
+    p->len = r.len;
+    to = p->to + r.len;
+    if (c->compressed && to % cluster != 0 && c->at + r.len < p->in->size) { /* whole clusters of the target */
+        p->len = to - to % cluster > p->to ? r.len - to % cluster : 0;
+        if (p->len == 0) {
+            p->zero = p->skip = false;
+            p->len = cluster - p->to % cluster;
+        }
+    }
+    p->len = MIN(p->len, p->in->size - c->at);
+    if (!p->zero && !p->skip) {
+        p->len = MIN(p->len, CHUNK - (p->to & (cluster - 1)));
+    }
+    c->at += p->len;
+    c->taken++;
+    return true;
+}
+
+/* wait_turn - until all pieces before @number are written; false: stop, there was an error. */
+static bool wait_turn(Convert *c, uint64_t number)
+{
+    bool go;
+
+    pthread_mutex_lock(&c->lock);
+    while (!c->any_order && c->written != number && c->error == 0) {
+        pthread_cond_wait(&c->turn, &c->lock);
+    }
+    go = c->error == 0;
+    pthread_mutex_unlock(&c->lock);
+    return go;
+}
+
+static void *work(void *opaque)
+{
+    Convert *c = opaque;
+    uint8_t *buf = xnewn(uint8_t, CHUNK), *packed = c->compressed ? xnewn(uint8_t, CHUNK) : NULL;
+    uint32_t *lens = xnewn(uint32_t, CHUNK / 512);
+    Piece p;
+
+    pthread_mutex_lock(&c->lock);
+    while (next_piece(c, &p)) {
+        bool data = !p.zero && !p.skip;
+        int r;
+
+        pthread_mutex_unlock(&c->lock);
+        r = data ? image_read(p.in, p.from, buf, (uint32_t)p.len) : 0;
+        if (r == 0 && data && c->compressed) {
+            pack_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens);
+        }
+        if (r == 0 && wait_turn(c, p.number)) {
+            if (data) {
+                r = c->compressed ? put_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens)
+                                  : put_data(c, p.to, buf, (uint32_t)p.len);
+            } else if (p.zero && (c->dirty_target || c->own)) {
+                r = image_zero(c->out, p.to, p.len);
+            }
+        }
+        pthread_mutex_lock(&c->lock);
+        c->error = c->error != 0 ? c->error : r;
+        c->written++;
+        pthread_cond_broadcast(&c->turn);
+        progress_add(&c->progress, r == 0 ? p.len : 0);
+    }
+    pthread_mutex_unlock(&c->lock);
+    free(buf);
+    free(packed);
+    free(lens);
+    return NULL;
+}
+
+/* copy - all sources to the target. */
+static int copy(Convert *c, unsigned threads)
+{
+    pthread_t thread[THREADS_MAX];
+    unsigned n = 0;
+
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->turn, NULL);
+    while (n + 1 < threads && pthread_create(&thread[n], NULL, work, c) == 0) {
+        n++;
+    }
+    work(c);
+    while (n > 0) {
+        pthread_join(thread[--n], NULL);
+    }
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->turn);
+    return c->error;
 }
 
 typedef struct ConvertArgs {
-    const char *from, *to;
-    bool existing, quiet, progress, bad;
+    const char *from, *to, *base, *base_format, *snapshot;
+    bool existing, quiet, progress, bad, compressed, any_order;
     uint64_t sparse;
+    unsigned threads;
     OptList *opts;
 } ConvertArgs;
+
+/* threads_arg - as many as qemu-img takes. */
+static bool threads_arg(const char *text, unsigned *n, Error **errp)
+{
+    char *end;
+    unsigned long v = strtoul(text, &end, 10);
+
+    if (*end != 0 || end == text || v < 1 || v > THREADS_MAX) {
+        error_set(errp, "Invalid number of coroutines. Allowed number of coroutines is between 1 and %d",
+                  THREADS_MAX);
+        return false;
+    }
+    *n = (unsigned)v;
+    return true;
+}
 
 static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
 {
     int c;
 
     optind = 1;
-    while ((c = getopt(argc, argv, "+:f:O:o:npqS:Ut:T:m:Wc")) != -1) {
+    while ((c = getopt(argc, argv, "+:f:O:o:npqS:Ut:T:m:WcB:F:l:")) != -1) {
         switch (c) {
         case 'f': a->from = optarg; break;
         case 'O': a->to = optarg; break;
@@ -107,6 +257,11 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         case 'p': a->progress = true; break;
         case 'q': a->quiet = true; break;
         case 'U': break;
+        case 'B': a->base = optarg; break;
+        case 'F': a->base_format = optarg; break;
+        case 'l': a->snapshot = strncmp(optarg, "snapshot.name=", 14) == 0 ? optarg + 14 : optarg; break;
+        case 'W': a->any_order = true; break;
+        case 'c': a->compressed = true; break;
         case 't':
         case 'T': /* the result is flushed at the end in each of these */
             if (strcmp(optarg, "writeback") != 0 && strcmp(optarg, "unsafe") != 0) {
@@ -115,8 +270,10 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
             }
             break;
         case 'm':
-        case 'W': error_set(errp, "-%c: converting in parallel is not supported yet", c); return false;
-        case 'c': error_set(errp, "-c: writing compressed clusters is not supported yet"); return false;
+            if (!threads_arg(optarg, &a->threads, errp)) {
+                return false;
+            }
+            break;
         case 'S':
             if (!img_size(optarg, &a->sparse, errp)) {
                 return false;
@@ -140,7 +297,20 @@ static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t 
     Qcow2Options o = { .size = size };
     BlockImage *img;
 
-    if (image_format_find(a->to, errp) == NULL || !new_image_options(a->to, a->opts, &o, errp)) {
+    if (image_format_find(a->to, errp) == NULL) {
+        return NULL;
+    }
+    o.backing_file = opt_get_str(a->opts, "backing_file", a->base);
+    o.backing_format = opt_get_str(a->opts, "backing_fmt", a->base_format);
+    if (!new_image_options(a->to, a->opts, &o, errp)) {
+        return NULL;
+    }
+    if ((a->compressed || o.backing_file != NULL) && strcmp(a->to, "qcow2") != 0) {
+        error_set(errp, "%s not supported for this file format", a->compressed ? "Compression" : "Backing file");
+        return NULL;
+    }
+    if (o.backing_file != NULL && o.backing_format == NULL) {
+        error_set(errp, "backing file specified without backing format (-F)");
         return NULL;
     }
     if (!a->existing && !new_image(path, a->to, &o, errp)) {
@@ -155,32 +325,49 @@ static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t 
     return img;
 }
 
+static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_t *size, Error **errp)
+{
+    if (c->count > 1 && (a->base != NULL || a->snapshot != NULL)) {
+        error_set(errp, "Having a backing file for the target, or a snapshot, makes no sense when concatenating "
+                  "multiple input images");
+        return false;
+    }
+    for (int n = 0; n < c->count; n++) {
+        c->in[n] = image_open(files[n], a->from, true, BLK_WRITEBACK, errp);
+        if (c->in[n] == NULL) {
+            return false;
+        }
+        if (a->snapshot != NULL) {
+            int r = c->in[n]->fmt != &qcow2_format ? -ENOTSUP : qcow2_snapshot_view(c->in[n], a->snapshot);
+
+            if (r != 0) {
+                error_set(errp, "Failed to load snapshot: %s", r == -ENOENT ? "Can't find snapshot" : strerror(-r));
+                return false;
+            }
+        }
+        *size += c->in[n]->size;
+    }
+    return true;
+}
+
 static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
 {
     const char *path = files[count];
-    BlockImage **in = xnewn(BlockImage *, (size_t)count);
-    Convert c = { .sparse = a->sparse, .dirty_target = a->existing };
-    uint64_t size = 0, to = 0;
+    Convert c = { .in = xnewn(BlockImage *, (size_t)count), .count = count, .sparse = a->sparse,
+                  .dirty_target = a->existing, .compressed = a->compressed, .any_order = a->any_order };
+    uint64_t size = 0;
     int r = 0;
-    bool ok = true;
 
-    for (int n = 0; n < count && ok; n++) {
-        in[n] = image_open(files[n], a->from, true, BLK_WRITEBACK, errp);
-        ok = in[n] != NULL;
-        size += ok ? in[n]->size : 0;
+    if (open_sources(a, files, &c, &size, errp)) {
+        c.out = open_target(a, path, size, errp);
     }
-    c.out = ok ? open_target(a, path, size, errp) : NULL;
     if (c.out != NULL) {
-        c.buf = xnewn(uint8_t, CHUNK);
-        c.progress = (Progress){ .on = a->progress, .total = size };
-        for (int n = 0; n < count && r == 0; n++) {
-            r = copy(&c, in[n], to);
-            to += in[n]->size;
-        }
+        c.own = a->base != NULL;
+        c.progress = (Progress){ .on = a->progress && !a->quiet, .total = size };
+        r = copy(&c, a->threads);
         c.out->cache = BLK_WRITEBACK;
         r = r == 0 ? image_flush(c.out) : r;
         image_unref(c.out);
-        free(c.buf);
         if (r != 0) {
             error_set_errno(errp, -r, "error while converting to %s", path);
             if (!a->existing) {
@@ -191,15 +378,15 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
         }
     }
     for (int n = 0; n < count; n++) {
-        image_unref(in[n]);
+        image_unref(c.in[n]);
     }
-    free(in);
+    free(c.in);
     return c.out != NULL && r == 0;
 }
 
 int cmd_convert(int argc, char **argv)
 {
-    ConvertArgs a = { .to = "raw", .sparse = SPARSE_DEFAULT, .opts = opt_new() };
+    ConvertArgs a = { .to = "raw", .sparse = SPARSE_DEFAULT, .opts = opt_new(), .threads = THREADS_DEFAULT };
     Error *err = NULL;
     int code = 0;
 
@@ -212,129 +399,4 @@ int cmd_convert(int argc, char **argv)
     }
     opt_free(a.opts);
     return err != NULL ? img_fail(err) : code;
-}
-
-/* ---- compare ---- */
-
-/* differ - the first difference of the two in [@at, +@len), or -1; -errno below that. */
-static int64_t differ(BlockImage *a, BlockImage *b, uint64_t at, uint32_t len, uint8_t *x, uint8_t *y)
-{
-    int r = at < a->size ? image_read(a, at, x, len) : (memset(x, 0, len), 0);
-
-    r = r != 0 ? r : at < b->size ? image_read(b, at, y, len) : (memset(y, 0, len), 0);
-    if (r != 0) {
-        return r - 1;
-    }
-    if (memcmp(x, y, len) == 0) {
-        return -1;
-    }
-    for (uint32_t n = 0;; n++) {
-        if (x[n] != y[n]) {
-            return (int64_t)(at + n);
-        }
-    }
-}
-
-/* same_zeros - neither has anything in the range: its length, else 0. */
-static uint64_t same_zeros(BlockImage *a, BlockImage *b, uint64_t at, uint64_t end)
-{
-    uint64_t len = end - at;
-    ImageRange r;
-
-    for (BlockImage **p = (BlockImage *[]){ a, b, NULL }; *p != NULL; p++) {
-        if (at >= (*p)->size) {
-            continue;
-        }
-        if (image_status(*p, at, MIN(len, (*p)->size - at), true, &r) != 0 || !(r.flags & IMAGE_ZERO)) {
-            return 0;
-        }
-        len = r.len;
-    }
-    return len;
-}
-
-static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet, Progress *progress)
-{
-    uint64_t small = MIN(a->size, b->size), end = MAX(a->size, b->size);
-    uint8_t *x = xnewn(uint8_t, CHUNK), *y = xnewn(uint8_t, CHUNK);
-    int64_t at = -1;
-    int code = 0;
-
-    if (strict && a->size != b->size) {
-        if (!quiet) {
-            printf("Strict mode: Image size mismatch!\n");
-        }
-        code = 1;
-    }
-    progress->total = end;
-    for (uint64_t n = 0; n < end && at == -1 && code == 0;) {
-        uint64_t stop = n < small ? small : end, zeros = same_zeros(a, b, n, stop);
-
-        if (zeros == 0) {
-            zeros = MIN(CHUNK, stop - n);
-            at = differ(a, b, n, (uint32_t)zeros, x, y);
-        }
-        n += zeros;
-        progress_add(progress, zeros);
-    }
-    if (at == -1 && code == 0) {
-        progress_end(progress);
-    }
-    free(x);
-    free(y);
-    if (at < -1) {
-        report("error while reading: %s", strerror((int)-(at + 1)));
-        return 4;
-    }
-    if (at >= 0) {
-        code = 1;
-        if (!quiet) {
-            printf("Content mismatch at offset %" PRId64 "!\n", at);
-        }
-    }
-    if (code == 0 && !quiet) {
-        if (a->size != b->size) {
-            printf("Warning: Image size mismatch!\n");
-        }
-        printf("Images are identical.\n");
-    }
-    return code;
-}
-
-int cmd_compare(int argc, char **argv)
-{
-    const char *format[2] = { NULL, NULL };
-    bool strict = false, quiet = false;
-    Progress progress = { .on = false };
-    BlockImage *img[2] = { NULL, NULL };
-    Error *err = NULL;
-    int c, code = 2;
-
-    optind = 1;
-    while ((c = getopt(argc, argv, "+:f:F:spqU")) != -1) {
-        switch (c) {
-        case 'f': format[0] = optarg; break;
-        case 'F': format[1] = optarg; break;
-        case 's': strict = true; break;
-        case 'q': quiet = true; break;
-        case 'p': progress.on = true; break;
-        case 'U': break; /* there are no locks yet that it could pass over */
-        default: img_usage("compare", "an option that it does not have"); return 2;
-        }
-    }
-    if (argc - optind != 2) {
-        img_usage("compare", "Expecting two image file names");
-        return 2;
-    }
-    for (int n = 0; n < 2 && err == NULL; n++) {
-        img[n] = image_open(argv[optind + n], format[n], true, BLK_WRITEBACK, &err);
-    }
-    if (err != NULL) {
-        img_fail(err);
-    } else {
-        code = compare(img[0], img[1], strict, quiet, &progress);
-    }
-    image_unref(img[0]);
-    image_unref(img[1]);
-    return code;
 }

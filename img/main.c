@@ -16,7 +16,7 @@ static const ImgCommand commands[] = {
 };
 
 /* Known to qemu-img and not here yet. */
-static const char *const not_yet[] = { "amend", "bench", "bitmap", "commit", "dd", "measure", "rebase" };
+static const char *const not_yet[] = { "amend", "bench", "bitmap", "dd", "measure" };
 
 int img_fail(Error *err)
 {

@@ -1,0 +1,105 @@
+/*
+ * qcow2: writing compressed clusters. They lie one behind the other, byte by byte; each counts once for every cluster
+ * of the file that it touches.
+ */
+#include "block/qcow2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <zlib.h>
+#include <config.h>
+#ifdef CONFIG_ZSTD
+#include <zstd.h>
+#endif
+
+/* As far as a reader's window goes: "Compression type", zlib is raw deflate with 12 bits of it. */
+static int pack_zlib(const uint8_t *in, uint32_t size, uint8_t *out, uint32_t *len)
+{
+    z_stream z = { .next_in = (uint8_t *)in, .avail_in = size, .next_out = out, .avail_out = size - 1 };
+    int r;
+
+    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
+        return -ENOMEM;
+    }
+    r = deflate(&z, Z_FINISH);
+    *len = size - 1 - z.avail_out;
+    deflateEnd(&z);
+    return r == Z_STREAM_END ? 0 : -ENOSPC;
+}
+
+int qcow2_compress(const Qcow2 *q, const uint8_t *in, uint8_t *out, uint32_t *len)
+{
+    if (q->compression == 0) {
+        return pack_zlib(in, q->cluster_size, out, len);
+    }
+#ifdef CONFIG_ZSTD
+    size_t n = ZSTD_compress(out, q->cluster_size - 1, in, q->cluster_size, ZSTD_CLEVEL_DEFAULT);
+
+    *len = ZSTD_isError(n) ? 0 : (uint32_t)n;
+    return ZSTD_isError(n) ? -ENOSPC : 0;
+#else
+    return -ENOTSUP;
+#endif
+}
+
+/* place_packed - @len bytes, counted; behind the last ones if there is room, or the next cluster follows. */
+static int place_packed(Qcow2 *q, uint32_t len, uint64_t *at)
+{
+    uint64_t mask = q->cluster_size - 1, here = q->packed, left = here & mask ? q->cluster_size - (here & mask) : 0;
+    uint64_t next = 0;
+    int r;
+
+    if (left >= len) {
+        r = refcount_add(q, here >> q->cluster_bits, 1);
+        if (r == 0) {
+            *at = here;
+            q->packed = here + len;
+        }
+        if (r != -ERANGE) {
+            return r;
+        }
+        left = 0; /* the count is not wide enough for one more */
+    }
+    r = qcow2_alloc(q, 1, &next);
+    if (r == 0 && left != 0 && next == here + left && refcount_add(q, here >> q->cluster_bits, 1) == 0) {
+        *at = here;
+    } else {
+        *at = next;
+    }
+    q->packed = *at + len;
+    q->touched = MAX(q->touched, next + q->cluster_size);
+    return r;
+}
+
+int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data, uint32_t len)
+{
+    Qcow2 *q = img->priv;
+    unsigned x = 62 - (q->cluster_bits - 8);
+    uint64_t at, old, sectors, entry;
+    int r;
+
+    if (img->read_only || len == 0 || len >= q->cluster_size || offset % q->cluster_size != 0) {
+        return img->read_only ? -EROFS : -EINVAL;
+    }
+    pthread_mutex_lock(&q->lock);
+    r = l2_find(q, offset, &old);
+    if (r == 0 && old != 0) {
+        r = -EEXIST; /* only what is not there yet, as qemu-img has it */
+    }
+    r = r == 0 ? place_packed(q, len, &at) : r;
+    if (r == 0) {
+        sectors = ((at + len - 1) >> 9) - (at >> 9);
+        entry = L2_COMPRESSED | sectors << x | at;
+        q->active++;
+        pthread_mutex_unlock(&q->lock);
+        r = host_write(img->fd, at, data, len);
+        pthread_mutex_lock(&q->lock);
+        q->active--;
+        r = r == 0 ? l2_set(q, offset, entry) : r;
+        if (r != 0) {
+            qcow2_free_entry(q, entry);
+        }
+    }
+    pthread_mutex_unlock(&q->lock);
+    return r;
+}

@@ -1,0 +1,267 @@
+/*
+ * doppel-img commit and rebase: what goes on between images that stand behind each other.
+ */
+#include "img/img.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "block/qcow2.h"
+
+#define CHUNK (1u << 20)
+
+typedef struct ChainArgs {
+    const char *format, *base, *base_format;
+    bool keep, quiet, unsafe, bad;
+    Progress progress;
+} ChainArgs;
+
+static void chain_args(ChainArgs *a, int argc, char **argv, const char *letters)
+{
+    int c;
+
+    optind = 1;
+    while ((c = getopt(argc, argv, letters)) != -1) {
+        switch (c) {
+        case 'f': a->format = optarg; break;
+        case 'b': a->base = optarg; break;
+        case 'F': a->base_format = optarg; break;
+        case 'd': a->keep = true; break;
+        case 'u': a->unsafe = true; break;
+        case 'p': a->progress.on = true; break;
+        case 'q': a->quiet = true; break;
+        case 't':
+        case 'T': /* all is flushed at the end in each of these */
+            if (strcmp(optarg, "writeback") == 0 || strcmp(optarg, "unsafe") == 0) {
+                break;
+            } /* fall through */
+        default: a->bad = true; return;
+        }
+    }
+    a->bad = argc - optind != 1;
+}
+
+/* ---- commit ---- */
+
+static BlockImage *find_base(BlockImage *img, const char *name, Error **errp)
+{
+    if (img->backing == NULL && name == NULL) {
+        error_set(errp, "Image does not have a backing file");
+        return NULL;
+    }
+    for (BlockImage *i = img; name != NULL && i->backing != NULL; i = i->backing) {
+        const Qcow2 *q = i->priv;
+
+        if (strcmp(i->backing->file, name) == 0 || strcmp(q->backing_file, name) == 0) {
+            return i->backing;
+        }
+    }
+    if (name != NULL) {
+        error_set(errp, "Did not find '%s' in the backing chain of '%s'", name, img->file);
+        return NULL;
+    }
+    return img->backing;
+}
+
+/* above - what [@at, +@len) holds in the images above @base: r->flags 0 when nothing. */
+static int above(BlockImage *img, const BlockImage *base, uint64_t at, uint64_t len, ImageRange *r)
+{
+    int ret = 0;
+
+    *r = (ImageRange){ .len = len };
+    for (BlockImage *i = img; i != base && ret == 0; i = i->backing) {
+        if (at >= i->size) { /* an image that is smaller hides what is behind it */
+            r->flags = IMAGE_ALLOCATED | IMAGE_ZERO;
+            return 0;
+        }
+        ret = image_status(i, at, MIN(r->len, i->size - at), false, r);
+        if (r->flags & IMAGE_ALLOCATED) {
+            return ret;
+        }
+    }
+    r->flags = 0;
+    return ret;
+}
+
+static int commit_range(BlockImage *img, BlockImage *base, uint64_t at, const ImageRange *range, uint8_t *buf)
+{
+    int r = 0;
+
+    if (range->flags & IMAGE_ZERO) {
+        return image_zero(base, at, range->len);
+    }
+    for (uint64_t n = 0; n < range->len && r == 0; n += CHUNK) {
+        uint32_t len = (uint32_t)MIN(CHUNK, range->len - n);
+
+        r = image_read(img, at + n, buf, len);
+        r = r == 0 ? image_write(base, at + n, buf, len) : r;
+    }
+    return r;
+}
+
+static int commit(BlockImage *img, BlockImage *base, ChainArgs *a)
+{
+    uint64_t old = base->size;
+    uint8_t *buf = xnewn(uint8_t, CHUNK);
+    int r = img->size > old ? image_truncate(base, img->size) : 0;
+
+    a->progress.total = img->size;
+    for (uint64_t at = 0; at < img->size && r == 0;) {
+        ImageRange range;
+
+        r = above(img, base, at, (at < old ? MIN(old, img->size) : img->size) - at, &range);
+        if (r == 0 && range.flags == 0 && at >= old && base->backing != NULL) {
+            range.flags = IMAGE_ZERO; /* where the base had ended, not what is behind it */
+        }
+        range.len = MIN(range.len, 64u << 20);
+        r = r == 0 && range.flags != 0 ? commit_range(img, base, at, &range, buf) : r;
+        at += range.len;
+        progress_add(&a->progress, range.len);
+    }
+    free(buf);
+    return r == 0 ? image_flush(base) : r;
+}
+
+int cmd_commit(int argc, char **argv)
+{
+    ChainArgs a = { 0 };
+    Error *err = NULL;
+    BlockImage *img, *base;
+    int r;
+
+    chain_args(&a, argc, argv, "+:f:b:dpqt:");
+    if (a.bad) {
+        return img_usage("commit", "Expecting one image file name");
+    }
+    img = image_open(argv[optind], a.format, false, BLK_WRITEBACK, &err);
+    base = img != NULL ? find_base(img, a.base, &err) : NULL;
+    if (base != NULL && image_make_writable(base, &err)) {
+        r = commit(img, base, &a);
+        if (r == 0 && !a.keep && a.base == NULL) {
+            r = qcow2_make_empty(img);
+        }
+        if (r != 0) {
+            error_set_errno(&err, -r, "Could not commit '%s' to '%s'", img->file, base->file);
+        } else {
+            progress_end(&a.progress);
+        }
+    }
+    image_unref(img);
+    if (err == NULL && !a.quiet) {
+        printf("Image committed.\n");
+    }
+    return err != NULL ? img_fail(err) : 0;
+}
+
+/* ---- rebase ---- */
+
+static int read_or_zeros(BlockImage *img, uint64_t at, uint8_t *buf, uint32_t len)
+{
+    uint32_t n = img == NULL || at >= img->size ? 0 : (uint32_t)MIN(len, img->size - at);
+
+    memset(buf + n, 0, len - n);
+    return n > 0 ? image_read(img, at, buf, n) : 0;
+}
+
+/* take_over - what the new one behind does not show as the old one did is the image's own from now on. */
+static int take_over(BlockImage *img, uint64_t at, uint32_t len, const uint8_t *was, const uint8_t *will)
+{
+    uint32_t step = ((const Qcow2 *)img->priv)->cluster_size;
+    int r = 0;
+
+    for (uint32_t n = 0; n < len && r == 0;) {
+        uint32_t part = (uint32_t)MIN(step - ((at + n) & (step - 1)), len - n);
+
+        if (memcmp(was + n, will + n, part) != 0) {
+            bool zero = was[n] == 0 && memcmp(was + n, was + n + 1, part - 1) == 0;
+
+            r = zero ? image_zero(img, at + n, part) : image_write(img, at + n, was + n, part);
+        }
+        n += part;
+    }
+    return r;
+}
+
+static int rebase_data(BlockImage *img, BlockImage *to, Progress *progress)
+{
+    uint8_t *was = xnewn(uint8_t, CHUNK), *will = xnewn(uint8_t, CHUNK);
+    int r = 0;
+
+    progress->total = img->size;
+    for (uint64_t at = 0; at < img->size && r == 0;) {
+        ImageRange range, all;
+
+        r = image_status(img, at, img->size - at, false, &range);
+        if (r == 0 && !(range.flags & IMAGE_ALLOCATED)) {
+            range.len = MIN(range.len, CHUNK);
+            r = image_status(img, at, range.len, true, &all);
+            if (r == 0 && to == NULL && (all.flags & IMAGE_ZERO)) {
+                range.len = all.len; /* zeros stay zeros */
+            } else if (r == 0) {
+                r = image_read(img, at, was, (uint32_t)range.len);
+                r = r == 0 ? read_or_zeros(to, at, will, (uint32_t)range.len) : r;
+                r = r == 0 ? take_over(img, at, (uint32_t)range.len, was, will) : r;
+            }
+        }
+        at += range.len;
+        progress_add(progress, range.len);
+    }
+    free(was);
+    free(will);
+    return r == 0 ? image_flush(img) : r;
+}
+
+static bool rebase(BlockImage *img, ChainArgs *a, Error **errp)
+{
+    BlockImage *to = NULL;
+    int r = 0;
+
+    if (img->fmt != &qcow2_format) {
+        error_set(errp, "Could not change the backing file to '%s': Operation not supported", a->base);
+        return false;
+    }
+    if (*a->base != 0 && !a->unsafe) {
+        autofree char *path = qcow2_backing_path(img, a->base);
+
+        to = image_open_chain(path, a->base_format, errp);
+        if (to == NULL) {
+            error_prepend(errp, "Could not open new backing file '%s': ", a->base);
+            return false;
+        }
+    }
+    if (*a->base != 0 && a->base_format == NULL) {
+        error_set(errp, "Could not change the backing file to '%s': backing format must be specified", a->base);
+        image_unref(to);
+        return false;
+    }
+    r = a->unsafe ? 0 : rebase_data(img, to, &a->progress);
+    r = r == 0 ? qcow2_set_backing(img, a->base, *a->base != 0 ? a->base_format : NULL) : r;
+    image_unref(to);
+    if (r != 0) {
+        error_set_errno(errp, -r, "Could not change the backing file to '%s'", a->base);
+        return false;
+    }
+    progress_end(&a->progress);
+    return true;
+}
+
+int cmd_rebase(int argc, char **argv)
+{
+    ChainArgs a = { 0 };
+    Error *err = NULL;
+    BlockImage *img;
+
+    chain_args(&a, argc, argv, "+:f:b:F:upqt:T:");
+    if (a.bad || a.base == NULL) {
+        return img_usage("rebase", a.bad ? "Expecting one image file name"
+                                         : "Must specify backing file (-b) or use unsafe mode (-u)");
+    }
+    img = image_open_with(argv[optind], a.format, a.unsafe ? IMAGE_NO_BACKING : 0, BLK_WRITEBACK, &err);
+    if (img != NULL) {
+        rebase(img, &a, &err);
+    }
+    image_unref(img);
+    return err != NULL ? img_fail(err) : 0;
+}
