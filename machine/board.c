@@ -19,6 +19,7 @@
 #include "hw/board.h"
 #include "hw/display/vga.h"
 #include "machine/drives.h"
+#include "machine/network.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
@@ -281,7 +282,7 @@ bool board_build(const MachineConfig *cfg, Error **errp)
         return false;
     }
     machine_lock();
-    ok = make_pc(cfg, errp) && drives_plug(cfg, errp);
+    ok = make_pc(cfg, errp) && network_plug(cfg, errp) && drives_plug(cfg, errp);
     for (size_t n = 0; ok && n < cfg->device_count; n++) {
         ok = plug(cfg->devices[n], errp);
     }

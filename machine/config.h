@@ -98,6 +98,9 @@ typedef struct MachineConfig {
     struct Drive *drives; /* machine/drives.h */
     size_t drive_count;
     bool nodefaults;
+    struct NicSpec *nics; /* machine/network.h; filled by network_open() */
+    size_t nic_count;
+    bool net_given;   /* -netdev, -nic or -net */
     VgaChoice vga;
 
     /* running */
@@ -118,6 +121,7 @@ typedef struct MachineConfig {
 
     /* kept between config_parse() and config_open() */
     StrList chardev_args, serial_args, parallel_args, monitor_args;
+    StrList net_args;  /* machine/network.c: a kind and an argument */
     StrList mon_args;  /* -qmp and -mon: a MonitorKind as a digit, then '=' and an id, or ':' and a -qmp's argument */
 } MachineConfig;
 

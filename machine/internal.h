@@ -29,7 +29,11 @@ OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp,
 /* machine/options-device.c */
 OptHandler opt_device, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
     opt_qmp,
-    opt_net, opt_readconfig, opt_echr;
+    opt_readconfig, opt_echr;
+/* machine/network.c; -nic and -net are told apart by their user value */
+OptHandler opt_netdev, opt_net;
+enum { NET_NET, NET_NIC };
+bool opt_filter_dump(Parser *p, const char *arg);
 /* machine/options-display.c */
 OptHandler opt_vga, opt_display, opt_vnc, opt_keymap, opt_object, opt_summa;
 /* machine/options-firmware.c */

@@ -21,7 +21,9 @@
 #include "machine/daemon.h"
 #include "machine/drives.h"
 #include "machine/drop.h"
+#include "machine/network.h"
 #include "machine/run.h"
+#include "net/backend.h"
 #include "ui/sdl.h"
 #include "ui/vnc.h"
 
@@ -142,6 +144,9 @@ static bool start(MachineConfig *cfg, Error **errp)
     if (!config_open(cfg, errp)) {
         return false;
     }
+    if (!network_open(cfg, errp)) {
+        return false;
+    }
     if (!drives_open(cfg, errp)) {
         return false;
     }
@@ -181,6 +186,7 @@ static int machine_main(void *opaque)
     if (board_built && board_destroy != NULL) {
         board_destroy();
     }
+    net_close_all();
     chardevs_close_all();
     flushed = block_close_all();
     pidfile_remove();

@@ -253,15 +253,6 @@ bool opt_mon(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     return ok;
 }
 
-bool opt_net(void *opaque, const OptionDef *def, const char *arg, Error **errp)
-{
-    if (strcmp(arg, "none") != 0 && strcmp(arg, "type=none") != 0) {
-        error_set(errp, "networking is not supported yet (only none)");
-        return false;
-    }
-    return true;
-}
-
 bool opt_echr(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     uint64_t c;
@@ -283,7 +274,7 @@ static bool config_group(void *opaque, const char *group, OptList *l, Error **er
         { "device", "device" },         { "drive", "drive" },         { "chardev", "chardev" }, { "mon", "mon" },
         { "global", "global" },         { "name", "name" },       { "rtc", "rtc" },
         { "accel", "accel" },           { "msg", "msg" },         { "icount", "icount" },
-        { "overcommit", "overcommit" },
+        { "overcommit", "overcommit" },  { "netdev", "netdev" },
     };
     autofree char *text = opt_text(l);
     Nearest near;

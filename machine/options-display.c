@@ -173,7 +173,7 @@ bool opt_object(void *opaque, const OptionDef *def, const char *arg, Error **err
     bool ok;
 
     if (opt_is_help(arg)) {
-        printf("List of user creatable objects:\n  secret\n");
+        printf("List of user creatable objects:\n  filter-dump\n  secret\n");
         p->done = true;
         return true;
     }
@@ -182,9 +182,13 @@ bool opt_object(void *opaque, const OptionDef *def, const char *arg, Error **err
         return false;
     }
     type = opt_get_str(l, "qom-type", "");
+    if (strcmp(type, "filter-dump") == 0) {
+        opt_free(l);
+        return opt_filter_dump(p, arg);
+    }
     ok = strcmp(type, "secret") == 0;
     if (!ok) {
-        error_set(errp, "object '%s' is not supported (there is secret)", type);
+        error_set(errp, "object '%s' is not supported (there are filter-dump and secret)", type);
     }
     ok = ok && secret_new(l, errp);
     opt_free(l);

@@ -16,6 +16,7 @@
 #include "base/trace.h"
 #include "machine/drives.h"
 #include <config.h> /* the one made by ./configure */
+#include "machine/network.h"
 #include "machine/options.inc"
 #include "ui/keymap.h"
 
@@ -212,6 +213,7 @@ void config_free(MachineConfig *c)
     }
     free(c->devices);
     drives_free(c);
+    network_free(c);
     free(c->cpu);
     free(c->kernel);
     free(c->initrd);

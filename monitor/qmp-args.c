@@ -87,7 +87,7 @@ static bool is_known(const char *spec, const char *name)
     Arg a;
 
     while (next_arg(&spec, &a)) {
-        if (strcmp(a.name, name) == 0) {
+        if (strcmp(a.name, name) == 0 || strcmp(a.name, "...") == 0) {
             return true;
         }
     }

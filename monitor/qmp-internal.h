@@ -17,7 +17,7 @@ typedef bool QmpFn(QmpSession *s, Json *args, Json **ret, Error **errp);
 
 /*
  * @args: members of the arguments, "name:type", those that may be left out with a '?' in front. Types are str,
- * int, bool, list, dict, any, or the values that are allowed: png|ppm.
+ * int, bool, list, dict, any, or the values that are allowed: png|ppm. "?...:any": the command looks at the other members by itself.
  */
 typedef struct QmpCommand {
     const char *name, *args, *help;

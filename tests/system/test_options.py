@@ -572,6 +572,9 @@ def opt_vnc(tmp):
 @row
 def opt_object(tmp):
     listed("-object", "help", has="secret")
+    refused("-object", f"filter-dump,id=d,netdev=n,file={tmp}/d", names="'n'")
+    with monitor("-netdev", "user,id=n", "-object", f"filter-dump,id=d,netdev=n,file={tmp}/d") as vm:
+        assert (tmp / "d").read_bytes()[:4] == b"\xd4\xc3\xb2\xa1"
     (tmp / "pw").write_bytes(b"c2Vj\ncmV0\n")
     for good in ("data=x", f"file={tmp}/pw,format=base64"):
         with monitor("-object", f"secret,id=a,{good}") as vm:
@@ -630,8 +633,47 @@ def opt_nographic(tmp):
 
 @row
 def opt_nic(tmp):
-    monitor("-nic", "none").close()
-    refused("-nic", "nonesuch", names="nonesuch")
+    with monitor("-nic", "none") as vm:
+        assert vm.mon.cmd("info network") == ""
+    with monitor("-nic", "user,mac=00:16:3e:01:02:03,hostname=h", "-nic", "user,model=e1000") as vm:
+        cards = re.findall(r"^(\S+): index=0,type=nic,model=e1000,macaddr=(\S+)\n \\ \S+: index=0,type=user",
+                           vm.mon.cmd("info network"), re.M)
+        assert cards == [("e1000.0", "00:16:3e:01:02:03"), ("e1000.1", "52:54:00:12:34:56")]
+    listed("-nic", "help", has="e1000")
+    for bad in ("nonesuch", "user,model=nonesuch", "user,model=ne2k_isa", "user,mac=xx", "user,mac=01:00:00:00:00:00"):
+        refused("-nic", bad, names=bad)
+
+
+@row
+def opt_netdev(tmp):
+    listed("-netdev", "help", has="user")
+    with monitor("-netdev", "user,id=a,net=192.168.7.0/24,restrict=on", "-device", "e1000,netdev=a,id=card") as vm:
+        text = vm.mon.cmd("info network")
+        assert "card: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56\n" in text
+        assert " \\ a: index=0,type=user,net=192.168.7.0,restrict=on\n" in text
+    for bad, names in (("user", "id="), ("user,id=a,net=1", "net=1"), ("user,id=a,host=10.0.3.1", "host="),
+                       ("user,id=a,hostfwd=tcp:1", "tcp:1"), ("user,id=a,hostfwd=tcp::1-:0", "tcp::1-:0"),
+                       ("user,id=a,hostfwd=icmp::1-:1", "icmp"), ("user,id=a,hotsname=x", "hostname"),
+                       ("user,id=a,guestfwd=tcp:10.0.2.9:1-cmd:ls", "cmd"), ("user,id=a,smb=/", "smb"),
+                       ("user,id=a,guestfwd=tcp:10.0.2.9:1-nonesuch", "nonesuch"), ("user,id=a,ipv4=off,ipv6=off", "ipv4"),
+                       ("vde,id=a", "vde"), ("usr,id=a", "'user'"), ("hubport,id=a", "hubid")):
+        refused("-netdev", bad, names=names)
+    refused("-netdev", "user,id=a", "-netdev", "user,id=a", names="taken")
+    refused("-netdev", "user,id=a", "-device", "e1000,netdev=b", names="'b'")
+    refused("-netdev", "user,id=a", "-device", "e1000,netdev=a", "-device", "e1000,netdev=a", names="in use")
+
+
+@row
+def opt_net(tmp):
+    with monitor("-net", "nic,macaddr=00:16:3e:01:02:03", "-net", "user", "-net", "nic,vlan=3", "-net", "user,vlan=3") as vm:
+        text = vm.mon.cmd("info network")
+        for hub, mac in ((0, "00:16:3e:01:02:03"), (3, "52:54:00:12:34:56")):
+            assert re.search(rf"^hub {hub}\n \\ hub{hub}port0: \S+: index=0,type=nic,.*{mac}\n"
+                             rf" \\ hub{hub}port1: user.{1 if hub else 0}: index=0,type=user", text, re.M), text
+    with monitor("-net", "none") as vm:
+        assert vm.mon.cmd("info network") == ""
+    refused("-net", "nonesuch", names="nonesuch")
+    refused("-net", "nic,modle=e1000", names="model")
 
 
 HELLO = "PUT 'H'\n PUT 'i'\n EXIT 0\n hlt"
@@ -1018,7 +1060,7 @@ def test_option(name, tmp_path):
 
 # ---- the rest of the promise ----
 
-NOT_YET = ["netdev", "qmp", "sandbox", "numa"]
+NOT_YET = ["qmp", "sandbox", "numa"]
 
 
 @pytest.mark.parametrize("name", NOT_YET)

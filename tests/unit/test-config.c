@@ -342,8 +342,8 @@ static void test_readconfig(void **state)
     assert_int_equal(c->cpus, 2);
     assert_string_equal(c->chardev_args.s[0], "id=c,backend=null");
     config_free(c);
-    assert_int_equal(write(fd, "[netdev \"a\"]\n", 13), 13);
-    bad(line, "[netdev]: this group is not supported yet");
+    assert_int_equal(write(fd, "[fsdev \"aa\"]\n", 13), 13);
+    bad(line, "[fsdev]: this group is not supported yet");
     close(fd);
     unlink(path);
 }

@@ -1,0 +1,81 @@
+/*
+ * Networks: ports that are plugged into each other in pairs, a card's into a back end's (user, socket, tap,
+ * hubport). What one sends, the other receives; what it cannot take yet waits in its queue, and the sender
+ * is told to pause. The machine lock is held for all of it.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/clock.h"
+
+struct Error;
+struct OptList;
+struct NetDump;
+typedef struct NetPort NetPort;
+
+enum { NET_FRAME_MIN = 14, NET_FRAME_MAX = 65536 + 64, NET_MTU_FRAME = 1514 };
+
+/* What a port's owner does. */
+typedef struct NetPortOps {
+    /* Whether a frame of @len bytes can be taken now; NULL: always. When that changes the owner calls net_accept(). */
+    bool (*can_receive)(void *opaque, size_t len);
+    void (*receive)(void *opaque, const uint8_t *frame, size_t len); /* without FCS; NET_FRAME_MIN bytes or more */
+    void (*can_send)(void *opaque);              /* net_can_send() is true again; may be NULL */
+    void (*link_changed)(void *opaque, bool up); /* may be NULL */
+    void (*describe)(void *opaque, FILE *out);   /* behind "name: index=0," in info network */
+} NetPortOps;
+
+struct NetPort {
+    const NetPortOps *ops;
+    void *opaque;
+    char *name;
+    NetPort *peer;    /* NULL: nothing is plugged in */
+    bool card;        /* of the machine: takes nothing while that is stopped */
+    bool link_down;   /* set_link */
+    bool busy;        /* receives right now; a ring of hubs ends there */
+    bool peer_waits;  /* the peer is told when the queue is empty */
+    struct NetFrame *head, **tail; /* what the owner could not take yet */
+    size_t queued, queued_bytes;
+    uint64_t dropped;
+    Timer resume;     /* a card's: when the machine runs on */
+    struct NetDump *dumps;
+    NetPort *next_card;
+};
+
+/* net_port_init - @name is copied. net_port_fini - unplugs it and drops what waits. */
+void net_port_init(NetPort *p, const char *name, const NetPortOps *ops, void *opaque, bool card);
+void net_port_fini(NetPort *p);
+/* net_plug - both must be free. net_unplug - a port without a peer is fine. */
+void net_plug(NetPort *a, NetPort *b);
+void net_unplug(NetPort *p);
+
+/* net_send - @p's owner sends a frame to whoever is plugged in. */
+void net_send(NetPort *p, const uint8_t *frame, size_t len);
+/* net_can_send - false: the peer does not keep up, ops->can_send() will be called. */
+bool net_can_send(NetPort *p);
+/* net_accept - @p's owner may be able to receive again. */
+void net_accept(NetPort *p);
+
+/* net_link - whether the cable of @p carries something. net_set_link - of the port called @name. */
+bool net_link(const NetPort *p);
+bool net_set_link(const char *name, bool up, struct Error **errp);
+
+/* net_cards - the first card; the others by next_card. net_find_card - by name; NULL. */
+NetPort *net_cards(void);
+NetPort *net_find_card(const char *name);
+
+/* net_identity - addresses of cards that were given none are made of the machine's name or uuid (NULL: neither),
+ * so that they are the same at each start and differ from another machine's. Before the first card. */
+void net_identity(const char *name, const uint8_t uuid[16]);
+/* net_mac - a card's address, from @text, or made up (NULL). */
+bool net_mac(const char *text, uint8_t mac[6], struct Error **errp);
+void net_mac_text(const uint8_t mac[6], char text[18]);
+
+/* net_info - for info network. */
+void net_info(FILE *out);
+
+#endif
