@@ -5,7 +5,7 @@
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
  * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
- * memory), vmport; default all. Without libFuzzer the program
+ * memory), vmport, net (the e1000's registers, its rings in memory, frames in); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include <stdio.h>
@@ -29,8 +29,10 @@
 #include "hw/display/vga.h"
 #include "hw/input/input.h"
 #include "hw/intc/lapic.h"
+#include "hw/pci/pci.h"
 #include "machine/board.h"
 #include "machine/pc.h"
+#include "net/net.h"
 #include "tests/fuzz/input.h"
 
 #define CPUS 2
@@ -56,6 +58,14 @@ static Chardev *line;
 #define USB_QH 0x3000u
 #define USB_TD 0x3040u
 #define USB_BUF 0x3800u
+
+/* The network card's registers, and its rings. */
+#define NET_MMIO 0xe3000000u
+#define NET_IO 0xc200u
+#define NET_RX 0x5000u
+#define NET_TX 0x5100u
+#define NET_BUF 0x6000u
+enum { NET_RING = 8 };
 
 /* Where accesses go: pieces of port and memory space. */
 typedef struct Area {
@@ -88,6 +98,10 @@ static const Area areas[] = {
     { "usb", false, USB_IO, 0x20 },  { "usb", true, USB_LIST, 0x40 },
     { "usb", true, USB_QH, 0x100 },  { "usb", true, USB_BUF, 0x10 },
     { "vmport", false, 0x5658, 1 },
+    { "net", true, NET_MMIO, 0x480 },     { "net", true, NET_MMIO + 0x2800, 0x30 },
+    { "net", true, NET_MMIO + 0x3800, 0x38 }, { "net", true, NET_MMIO + 0x4000, 0x1a00 },
+    { "net", false, NET_IO, 8 },          { "net", true, NET_RX, 16 * NET_RING },
+    { "net", true, NET_TX, 16 * NET_RING }, { "net", true, NET_BUF, 64 },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
 
@@ -126,6 +140,18 @@ static void must(bool ok, Error *err)
     }
 }
 
+static unsigned net_card_devfn(void)
+{
+    for (unsigned n = 0; n < 256; n++) {
+        PciDevice *d = pci_bus_find(pc_board()->pci, n);
+
+        if (d != NULL && strcmp(d->dev.cls->name, "e1000") == 0) {
+            return n;
+        }
+    }
+    return 0;
+}
+
 static void plug(const char *driver, bool with_line)
 {
     Device *dev = device_new(device_class_find(driver), NULL);
@@ -137,6 +163,9 @@ static void plug(const char *driver, bool with_line)
     }
     if (strcmp(driver, "piix3-usb-uhci") == 0) {
         must(device_set(dev, "addr", "1.2", &err), err);
+    }
+    if (strcmp(driver, "e1000") == 0) {
+        must(device_set(dev, "romfile", "", &err), err);
     }
     if (dev->cls == &vga_pci_class) {
         must(device_set(dev, "romfile", "", &err) && device_set(dev, "vgamem_mb", "1", &err), err);
@@ -159,6 +188,27 @@ static Chardev *make_line(const char *text)
     opt_free(l);
     return c;
 }
+
+/* ---- the network: somebody who hears, and is deaf now and then ---- */
+
+static NetPort net_peer;
+static unsigned net_heard;
+static unsigned net_devfn;
+
+static bool net_can_hear(void *opaque, size_t len)
+{
+    return net_heard % 7 != 6;
+}
+static void net_hear(void *opaque, const uint8_t *frame, size_t len)
+{
+    static volatile uint8_t sum;
+
+    net_heard++;
+    for (size_t n = 0; n < len; n++) {
+        sum ^= frame[n];
+    }
+}
+static const NetPortOps net_peer_ops = { .can_receive = net_can_hear, .receive = net_hear };
 
 /* make_drive - a back end called @name whose image is in memory. */
 static BlockBackend *make_drive(const char *name, unsigned sectors)
@@ -205,6 +255,10 @@ static void build(void)
     plug("piix3-usb-uhci", false);
     plug("usb-tablet", false);
     plug("usb-kbd", false); /* behind a hub, which comes by itself */
+    plug("e1000", false);
+    net_devfn = net_card_devfn();
+    net_port_init(&net_peer, "peer", &net_peer_ops, NULL, false);
+    net_plug(&net_peer, net_cards());
     plug("isa-debugcon", true);
     plug("isa-debug-exit", false);
 }
@@ -297,6 +351,22 @@ static void user_input(Input *in)
     }
 }
 
+/* frame_in - from the network: up to 2 KiB, the first bytes as the input says. */
+static void frame_in(Input *in)
+{
+    static uint8_t frame[2048];
+    size_t len = 14 + (size_t)take(in, 2) % (sizeof(frame) - 14);
+    unsigned given = (unsigned)take(in, 1) % 64;
+
+    memset(frame, 0xff, sizeof(frame));
+    for (unsigned n = 0; n < given && in->left > 0; n++) {
+        frame[n] = (uint8_t)take(in, 1);
+    }
+    net_send(&net_peer, frame, len);
+    net_heard++;
+    net_accept(&net_peer);
+}
+
 /* At the screen. */
 static void look(void)
 {
@@ -337,6 +407,10 @@ static void step(Input *in)
         }
         break;
     default:
+        if (op / 12 >= 19) {
+            frame_in(in);
+            break;
+        }
         if (op / 12 >= 16) {
             user_input(in);
             break;
@@ -383,6 +457,36 @@ static void start_usb(void)
     port_write(USB_IO, 1, 2);
 }
 
+/* Rings of the network card; it runs. */
+static void start_net(void)
+{
+    static const uint32_t regs[][2] = {
+        { 0x2800, NET_RX }, { 0x2808, 16 * NET_RING }, { 0x2818, NET_RING - 1 }, { 0x3800, NET_TX },
+        { 0x3808, 16 * NET_RING }, { 0x400, 2 }, { 0x100, 0x8002 }, { 0xd0, 0xffff },
+    };
+    uint8_t d[16] = { 0 };
+
+    config_write(net_devfn, 0x10, NET_MMIO);
+    config_write(net_devfn, 0x14, NET_IO);
+    config_write(net_devfn, 0x04, 7);
+    for (unsigned n = 0; n < NET_RING; n++) {
+        st_le32(d, NET_BUF + 0x100 * n);
+        dma_write(NET_RX + 16 * n, d, 16);
+        st_le32(d + 8, 0x0b000000 | 60);
+        dma_write(NET_TX + 16 * n, d, 16);
+        st_le32(d + 8, 0);
+    }
+    for (unsigned n = 0; n < ARRAY_SIZE(regs); n++) {
+        FlatView *v = flat_view(false);
+        const FlatRange *r = flat_find(v, NET_MMIO + regs[n][0]);
+
+        if (r != NULL && r->host == NULL) {
+            mmio_write(r->region, r->offset + (NET_MMIO + regs[n][0] - r->first), regs[n][1], 4);
+        }
+        flat_view_unref(v);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Input in = { data, size };
@@ -397,6 +501,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config_write(VGA_DEVFN, 0x18, VGA_MMIO);
     config_write(VGA_DEVFN, 0x04, 3);
     start_usb();
+    start_net();
     for (unsigned n = 0; in.left > 0 && n < 4096; n++) {
         step(&in);
     }

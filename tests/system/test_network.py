@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from vm import LIMIT, PROMPT, SLOW, STEP, linux, wait_for
+from vm import GUESTS, LIMIT, PROMPT, STEP, VM, linux, wait_for
 
 MIB = 1 << 20
 
@@ -162,3 +162,150 @@ def test_addresses():
     uuid = macs("-name", "one", "-uuid", "12345678-1234-5678-1234-567812345678")
     assert not set(uuid) & set(one)
     assert macs() == ["52:54:00:12:34:56", "52:54:00:12:34:57"]
+
+
+def two_guests(first, second, dump=None):
+    """Two guests on one network of their own ping each other and copy a file; the sums agree."""
+    extra = ["-object", f"filter-dump,id=d,netdev=n,file={dump}"] if dump else []
+    with guest(net=f"socket,id=n,{first}", *extra) as a, guest("-name", "b", net=f"socket,id=n,{second}") as b:
+        for vm, host in (a, 1), (b, 2):
+            ready(vm)
+            sh(vm, f"ifconfig eth0 192.168.9.{host} netmask 255.255.255.0 up")
+        assert "2 packets received" in sh(a, "ping -c 2 -w 20 192.168.9.2")
+        sh(b, "(nc -l -p 7 >/tmp/in </dev/null &) ; sleep 0.5; dd if=/dev/urandom of=/tmp/f bs=64k count=16 2>/dev/null")
+        sum_ = sh(a, "dd if=/dev/urandom of=/tmp/f bs=64k count=32 2>/dev/null; nc 192.168.9.2 7 </tmp/f; md5sum /tmp/f")
+        there = sh(b, "while [ $(stat -c %s /tmp/in) -lt 2097152 ]; do sleep 0.2; done; md5sum /tmp/in")
+        assert re.findall(r"[0-9a-f]{32}", sum_) == re.findall(r"[0-9a-f]{32}", there)
+        assert "type=socket" in a.mon.cmd("info network")
+        if dump:
+            a.mon.send("quit\n")
+            a.wait()
+            assert sum(map(len, packets(dump))) > 2 * MIB
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_two_guests_tcp(tmp_path):
+    port = free_port()
+    two_guests(f"listen=127.0.0.1:{port}", f"connect=127.0.0.1:{port}", tmp_path / "dump")
+
+
+@pytest.mark.full
+def test_two_guests_udp():
+    one, two = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    two_guests(f"udp=127.0.0.1:{two},localaddr=127.0.0.1:{one}", f"udp=127.0.0.1:{one},localaddr=127.0.0.1:{two}")
+
+
+@pytest.mark.full
+def test_two_guests_mcast():
+    group = f"mcast=230.0.0.1:{free_port(socket.SOCK_DGRAM)},localaddr=127.0.0.1"
+    two_guests(group, group)
+
+
+def frame_of(n):
+    return struct.pack(">I", 60) + bytes([0xff] * 6 + [2, 0, 0, 0, 0, 1, 0x88, 0xb5, n] + [0] * 45)
+
+
+def test_socket_peer():
+    """A stranger at the socket: frames in pieces arrive, nonsense ends the connection and nothing else."""
+    port = free_port()
+    with guest(net=f"socket,id=n,listen=127.0.0.1:{port}") as vm:
+        ready(vm)
+        sh(vm, "ifconfig eth0 up; sleep 0.3")
+        before = int(sh(vm, "cat /sys/class/net/eth0/statistics/rx_packets").split()[-1])
+        with socket.create_connection(("127.0.0.1", port), LIMIT) as s:
+            data = b"".join(frame_of(n) for n in range(200))
+            for at in range(0, len(data), 77):
+                s.sendall(data[at:at + 77])
+            sh(vm, f"while [ $(cat /sys/class/net/eth0/statistics/rx_packets) -lt {before + 200} ]; do sleep 0.1; done")
+            s.sendall(b"\xff" * 100)
+            s.settimeout(LIMIT)
+            try:
+                while s.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+        wait_for(lambda: "waiting" in vm.mon.cmd("info network"))
+        with socket.create_connection(("127.0.0.1", port), LIMIT) as s:
+            s.sendall(frame_of(1))
+            sh(vm, f"while [ $(cat /sys/class/net/eth0/statistics/rx_packets) -lt {before + 201} ]; do sleep 0.1; done")
+
+
+def test_ipv6():
+    """The guest's address by router advertisement, ping and TCP, and a port of the host's ::1 that leads into it."""
+    data = os.urandom(MIB)
+    if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
+        pytest.skip("this host has no IPv6")
+    with guest() as vm:
+        ready(vm)
+        sh(vm, "ifconfig eth0 up")
+        sh(vm, "while ! ip -6 addr show dev eth0 scope site | grep -v tentative | grep -q fec0; do sleep 0.2; done; sleep 1")
+        assert "2 packets received" in sh(vm, "ping -6 -c 2 -w 20 fec0::2")
+        addr = re.search(r"fec0:[0-9a-f:]+", sh(vm, "ip -6 addr show dev eth0 scope site"))[0]
+        sh(vm, "(nc -l -p 7 >/tmp/in </dev/null &) ; sleep 0.5")
+        port = free_port()
+        reply = vm.mon.cmd(f"hostfwd_add n tcp:[::1]:{port}-[{addr}]:7")
+        assert reply == ""
+        with socket.create_connection(("::1", port), LIMIT) as s:
+            s.sendall(data)
+        got = sh(vm, "while [ $(stat -c %s /tmp/in) -lt 1048576 ]; do sleep 0.2; done; md5sum /tmp/in")
+        assert hashlib.md5(data).hexdigest() in got
+
+
+def test_restrict(tmp_path):
+    """restrict=on: DHCP works, the host cannot be reached; guestfwd leads to a character device all the same."""
+    port, path = free_port(), tmp_path / "sock"
+    with socket.create_server(("127.0.0.1", port)), socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+        s.listen()
+        with guest("-chardev", f"socket,id=c,path={path}",
+                   net="user,id=n,restrict=on,guestfwd=tcp:10.0.2.100:1234-chardev:c") as vm:
+            conn, _ = s.accept()
+            conn.settimeout(LIMIT)
+            ready(vm)
+            dhcp(vm)
+            sh(vm, f"! nc -w 3 10.0.2.2 {port} </dev/null")
+            vm.send("echo hello | nc -w 5 10.0.2.100 1234; echo over.\n")
+            assert conn.recv(6) == b"hello\n"
+            conn.sendall(b"and back\n")
+            vm.expect("and back")
+            vm.expect("^over")
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/lib/ipxe/qemu/pxe-e1000.rom"), reason="package ipxe-qemu is not here")
+def test_pxe(tmp_path):
+    """No disk: iPXE in the card's ROM gets a script and the kernel by the built-in TFTP, and the kernel starts."""
+    shutil.copy(f"{GUESTS}/vmlinuz-amd64", tmp_path / "vmlinuz")
+    shutil.copy(f"{GUESTS}/initrd-amd64", tmp_path / "initrd")
+    (tmp_path / "boot.ipxe").write_text("#!ipxe\nkernel vmlinuz initrd=initrd console=ttyS0 quiet do=poweroff\n"
+                                        "initrd initrd\nboot\n")
+    with VM("-m", "256", "-nic", f"user,tftp={tmp_path},bootfile=boot.ipxe", "-boot", "n") as vm:
+        vm.expect("DOPPEL-POWEROFF", STEP * 3)
+        assert vm.wait() == 0
+
+
+def test_icount_has_no_network_of_itself():
+    with linux("amd64", "-S", "-icount", "3", monitor=True) as vm:
+        assert vm.mon.cmd("info network") == ""
+    with linux("amd64", "-S", monitor=True) as vm:
+        assert "type=nic,model=e1000" in vm.mon.cmd("info network")
+    with linux("amd64", "-S", "-nodefaults", monitor=True) as vm:
+        assert vm.mon.cmd("info network") == ""
+
+
+def test_hot_netdev():
+    """netdev_add and netdev_del while the guest runs; a card whose network is gone sends into nothing."""
+    with guest() as vm:
+        ready(vm)
+        dhcp(vm)
+        for n in range(10):
+            assert vm.mon.cmd("netdev_add user,id=x") == ""
+            assert "taken" in vm.mon.cmd("netdev_add user,id=x")
+            assert vm.mon.cmd("netdev_del x") == ""
+        assert vm.mon.cmd("netdev_del n") == ""
+        assert " 0 packets received" in sh(vm, "ping -c 1 -w 2 10.0.2.2 || true")
+        assert "not found" in vm.mon.cmd("netdev_del n")

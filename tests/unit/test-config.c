@@ -232,7 +232,7 @@ static void test_rest(void **state)
     bad("d -uuid 550e8400-e29b-41d4-a716-44665544000", "a UUID looks like");
     bad("d -uuid 550e8400-e29b-41d4-a716-4466554400000", "a UUID looks like");
     bad("d -icount shift=11", "from 0 to 10");
-    bad("d -nic user", "networking is not supported");
+    bad("d -nic user -nic", "-nic");
     bad("d -device no-such-card", "no device model 'no-such-card'");
     bad("d -d int,bogus", "bogus");
 }
