@@ -212,16 +212,24 @@ static void push_return(Tr *t, Cold *slow)
     Emit *e = &t->e;
     Cold *full = cold_new(t, COLD_RET_FULL);
     bool small = t->next == (uint64_t)(int64_t)(int32_t)t->next;
+    Rm to = MEM_OPERAND;
 
-    mem_address_of(t, GPR_RSP, -(int)width(t));
-    mem_check(t, width(t), true, slow);
+    if (t->grouped) {
+        to = MEM(H_S1, RM_NONE, 0, (int)t->group_off - (int)width(t));
+    } else {
+        mem_address_of(t, GPR_RSP, -(int)width(t));
+        mem_check(t, width(t), true, slow);
+    }
     if (!t->code64 || small) {
-        emit_op(e, t->code64 ? F_W : 0, 0xc7, 0, MEM_OPERAND);
+        emit_op(e, t->code64 ? F_W : 0, 0xc7, 0, to);
         put32(e, (uint32_t)t->next);
     } else {
-        mem_one(t);
+        if (!t->grouped) {
+            mem_one(t);
+            to = MEM(H_S1, RM_NONE, 0, 0);
+        }
         emit_const(e, H_S2, t->next);
-        emit_store(e, H_S2, MEM(H_S1, RM_NONE, 0, 0));
+        emit_store(e, H_S2, to);
     }
     move_sp(t, -(int)width(t));
     emit_op(e, F_W, 0x3b, H_RSP, GS(jit.ret_limit));
@@ -265,11 +273,16 @@ static void call(Tr *t)
 static void ret(Tr *t)
 {
     Cold *slow = cold_help_end(t), *other = cold_new(t, COLD_RET);
+    Rm from = MEM_OPERAND;
 
     flags_save(t);
-    mem_address_of(t, GPR_RSP, 0);
-    mem_check(t, width(t), false, slow);
-    emit_op(&t->e, t->code64 ? F_W : 0, 0x8b, H_S1, MEM_OPERAND);
+    if (t->grouped) {
+        from = MEM(H_S1, RM_NONE, 0, (int)t->group_off);
+    } else {
+        mem_address_of(t, GPR_RSP, 0);
+        mem_check(t, width(t), false, slow);
+    }
+    emit_op(&t->e, t->code64 ? F_W : 0, 0x8b, H_S1, from);
     emit_op(&t->e, F_W, 0x3b, H_S1, MEM(H_RSP, RM_NONE, 0, 8));
     other->slow = slow;
     cold_jump(t, other, 5);

@@ -16,9 +16,15 @@ typedef struct Group {
     bool write;
 } Group;
 
+static bool pushes(PlanKind k)
+{
+    return k == PLAN_PUSH || k == PLAN_PUSH_I || k == PLAN_CALL;
+}
+
+/* Not of the stack by a ModRM operand. */
 static bool is_stack(PlanKind k)
 {
-    return k == PLAN_PUSH || k == PLAN_PUSH_I || k == PLAN_POP;
+    return pushes(k) || k == PLAN_POP || k == PLAN_RET;
 }
 
 /* rAX and rDX are written without being named: multiplications, CWD and kin, CMPXCHG. */
@@ -62,8 +68,9 @@ static bool member(const Tr *t, const Plan *p, const Insn *i, unsigned *base, in
 
     if (is_stack(p->kind)) {
         *base = GPR_RSP;
-        *at = p->kind == PLAN_POP ? 0 : -(int64_t)width;
-        return p->kind != PLAN_POP || p->reg != GPR_RSP;
+        *at = pushes(p->kind) ? -(int64_t)width : 0;
+        return p->kind == PLAN_CALL || p->kind == PLAN_RET ? t->x87_last == NULL
+                                                           : p->kind != PLAN_POP || p->reg != GPR_RSP;
     }
     *base = i->base;
     *at = i->disp;
@@ -114,8 +121,8 @@ static bool join(const Tr *t, Group *g, const Plan *p, const Insn *i)
     }
     g->lo = lo;
     g->hi = hi;
-    g->write |= p->write || p->kind == PLAN_PUSH || p->kind == PLAN_PUSH_I;
-    g->sp += p->kind == PLAN_POP ? size : is_stack(p->kind) ? -size : 0;
+    g->write |= p->write || pushes(p->kind);
+    g->sp += pushes(p->kind) ? -size : is_stack(p->kind) ? size : 0;
     g->members++;
     return true;
 }

@@ -16,11 +16,11 @@ unsigned guest_value(Tr *t, unsigned guest, unsigned scratch)
 
 void emit_flags_save(Tr *t)
 {
-    emit_op(&t->e, F_W, 0x89, H_RAX, REG(H_S1));
+    emit_op(&t->e, F_W, 0x89, H_RAX, REG(H_S2));
     put8(&t->e, 0x9f); /* LAHF */
     emit_op(&t->e, F_0F, 0x90, 0, REG(H_RAX)); /* SETO AL */
     emit_op(&t->e, F_66, 0x89, H_RAX, GS(jit.flags));
-    emit_op(&t->e, F_W, 0x89, H_S1, REG(H_RAX));
+    emit_op(&t->e, F_W, 0x89, H_S2, REG(H_RAX));
 }
 
 void flags_save(Tr *t)

@@ -98,7 +98,7 @@ static inline unsigned host_reg(unsigned guest)
 unsigned guest_value(Tr *t, unsigned guest, unsigned scratch);
 
 /* flags_save - the flags to the slot, if they are alive and only in the host's. flags_restore - to
- * the host's. Scratch registers are kept by flags_restore(), not by flags_save(). */
+ * the host's. Scratch registers are kept by flags_restore(), r13 by flags_save(). */
 void flags_save(Tr *t);
 void flags_restore(Tr *t);
 void emit_flags_restore(Tr *t);

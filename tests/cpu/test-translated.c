@@ -77,6 +77,27 @@ static void returns_to_elsewhere(void **state)
     assert_int_equal(c->regs[GPR_RSP], 0x200000);
 }
 
+/* Frames at all places in a page, so that every group of accesses crosses into the next at some time. */
+CODE(frames, "mov $1024, %ecx\n mov $0x1111111111111111, %r13\n mov $2, %r14d\n mov $3, %r15d\n"
+             "1: sub $8, %rsp\n mov %rcx, (%rsp)\n mov %r13, -8(%rsp)\n call 2f\n add (%rsp), %rdx\n dec %ecx\n jnz 1b\n hlt\n"
+             "2: push %rbp\n push %r15\n push %r14\n push %r13\n push %rbx\n sub $24, %rsp\n mov %ecx, 8(%rsp)\n"
+             " mov 32(%rsp), %r15\n add 40(%rsp), %r15\n mov %r15, (%rsp)\n xor %r13, %r13\n add 8(%rsp), %edi\n"
+             " add (%rsp), %rsi\n add $24, %rsp\n pop %rbx\n pop %r13\n pop %r14\n pop %r15\n pop %rbp\n ret\n");
+
+static void frames_across_pages(void **state)
+{
+    uint64_t sum = 1024 * 1025 / 2;
+
+    RUN(frames);
+    assert_int_equal(c->regs[GPR_RDX], sum);
+    assert_int_equal(c->regs[GPR_RDI], sum);
+    assert_int_equal(c->regs[GPR_RSI], 1024 * (0x1111111111111111ull + 2));
+    assert_int_equal(c->regs[GPR_R13], 0x1111111111111111ull);
+    assert_int_equal(c->regs[GPR_R14], 2);
+    assert_int_equal(c->regs[GPR_R15], 3);
+    assert_int_equal(c->regs[GPR_RSP], 0x200000 - 8 * 1024);
+}
+
 /* ---- code that changes ---- */
 
 CODE(patched, "mov $100, %ecx\n1: call 3f\n2: mov $0, %eax\n add %rax, %rdx\n dec %ecx\n jnz 1b\n hlt\n"
@@ -197,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(recursion_deeper_than_the_return_stack),
         T(returns_to_elsewhere),
+        T(frames_across_pages),
         T(return_into_code_that_was_patched),
         T(patched_through_an_alias),
         T(stores_beside_code),
