@@ -420,6 +420,18 @@ static void plan_bmi(const Insn *i, const OpRow *row, Plan *p)
     }
 }
 
+/* Moves and kin, which write all of a register without reading it. */
+static bool is_fresh(const Insn *i, const Plan *p)
+{
+    if (p->kind != PLAN_OP || i->opsize < 4 || (p->f & (F_0F38 | F_0F3A))) {
+        return false;
+    }
+    if (p->f & F_0F) {
+        return p->op == 0xb6 || p->op == 0xb7 || p->op == 0xbe || p->op == 0xbf;
+    }
+    return p->op == 0x8b || p->op == 0x89 || p->op == 0x63 || p->op == 0xc7 || p->op == 0x69 || p->op == 0x6b;
+}
+
 /* Bytes AH..BH cannot be named beside a register that needs REX, and in a memory form are swapped
  * with AL..BL for the time of the instruction, which CMPXCHG would notice. */
 static bool high_byte_trouble(const Plan *p)
@@ -482,6 +494,7 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
         memset(p, 0, sizeof(*p));
         p->kind = fallback;
     }
+    p->fresh = is_fresh(i, p);
     if (p->kind == PLAN_HELP || p->kind == PLAN_END) {
         p->reads = FL_ALL;
     }

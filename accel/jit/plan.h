@@ -45,6 +45,7 @@ typedef struct Plan {
     bool moffs;      /* its address is the immediate */
     bool reg_op;     /* ModRM.reg is a register */
     bool reg_w, rm_w; /* register operands that are written */
+    bool fresh;      /* the register that is written, one of these, is not read */
     bool touches;    /* changes flags, `sets` of them for certain */
     bool vvvv_w;     /* PLAN_BMI: VEX.vvvv is written */
     uint8_t reads, sets;

@@ -34,11 +34,11 @@ static void op_registers(Tr *t, const Plan *p)
     unsigned reg = p->ext, rs = both ? H_S1 : H_S2, f = p->f & ~(unsigned)F_LOCKED;
     Rm rm = is_high(p, F_BRM, p->rm) ? REG(p->rm) : memory ? slot_of(p->rm) : reg_operand(p, p->rm, H_S1);
 
-    if (in_slot(p->rm) && !memory) {
+    if (in_slot(p->rm) && !memory && (both || !(p->rm_w && p->fresh))) {
         emit_load(&t->e, H_S1, slot_of(p->rm));
     }
     if (p->reg_op) {
-        if (in_slot(p->reg) && !both) {
+        if (in_slot(p->reg) && !both && !(p->reg_w && p->fresh)) {
             emit_load(&t->e, H_S2, slot_of(p->reg));
         }
         reg = is_high(p, F_BREG, p->reg) ? p->reg : reg_operand(p, p->reg, rs).base;
@@ -91,7 +91,7 @@ static void op_memory(Tr *t, const Plan *p)
             mem_one(t);
             rm = MEM(H_S1, RM_NONE, 0, 0);
         }
-        reg = guest_value(t, reg, H_S2);
+        reg = in_slot(reg) && p->reg_w && p->fresh ? H_S2 : guest_value(t, reg, H_S2);
     }
     if (need) {
         flags_restore(t);
