@@ -100,7 +100,6 @@ typedef struct MachineConfig {
     bool nodefaults;
     struct NicSpec *nics; /* machine/network.h; filled by network_open() */
     size_t nic_count;
-    bool net_given;   /* -netdev, -nic or -net */
     VgaChoice vga;
 
     /* running */

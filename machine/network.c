@@ -18,9 +18,9 @@
 #define DEFAULT_MODEL "e1000"
 
 /* What -nic and -net call models, and their classes. */
-static const char *const models[][2] = { { "e1000", "e1000" }, { "e1000-82540em", "e1000" } };
+static const char *const models[][2] = { { "e1000", "e1000" }, { "e1000-82540em", "e1000" }, { "rtl8139", "rtl8139" } };
 static const char *const absent_models[] = {
-    "e1000e", "e1000-82544gc", "e1000-82545em", "rtl8139", "ne2k_pci", "ne2k_isa", "pcnet", "virtio", "virtio-net-pci",
+    "e1000e", "e1000-82544gc", "e1000-82545em", "ne2k_pci", "ne2k_isa", "pcnet", "virtio", "virtio-net-pci",
     "i82551", "i82557b", "i82559er", "vmxnet3", "tulip", "igb",
 };
 
@@ -46,7 +46,6 @@ bool opt_netdev(void *opaque, const OptionDef *def, const char *arg, Error **err
         error_set(errp, "the JSON form is not supported yet");
         return false;
     } else {
-        p->cfg->net_given = true;
         keep(p, ARG_NETDEV, arg);
     }
     return true;
@@ -73,7 +72,6 @@ bool opt_net(void *opaque, const OptionDef *def, const char *arg, Error **errp)
         p->done = true;
         return true;
     }
-    p->cfg->net_given = true;
     keep(p, def->user == NET_NIC ? ARG_NIC : ARG_NET, arg);
     return true;
 }
@@ -287,24 +285,6 @@ static bool open_row(MachineConfig *cfg, const char *row, Error **errp)
     return false;
 }
 
-/* network_default - QEMU's, where libslirp is. A run of -icount has no input that was not asked for. */
-static bool network_default(MachineConfig *cfg, Error **errp)
-{
-    Error *err = NULL;
-
-    if (true || cfg->net_given || cfg->nodefaults || cfg->none || cfg->icount_shift >= 0) {
-        return true;
-    }
-    if (!open_row(cfg, "nuser", &err)) {
-        report_info("no network: %s", error_text(err));
-        error_free(err);
-        network_free(cfg); /* no card either */
-        cfg->nics = NULL;
-        cfg->nic_count = 0;
-    }
-    return true;
-}
-
 bool network_open(MachineConfig *cfg, Error **errp)
 {
     machine_lock();
@@ -317,5 +297,5 @@ bool network_open(MachineConfig *cfg, Error **errp)
             }
         }
     }
-    return network_default(cfg, errp);
+    return true;
 }

@@ -86,7 +86,7 @@ def packets(path):
     return frames
 
 
-CARDS = ["e1000"]
+CARDS = ["e1000", "rtl8139"]
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -172,7 +172,7 @@ def two_guests(first, second, dump=None):
             ready(vm)
             sh(vm, f"ifconfig eth0 192.168.9.{host} netmask 255.255.255.0 up")
         assert "2 packets received" in sh(a, "ping -c 2 -w 20 192.168.9.2")
-        sh(b, "(nc -l -p 7 >/tmp/in </dev/null &) ; sleep 0.5; dd if=/dev/urandom of=/tmp/f bs=64k count=16 2>/dev/null")
+        sh(b, "(sleep 99 | nc -l -p 7 >/tmp/in &) ; sleep 0.5; dd if=/dev/urandom of=/tmp/f bs=64k count=16 2>/dev/null")
         sum_ = sh(a, "dd if=/dev/urandom of=/tmp/f bs=64k count=32 2>/dev/null; nc 192.168.9.2 7 </tmp/f; md5sum /tmp/f")
         there = sh(b, "while [ $(stat -c %s /tmp/in) -lt 2097152 ]; do sleep 0.2; done; md5sum /tmp/in")
         assert re.findall(r"[0-9a-f]{32}", sum_) == re.findall(r"[0-9a-f]{32}", there)
@@ -269,11 +269,10 @@ def test_restrict(tmp_path):
             ready(vm)
             dhcp(vm)
             sh(vm, f"! nc -w 3 10.0.2.2 {port} </dev/null")
-            vm.send("echo hello | nc -w 5 10.0.2.100 1234; echo over.\n")
+            vm.send("echo hello | nc -w 5 10.0.2.100 1234\n")
             assert conn.recv(6) == b"hello\n"
             conn.sendall(b"and back\n")
-            vm.expect("and back")
-            vm.expect("^over")
+            vm.expect("^and back")
 
 
 @pytest.mark.skipif(not os.path.exists("/usr/lib/ipxe/qemu/pxe-e1000.rom"), reason="package ipxe-qemu is not here")
@@ -286,15 +285,6 @@ def test_pxe(tmp_path):
     with VM("-m", "256", "-nic", f"user,tftp={tmp_path},bootfile=boot.ipxe", "-boot", "n") as vm:
         vm.expect("DOPPEL-POWEROFF", STEP * 3)
         assert vm.wait() == 0
-
-
-def test_icount_has_no_network_of_itself():
-    with linux("amd64", "-S", "-icount", "3", monitor=True) as vm:
-        assert vm.mon.cmd("info network") == ""
-    with linux("amd64", "-S", monitor=True) as vm:
-        assert "type=nic,model=e1000" in vm.mon.cmd("info network")
-    with linux("amd64", "-S", "-nodefaults", monitor=True) as vm:
-        assert vm.mon.cmd("info network") == ""
 
 
 def test_hot_netdev():
