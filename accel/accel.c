@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "cpu/engine.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 #include "bus/lock.h"
 #include "cpu/engine.h"
 #include "cpu/mmu.h"
@@ -243,6 +244,7 @@ static void *vcpu_main(void *arg)
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     cpu_current = v->c;
+    sandbox_thread(SANDBOX_VCPU);
     while (wait_turn(v)) {
         accel->run(v->c);
     }

@@ -6,11 +6,17 @@
 #include <dlfcn.h>
 #include <string.h>
 #include "base/error.h"
+#include "base/sandbox.h"
 
 bool library_load(const Library *l, void *table, Error **errp)
 {
-    void *handle = dlopen(l->file, RTLD_NOW | RTLD_LOCAL);
+    void *handle = sandbox_on() ? NULL : dlopen(l->file, RTLD_NOW | RTLD_LOCAL);
 
+    if (sandbox_on()) {
+        error_set(errp, "%s needs %s, which cannot be loaded any more: start with it, or without -sandbox", l->what,
+                  l->file);
+        return false;
+    }
     if (handle == NULL) {
         error_set(errp, "%s needs %s (Debian: apt-get install %s): %s", l->what, l->file, l->package, dlerror());
         return false;

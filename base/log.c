@@ -1,6 +1,7 @@
 /*
  * The developer's log: `-d items -D file`.
  */
+#include "base/broker.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -75,7 +76,7 @@ bool log_open(const char *path, Error **errp)
     FILE *f = NULL;
 
     if (path != NULL) {
-        f = fopen(path, "we");
+        f = host_fopen(path, "w");
         if (f == NULL) {
             error_set_errno(errp, errno, "cannot open log file %s", path);
             return false;

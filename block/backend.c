@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 
 static BlockBackend *backends; /* in the order in which they were made; loop thread */
 
@@ -43,6 +44,9 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
         img = image_open(p->file, p->format, p->read_only, p->cache, errp);
         if (img == NULL) {
             return NULL;
+        }
+        if (sandbox_on()) {
+            block_workers();
         }
     }
     b = xnew(BlockBackend);
@@ -196,6 +200,9 @@ bool blk_change(BlockBackend *b, const char *file, const char *format, bool read
         return false;
     }
     img = image_open(file, format, read_only, b->cache, errp);
+    if (img != NULL && sandbox_on()) {
+        block_workers();
+    }
     return img != NULL && exchange(b, img, force, errp);
 }
 

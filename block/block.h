@@ -48,6 +48,9 @@ typedef struct BlockParams {
 /* block_setup - @guard is the machine lock; with @deterministic, requests take fixed virtual time.
  * Before the first request. */
 void block_setup(const TimerGuard *guard, bool deterministic);
+/* block_workers - make the threads that carry out requests now: a processor's thread, which would make them with the first
+ * one, may not in the sandbox. Loop thread. */
+void block_workers(void);
 /* block_drain - wait until no request is under way; completions run here, and what they start is
  * waited for too. Loop thread, machine lock not held, processors parked. */
 void block_drain(void);

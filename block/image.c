@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "block/host-file.h"
@@ -165,8 +166,8 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
     int fd, r;
 
     /* not to wait for the other end of a pipe; regular files and disks ignore it */
-    fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    r = fd < 0 ? -errno : image_size(fd, file, &size, errp);
+    fd = host_open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0);
+    r = fd < 0 ? fd : image_size(fd, file, &size, errp);
     if (r != 0) {
         if (r < 0) {
             error_set_errno(errp, -r, "Could not open '%s'", file);

@@ -10,9 +10,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include "base/event.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 
 #define WORKERS 4
 #define VIRTUAL_NS (100 * NS_PER_US) /* what a request takes under -icount */
@@ -131,6 +133,8 @@ static void *worker(void *arg)
 {
     BlockReq *req;
 
+    prctl(PR_SET_NAME, "block");
+    sandbox_thread(SANDBOX_DISK);
     pthread_mutex_lock(&mutex);
     while (!ending) {
         req = queue_take(&waiting);
@@ -147,7 +151,7 @@ static void *worker(void *arg)
     return NULL;
 }
 
-/* make_workers - with the first request, so that a machine without disks has none. */
+/* make_workers - with the first request, so that a machine without disks has none; or by block_workers(). */
 static bool make_workers(void)
 {
     sigset_t all, old;
@@ -159,11 +163,15 @@ static bool make_workers(void)
     pthread_sigmask(SIG_BLOCK, &all, &old);
     while (worker_count < WORKERS &&
            pthread_create(&workers[worker_count], NULL, worker, NULL) == 0) {
-        pthread_setname_np(workers[worker_count], "block");
         worker_count++;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return worker_count > 0;
+}
+
+void block_workers(void)
+{
+    make_workers(); /* where there are none, each request says so */
 }
 
 /* ---- order ---- */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -191,23 +192,101 @@ static int tcp_open(const SockAddr *a, bool server, bool async, bool *pending, E
     return -1;
 }
 
+/* ---- by the broker ---- */
+
+/* What the broker is asked for, and what it answers. */
+typedef struct SocketRequest {
+    bool server, async, abstract;
+    int family;
+    unsigned to;
+    char path[108], host[256], port[64]; /* a path, or the others */
+} SocketRequest;
+
+typedef struct SocketAnswer {
+    bool pending;
+    char error[512]; /* where there is no descriptor */
+} SocketAnswer;
+
+static int serve_socket(const void *req, size_t len, void *out, size_t *out_len)
+{
+    const SocketRequest *r = req;
+    SocketAnswer *answer = out;
+    SockAddr a = { .fd = -1 };
+    Error *err = NULL;
+    int fd;
+
+    *out_len = sizeof(*answer);
+    memset(answer, 0, sizeof(*answer));
+    if (len != sizeof(*r) || r->path[sizeof(r->path) - 1] != '\0' || r->host[sizeof(r->host) - 1] != '\0' ||
+        r->port[sizeof(r->port) - 1] != '\0') {
+        return -1;
+    }
+    a.family = r->family;
+    a.to = r->to;
+    a.abstract = r->abstract;
+    a.path = r->path[0] != '\0' ? (char *)r->path : NULL;
+    a.host = (char *)r->host;
+    a.port = (char *)r->port;
+    if (a.path != NULL) {
+        fd = r->server ? unix_listen(&a, &err) : unix_connect(&a, &err);
+    } else {
+        fd = tcp_open(&a, r->server, r->async, &answer->pending, &err);
+    }
+    if (fd < 0) {
+        snprintf(answer->error, sizeof(answer->error), "%s", error_text(err));
+        error_free(err);
+    }
+    return fd;
+}
+
+void addr_setup(void)
+{
+    broker_register(BROKER_SOCKET, serve_socket);
+}
+
+/* copy - false: there is no room for it. */
+static bool copy(char *out, size_t size, const char *text)
+{
+    return (size_t)snprintf(out, size, "%s", text != NULL ? text : "") < size;
+}
+
+static int addr_open(const SockAddr *a, bool server, bool async, bool *pending, Error **errp)
+{
+    SocketRequest r = { .server = server, .async = async, .abstract = a->abstract, .family = a->family, .to = a->to };
+    union {
+        SocketAnswer a;
+        char bytes[BROKER_MAX];
+    } out;
+    size_t len = 0;
+    int fd;
+
+    if (!copy(r.path, sizeof(r.path), a->path) || !copy(r.host, sizeof(r.host), a->host) ||
+        !copy(r.port, sizeof(r.port), a->port)) {
+        error_set(errp, "the address %s is too long", a->path != NULL ? a->path : a->host);
+        return -1;
+    }
+    fd = broker_call(BROKER_SOCKET, &r, sizeof(r), &out, &len);
+    if (fd < 0) {
+        error_set(errp, "%s", len == sizeof(out.a) ? out.a.error : "the broker does not answer");
+    } else {
+        *pending = out.a.pending;
+    }
+    return fd;
+}
+
 /* ---- either ---- */
 
 int addr_listen(const SockAddr *a, Error **errp)
 {
-    if (a->fd >= 0) {
-        return a->fd;
-    }
-    return a->path != NULL ? unix_listen(a, errp) : tcp_open(a, true, false, NULL, errp);
+    bool pending;
+
+    return a->fd >= 0 ? a->fd : addr_open(a, true, false, &pending, errp);
 }
 
 int addr_connect(const SockAddr *a, bool async, bool *pending, Error **errp)
 {
     *pending = false;
-    if (a->fd >= 0) {
-        return a->fd;
-    }
-    return a->path != NULL ? unix_connect(a, errp) : tcp_open(a, false, async, pending, errp);
+    return a->fd >= 0 ? a->fd : addr_open(a, false, async, pending, errp);
 }
 
 char *addr_show(const SockAddr *a)

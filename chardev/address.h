@@ -20,6 +20,9 @@ typedef struct SockAddr {
 bool addr_take(SockAddr *a, OptList *l, struct Error **errp);
 void addr_free(SockAddr *a);
 
+/* addr_setup - listening and connecting are services of the broker from now on. Before all others and the broker. */
+void addr_setup(void);
+
 /* addr_listen - a listening descriptor, or -1 with @errp. */
 int addr_listen(const SockAddr *a, struct Error **errp);
 /* addr_connect - a descriptor; with @async the connection may still be in progress (*pending).

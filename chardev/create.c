@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -79,7 +80,7 @@ static bool open_log(Chardev *c, OptList *l, Error **errp)
     if (path == NULL) {
         return true;
     }
-    c->log_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
+    c->log_fd = host_open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0666);
     if (c->log_fd < 0) {
         error_set_errno(errp, errno, "logfile %s", path);
         return false;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -43,7 +44,7 @@ static bool file_open(Chardev *c, OptList *l, Error **errp)
         error_set(errp, "file: path= is missing");
         return false;
     }
-    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
+    fd = host_open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0666);
     if (fd < 0) {
         error_set_errno(errp, errno, "cannot open %s", path);
         return false;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -177,7 +178,7 @@ static void sock_free(Sock *s)
         loop_fd_remove(s->listen_fd);
         close(s->listen_fd);
         if (s->addr.path != NULL && !s->addr.abstract) {
-            unlink(s->addr.path);
+            host_unlink(s->addr.path);
         }
     }
     if (s->pending_fd >= 0) {

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -53,7 +54,7 @@ static void pty_look(void *opaque)
 static void pty_free(Pty *p)
 {
     if (p->link != NULL) {
-        unlink(p->link);
+        host_unlink(p->link);
     }
     if (p->master >= 0) {
         close(p->master);

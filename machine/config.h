@@ -104,6 +104,7 @@ typedef struct MachineConfig {
 
     /* running */
     bool no_reboot, no_shutdown, stopped, nographic, daemonize;
+    bool sandbox; /* -sandbox on */
     char *gdb;     /* where the gdb stub listens, as a legacy chardev string; NULL: none */
     char *name;    /* of the guest, or NULL */
     char *process; /* -name process=, or NULL */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -95,7 +96,7 @@ bool pidfile_make(const char *path, Error **errp)
 void pidfile_remove(void)
 {
     if (pid_path != NULL) {
-        unlink(pid_path);
+        host_unlink(pid_path);
         free(pid_path);
         pid_path = NULL;
     }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "block/block.h"
 #include "bus/lock.h"
@@ -54,14 +55,14 @@ static void look(void *opaque, BlockBackend *b)
 
 void drop_file(const char *file)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = host_open(file, O_RDONLY | O_NONBLOCK, 0);
     Kind kind = fd >= 0 ? kind_of(fd) : KIND_NONE;
     Search s = { .tray = kind == KIND_CD };
     Error *err = NULL;
     bool read_only;
 
     if (fd < 0) {
-        report("%s: %s", file, strerror(errno));
+        report("%s: %s", file, strerror(-fd));
         return;
     }
     close(fd);

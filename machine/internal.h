@@ -25,7 +25,7 @@ extern const OptionDef machine_options[];
 
 /* machine/options-machine.c */
 OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp, opt_icount,
-    opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid;
+    opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid, opt_sandbox;
 /* machine/options-device.c */
 OptHandler opt_device, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
     opt_qmp,

@@ -10,13 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/event.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 #include "block/block.h"
 #include "bus/device.h"
 #include "bus/lock.h"
+#include "chardev/address.h"
 #include "chardev/chardev.h"
 #include "machine/daemon.h"
 #include "machine/drives.h"
@@ -128,6 +131,28 @@ static bool open_displays(const MachineConfig *cfg, Error **errp)
     return cfg->sdl.on || cfg->vnc.count > 0 || cfg->no_display || cfg->none || vnc_open_default(errp);
 }
 
+static void note_medium(void *opaque, BlockBackend *b)
+{
+    *(bool *)opaque |= blk_present(b);
+}
+
+/* confine - from here on. */
+static bool confine(Error **errp)
+{
+    bool media = false;
+
+    if (!sandbox_enter(errp)) {
+        return false;
+    }
+    machine_lock();
+    blk_each(note_medium, &media);
+    machine_unlock();
+    if (media) {
+        block_workers();
+    }
+    return true;
+}
+
 /* Everything up to the first guest instruction. */
 static bool start(MachineConfig *cfg, Error **errp)
 {
@@ -163,7 +188,7 @@ static bool start(MachineConfig *cfg, Error **errp)
     if (cfg->none && board_none != NULL) {
         board_none(cfg);
     }
-    return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp);
+    return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp) && (!cfg->sandbox || confine(errp));
 }
 
 /* machine_main - from start() to the last descriptor; the process's exit code. */
@@ -229,7 +254,9 @@ int main(int argc, char **argv)
     if (done) {
         return 0;
     }
-    if ((cfg->daemonize && !daemon_fork(&err)) || !open_window(cfg, &err)) {
+    addr_setup();
+    if ((cfg->daemonize && !daemon_fork(&err)) || (cfg->sandbox && !broker_start(&err)) ||
+        !open_window(cfg, &err)) {
         error_report(err);
         return 1;
     }

@@ -477,3 +477,28 @@ bool opt_overcommit(void *opaque, const OptionDef *def, const char *arg, Error *
     opt_get_bool(p->overcommit, "cpu-pm", false);
     return opt_done(p->overcommit, errp);
 }
+
+/* ---- -sandbox ---- */
+
+bool opt_sandbox(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    static const char *const denied[] = { "obsolete", "elevateprivileges", "spawn", "resourcecontrol" };
+    Parser *p = opaque;
+    OptList *l = opt_parse(arg, "enable", errp);
+    bool ok;
+
+    if (l == NULL) {
+        return false;
+    }
+    p->cfg->sandbox = opt_get_bool(l, "enable", true);
+    for (size_t n = 0; n < ARRAY_SIZE(denied); n++) {
+        const char *value = opt_get_str(l, denied[n], "deny");
+
+        if (strcmp(value, "deny") != 0) {
+            opt_bad(l, "%s=%s: only deny is there, and is always so", denied[n], value);
+        }
+    }
+    ok = opt_done(l, errp);
+    opt_free(l);
+    return ok;
+}

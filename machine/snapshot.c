@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "accel/accel.h"
+#include "base/broker.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -137,7 +138,7 @@ static bool write_all(int fd, const uint8_t *p, size_t n)
 bool snapshot_to_file(const char *path, Error **errp)
 {
     autofree char *tmp = xasprintf("%s.part", path);
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = host_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     StateBuf b = { 0 };
     bool ok;
 
@@ -148,9 +149,9 @@ bool snapshot_to_file(const char *path, Error **errp)
     snapshot_save(&b);
     ok = write_all(fd, b.data, b.len) && fsync(fd) == 0;
     state_buf_free(&b);
-    if (close(fd) != 0 || !ok || rename(tmp, path) != 0) {
+    if (close(fd) != 0 || !ok || host_rename(tmp, path) != 0) {
         error_set_errno(errp, errno, "cannot write '%s'", path);
-        unlink(tmp);
+        host_unlink(tmp);
         return false;
     }
     return true;
@@ -158,7 +159,7 @@ bool snapshot_to_file(const char *path, Error **errp)
 
 bool snapshot_from_file(const char *path, Error **errp)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = host_open(path, O_RDONLY, 0);
     StateBuf b = { 0 };
     struct stat st;
     bool ok;

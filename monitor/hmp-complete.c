@@ -7,10 +7,12 @@
 #include "monitor/hmp-complete.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
+#include "base/broker.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/trace.h"
@@ -67,22 +69,42 @@ static void offer_screens(Completion *c)
     }
 }
 
+static DIR *open_folder(const char *path)
+{
+    int fd = host_open(path, O_RDONLY | O_DIRECTORY, 0);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (fd >= 0 && d == NULL) {
+        close(fd);
+    }
+    return d;
+}
+
+/* is_folder - for file systems that do not tell, and links. */
+static bool is_folder(const char *path)
+{
+    int fd = host_open(path, O_RDONLY | O_DIRECTORY, 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
 static void offer_files(Completion *c)
 {
     const char *slash = strrchr(c->start, '/');
     size_t n = slash != NULL ? (size_t)(slash - c->start) + 1 : 0;
     autofree char *folder = xstrndup(c->start, n);
-    DIR *d = opendir(n > 0 ? folder : ".");
+    DIR *d = open_folder(n > 0 ? folder : ".");
     const struct dirent *f;
 
     while (d != NULL && (f = readdir(d)) != NULL) {
         autofree char *path = xasprintf("%s%s", folder, f->d_name);
-        struct stat st;
-
         if (f->d_name[0] == '.' && c->start[n] != '.') {
             continue;
         }
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        if (f->d_type == DT_DIR || (f->d_type != DT_REG && is_folder(path))) {
             autofree char *sub = xasprintf("%s/", path);
 
             offer(c, sub, NULL);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "bus/lock.h"
@@ -29,7 +30,7 @@ static void dump_text(FILE *out, Screen *screen, const char *path)
         fputs(text, out);
         return;
     }
-    f = fopen(path, "we");
+    f = host_fopen(path, "w");
     if (f == NULL || fputs(text, f) < 0) {
         fprintf(out, "Error: cannot write '%s': %s\n", path, strerror(errno));
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "accel/accel.h"
+#include "base/broker.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -176,7 +177,7 @@ bool op_memory_save(CpuState *c, uint64_t addr, uint64_t size, const char *path,
                   (unsigned long long)size, (unsigned long long)addr);
         return false;
     }
-    f = fopen(path, "we");
+    f = host_fopen(path, "w");
     if (f == NULL) {
         error_set_errno(errp, errno, "Could not open '%s'", path);
         return false;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include <config.h> /* the one made by ./configure */
@@ -109,7 +110,7 @@ bool screendump_write(const Surface *surface, const char *path, DumpFormat forma
         return false;
     }
 #endif
-    f = fopen(part, "wbe");
+    f = host_fopen(part, "wb");
     if (f == NULL) {
         error_set_errno(errp, errno, "cannot write '%s'", part);
         return false;
@@ -117,9 +118,9 @@ bool screendump_write(const Surface *surface, const char *path, DumpFormat forma
     errno = 0;
     ok = write_picture(surface, f, format);
     ok = fclose(f) == 0 && ok;
-    if (!ok || rename(part, path) != 0) {
+    if (!ok || host_rename(part, path) != 0) {
         error_set_errno(errp, errno != 0 ? errno : EIO, "cannot write '%s'", path);
-        unlink(part);
+        host_unlink(part);
         return false;
     }
     return true;

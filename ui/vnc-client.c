@@ -23,6 +23,7 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 #include "hw/input/input.h"
 #include "ui/trace.h"
 #include "ui/vnc-handshake.h"
@@ -366,6 +367,7 @@ void *vnc_client_thread(void *opaque)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     prctl(PR_SET_NAME, "vnc");
+    sandbox_thread(SANDBOX_VIEWER);
     if (vnc_handshake(c->fd, c->auth, &minor, &shared) && vnc_join_in(c, !shared)) {
         v.name = c->guest_name != NULL ? xasprintf("QEMU (%s)", c->guest_name) : xstrdup("QEMU");
         trace_vnc_client_ready(c->peer, minor, shared);

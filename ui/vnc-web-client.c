@@ -19,7 +19,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 #include "ui/http.h"
 #include "ui/vnc-handshake.h"
 #include "ui/vnc-internal.h"
@@ -120,7 +122,7 @@ static void send_file(WebConnection *c, const HttpRequest *r)
 
     if (http_file_ok(r->path)) {
         path = xasprintf("%s%s", c->folder, r->path);
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        fd = host_open(path, O_RDONLY | O_NONBLOCK, 0);
     }
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX ||
         (data = try_newn(char, (size_t)st.st_size + 1)) == NULL ||
@@ -367,6 +369,7 @@ void *web_thread(void *opaque)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     prctl(PR_SET_NAME, "vnc-web");
+    sandbox_thread(SANDBOX_VIEWER);
     serve(c);
     shutdown(c->fd, SHUT_RDWR);
     web_leave(c);

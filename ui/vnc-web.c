@@ -6,12 +6,14 @@
 #include "ui/vnc-web-internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -131,7 +133,10 @@ VncWeb *vnc_web_open(const SockAddr *addr, bool files,
     VncWeb *w;
     int fd, r;
 
-    if (files && access(folder, R_OK | X_OK) < 0) {
+    fd = files ? host_open(folder, O_RDONLY | O_DIRECTORY, 0) : -1;
+    if (fd >= 0) {
+        close(fd);
+    } else if (files) {
         error_set(errp, "web=on: there is no noVNC in %s (Debian: apt-get install novnc)", folder);
         return NULL;
     }
@@ -174,7 +179,7 @@ void vnc_web_close(VncWeb *w, bool wait)
     loop_fd_remove(w->listen_fd);
     close(w->listen_fd);
     if (w->addr.path != NULL) {
-        unlink(w->addr.path);
+        host_unlink(w->addr.path);
     }
     w->closed = true;
     for (WebConnection *c = w->connections; c != NULL; c = c->next) {

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/event.h"
 #include "base/loop.h"
@@ -516,7 +517,7 @@ static void server_close(VncServer *s, bool wait)
         loop_fd_remove(s->listen_fd);
         close(s->listen_fd);
         if (s->opts.addr.path != NULL) {
-            unlink(s->opts.addr.path);
+            host_unlink(s->opts.addr.path);
         }
     }
     s->listen_fd = -1;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "hw/board.h"
@@ -48,7 +49,7 @@ static int pci_choose(const PciDevice *d, PciBus *bus, Error **errp)
 static uint8_t *read_rom(const PciDevice *d, const char *path, size_t *len, size_t *padded,
                          Error **errp)
 {
-    FILE *f = fopen(path, "rbe");
+    FILE *f = host_fopen(path, "rb");
     uint8_t *rom = NULL;
     struct stat st;
 

@@ -978,6 +978,16 @@ def opt_daemonize(tmp):
 
 
 @row
+def opt_sandbox(tmp):
+    """More in test_sandbox.py."""
+    for arg, mode in [("on", "2"), ("off", "0"), ("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "2")]:
+        with monitor("-sandbox", arg) as m:
+            assert f"Seccomp:\t{mode}\n" in open(f"/proc/{m.p.pid}/status").read()
+    refused("-sandbox", "on,spawn=allow", names="spawn=allow")
+    refused("-sandbox", "on,nonesuch=deny", names="nonesuch")
+
+
+@row
 def opt_pidfile(tmp):
     with monitor("-pidfile", tmp / "d.pid") as vm:
         assert int((tmp / "d.pid").read_text()) == vm.p.pid

@@ -1,0 +1,34 @@
+/*
+ * The process's own confinement: system calls that a thread's work does not need are refused it by the kernel, for
+ * good. docs/decisions/ and SECURITY.md say what that promises.
+ *
+ * Sources: seccomp(2), Linux's Documentation/userspace-api/seccomp_filter.rst and landlock.rst.
+ */
+#ifndef BASE_SANDBOX_H
+#define BASE_SANDBOX_H
+
+#include <stdbool.h>
+
+struct Error;
+
+/* What a thread is for. One that is made by another has at most what that has. */
+typedef enum SandboxClass {
+    SANDBOX_LOOP,   /* devices, back ends, the monitor; makes the others */
+    SANDBOX_VCPU,   /* guest code, and devices under it */
+    SANDBOX_DISK,   /* a worker of block/ */
+    SANDBOX_VIEWER, /* talks to a VNC client or a browser */
+    SANDBOX_CLASSES,
+} SandboxClass;
+
+/* sandbox_enter - confine the calling thread, the loop's, and by it those that it makes from now on; files are opened
+ * by the broker from here on. False: the kernel has no seccomp. */
+bool sandbox_enter(struct Error **errp);
+/* sandbox_on - sandbox_enter() was called and did it. */
+bool sandbox_on(void);
+
+/* sandbox_thread - confine the calling thread further. Nothing unless sandbox_on(). */
+void sandbox_thread(SandboxClass cls);
+/* sandbox_broker - the broker's process: it runs and debugs nothing. */
+void sandbox_broker(void);
+
+#endif
