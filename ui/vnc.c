@@ -209,6 +209,9 @@ static void on_joined(void *opaque)
     c->exclusive = c->want_exclusive;
     c->seat = seat_new(vnc_map, s->opts.key_delay_ms, s->opts.lock_key_sync);
     c->listener = (ScreenListener){ .surface = on_surface, .damage = on_damage, .bell = on_bell, .opaque = c };
+    if (screen_first() != NULL) {
+        screen_refresh(screen_first()); /* its size is that of now, also where nobody has looked yet */
+    }
     view_open(&c->view, &c->listener, c->seat, vnc_map);
     give_lamps(c);
     if (c->view.screen == NULL) {
