@@ -265,7 +265,8 @@ static int addr_open(const SockAddr *a, bool server, bool async, bool *pending, 
         error_set(errp, "the address %s is too long", a->path != NULL ? a->path : a->host);
         return -1;
     }
-    fd = broker_call(BROKER_SOCKET, &r, sizeof(r), &out, &len);
+    fd = broker_active() ? broker_call(BROKER_SOCKET, &r, sizeof(r), &out, &len)
+                         : serve_socket(&r, sizeof(r), &out, &len);
     if (fd < 0) {
         error_set(errp, "%s", len == sizeof(out.a) ? out.a.error : "the broker does not answer");
     } else {
