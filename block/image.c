@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "block/host-file.h"
+#include "block/image-lock.h"
 #include "block/probe.h"
 
 #define HEAD 4096u /* bytes that are looked at to guess a format */
@@ -148,6 +149,10 @@ static const ImageFormat *image_guess(BlockImage *img, Error **errp)
     return NULL;
 }
 
+/* The depth of a chain that is being opened: each image opens the next from inside its own open(). */
+static _Thread_local unsigned chain_depth;
+static _Thread_local unsigned chain_flags; /* that go for the whole chain */
+
 static void image_free(BlockImage *img)
 {
     image_unref(img->backing);
@@ -177,6 +182,10 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
         }
         return NULL;
     }
+    if (!(flags & IMAGE_NO_LOCK) && !image_lock(fd, file, !read_only, flags & IMAGE_FORCE_SHARE, errp)) {
+        close(fd);
+        return NULL;
+    }
     img = xnew(BlockImage);
     *img = (BlockImage){ .refs = 1, .fd = fd, .file = xstrdup(file), .file_size = size,
                          .flags = flags, .read_only = read_only, .cache = cache };
@@ -200,6 +209,7 @@ BlockImage *image_open_with(const char *file, const char *format, unsigned flags
     if (path == NULL || (format != NULL && (fmt = image_format_find(format, errp)) == NULL)) {
         return NULL;
     }
+    chain_flags = flags & IMAGE_FORCE_SHARE;
     return open_path(path, file, fmt, flags, cache, errp);
 }
 
@@ -222,15 +232,22 @@ bool image_make_writable(BlockImage *img, Error **errp)
         error_set_errno(errp, errno, "Could not open '%s'", img->file);
         return false;
     }
+    image_unlock(img->fd);
+    if (!image_lock(fd, img->file, true, false, errp)) {
+        Error *again = NULL;
+
+        if (!image_lock(img->fd, img->file, false, false, &again)) {
+            error_free(again); /* a writer has come; the first error says who */
+        }
+        close(fd);
+        return false;
+    }
     close(img->fd);
     img->fd = fd;
     img->read_only = false;
     img->read_only = img->fmt->writable != NULL && !img->fmt->writable(img, errp);
     return !img->read_only;
 }
-
-/* The depth of a chain that is being opened: each image opens the next from inside its own open(). */
-static _Thread_local unsigned chain_depth;
 
 BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
 {
@@ -245,7 +262,7 @@ BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
         return NULL;
     }
     chain_depth++;
-    img = open_path(path, path, fmt, IMAGE_READ_ONLY, BLK_WRITEBACK, errp);
+    img = open_path(path, path, fmt, IMAGE_READ_ONLY | chain_flags, BLK_WRITEBACK, errp);
     chain_depth--;
     return img;
 }

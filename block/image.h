@@ -71,7 +71,12 @@ BlockImage *image_open(const char *file, const char *format, bool read_only, Blo
  * protocol. Chains have an end. */
 BlockImage *image_open_chain(const char *path, const char *format, struct Error **errp);
 /* image_open_with - the same by flags. */
-enum { IMAGE_READ_ONLY = 1, IMAGE_NO_BACKING = 2 /* not even if the file names one */ };
+enum {
+    IMAGE_READ_ONLY = 1,
+    IMAGE_NO_BACKING = 2,  /* not even if the file names one */
+    IMAGE_FORCE_SHARE = 4, /* others may write to it meanwhile; with IMAGE_READ_ONLY, for the whole chain */
+    IMAGE_NO_LOCK = 8,     /* the caller has locked it */
+};
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
                             struct Error **errp);
 /* image_make_writable - one that was opened read-only, and of a chain, say. Nothing else uses it meanwhile. */

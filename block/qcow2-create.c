@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "block/image-lock.h"
 
 /* "Feature name table": for software that does not know a feature. */
 static const struct {
@@ -145,7 +146,7 @@ static bool name_backing(int fd, const Qcow2Options *o, Error **errp)
 
 bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     Qcow2Options bare = *o;
     BlockImage *img = NULL;
     Error *err = NULL;
@@ -155,9 +156,18 @@ bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
         error_set_errno(errp, errno, "Could not create '%s'", path);
         return false;
     }
+    if (!image_lock(fd, path, true, false, errp)) { /* before anything of a live image is gone */
+        close(fd);
+        return false;
+    }
+    if (ftruncate(fd, 0) != 0) {
+        error_set_errno(errp, errno, "Could not create '%s'", path);
+        close(fd);
+        return false;
+    }
     bare.backing_file = bare.backing_format = NULL; /* which need not be there yet */
     if (write_smallest(fd, &bare, &err)) {
-        img = image_open(path, "qcow2", false, BLK_UNSAFE, &err);
+        img = image_open_with(path, "qcow2", IMAGE_NO_LOCK, BLK_UNSAFE, &err);
     }
     if (img != NULL) {
         r = image_truncate(img, o->size);

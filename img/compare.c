@@ -100,6 +100,7 @@ int cmd_compare(int argc, char **argv)
 {
     const char *format[2] = { NULL, NULL };
     bool strict = false, quiet = false;
+    unsigned share = 0;
     Progress progress = { .on = false };
     BlockImage *img[2] = { NULL, NULL };
     Error *err = NULL;
@@ -113,7 +114,7 @@ int cmd_compare(int argc, char **argv)
         case 's': strict = true; break;
         case 'q': quiet = true; break;
         case 'p': progress.on = true; break;
-        case 'U': break; /* there are no locks yet that it could pass over */
+        case 'U': share = IMAGE_FORCE_SHARE; break;
         default: img_usage("compare", "an option that it does not have"); return 2;
         }
     }
@@ -122,7 +123,7 @@ int cmd_compare(int argc, char **argv)
         return 2;
     }
     for (int n = 0; n < 2 && err == NULL; n++) {
-        img[n] = image_open(argv[optind + n], format[n], true, BLK_WRITEBACK, &err);
+        img[n] = image_open_with(argv[optind + n], format[n], IMAGE_READ_ONLY | share, BLK_WRITEBACK, &err);
     }
     if (err != NULL) {
         img_fail(err);

@@ -225,7 +225,7 @@ typedef struct ConvertArgs {
     const char *from, *to, *base, *base_format, *snapshot;
     bool existing, quiet, progress, bad, compressed, any_order;
     uint64_t sparse;
-    unsigned threads;
+    unsigned threads, share; /* share: IMAGE_FORCE_SHARE */
     OptList *opts;
 } ConvertArgs;
 
@@ -256,7 +256,7 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         case 'n': a->existing = true; break;
         case 'p': a->progress = true; break;
         case 'q': a->quiet = true; break;
-        case 'U': break;
+        case 'U': a->share = IMAGE_FORCE_SHARE; break;
         case 'B': a->base = optarg; break;
         case 'F': a->base_format = optarg; break;
         case 'l': a->snapshot = strncmp(optarg, "snapshot.name=", 14) == 0 ? optarg + 14 : optarg; break;
@@ -333,7 +333,7 @@ static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_
         return false;
     }
     for (int n = 0; n < c->count; n++) {
-        c->in[n] = image_open(files[n], a->from, true, BLK_WRITEBACK, errp);
+        c->in[n] = image_open_with(files[n], a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
         if (c->in[n] == NULL) {
             return false;
         }

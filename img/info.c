@@ -16,7 +16,7 @@
 typedef struct ShowArgs {
     const char *format;
     bool json, chain, quiet, bad;
-    unsigned fix;
+    unsigned fix, share; /* share: IMAGE_FORCE_SHARE */
 } ShowArgs;
 
 enum { OPT_OUTPUT = 256, OPT_CHAIN };
@@ -38,7 +38,7 @@ static bool show_args(ShowArgs *a, int argc, char **argv, const char *letters, E
         switch (c) {
         case 'f': a->format = optarg; break;
         case 'q': a->quiet = true; break;
-        case 'U': break; /* there are no locks yet that it could pass over */
+        case 'U': a->share = IMAGE_FORCE_SHARE; break;
         case OPT_CHAIN: a->chain = true; break;
         case OPT_OUTPUT:
             if (!img_output(optarg, &a->json, errp)) {
@@ -195,7 +195,7 @@ int cmd_info(int argc, char **argv)
     if (a.bad) {
         return img_usage("info", "Expecting one image file name");
     }
-    img = image_open(argv[optind], a.format, true, BLK_WRITEBACK, &err);
+    img = image_open_with(argv[optind], a.format, IMAGE_READ_ONLY | a.share, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }
@@ -292,7 +292,7 @@ int cmd_check(int argc, char **argv)
     if (a.bad) {
         return img_usage("check", "Expecting one image file name");
     }
-    img = image_open(argv[optind], a.format, a.fix == 0, BLK_WRITEBACK, &err);
+    img = image_open_with(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : 0, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }
@@ -406,7 +406,7 @@ int cmd_map(int argc, char **argv)
     if (a.bad) {
         return img_usage("map", "Expecting one image file name");
     }
-    img = image_open(argv[optind], a.format, true, BLK_WRITEBACK, &err);
+    img = image_open_with(argv[optind], a.format, IMAGE_READ_ONLY | a.share, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }

@@ -37,6 +37,7 @@ void img_print_snapshots(const Qcow2Snapshot *list, uint32_t count)
 
 typedef struct SnapshotArgs {
     const char *format, *name;
+    unsigned share;
     char what; /* l, a, c or d */
     bool bad, mixed;
 } SnapshotArgs;
@@ -50,8 +51,8 @@ static void snapshot_args(SnapshotArgs *a, int argc, char **argv)
     while ((c = getopt_long(argc, argv, "+:f:qUla:c:d:", longs, NULL)) != -1) {
         switch (c) {
         case 'f': a->format = optarg; break;
-        case 'q':
-        case 'U': break;
+        case 'q': break;
+        case 'U': a->share = IMAGE_FORCE_SHARE; break;
         case 'l':
         case 'a':
         case 'c':
@@ -126,7 +127,7 @@ int cmd_snapshot(int argc, char **argv)
     if (a.bad) {
         return img_usage("snapshot", "Expecting one image file name");
     }
-    img = image_open(argv[optind], a.format, a.what == 'l', BLK_WRITEBACK, &err);
+    img = image_open_with(argv[optind], a.format, a.what == 'l' ? IMAGE_READ_ONLY | a.share : 0, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }

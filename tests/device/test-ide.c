@@ -866,10 +866,14 @@ static void refuse(const char *driver, const char *name, const char *value, cons
 
 static void test_properties(void **state)
 {
-    BlockParams p = { .name = "more", .file = disk_path, .format = "raw", .serial = "abc" };
+    char more[] = "/tmp/doppel-ide-XXXXXX"; /* the first disk's file is locked */
+    BlockParams p = { .name = "more", .file = more, .format = "raw", .serial = "abc" };
+    int fd = mkstemp(more);
     IdeGeometry g;
 
+    assert_true(fd >= 0 && ftruncate(fd, 1 << 20) == 0 && close(fd) == 0);
     assert_non_null(blk_new(&p, NULL));
+    unlink(more);
     refuse("ide-hd", NULL, NULL, NULL, "No drive specified");
     refuse("ide-hd", NULL, NULL, "disk", "already in use");
     refuse("ide-hd", "unit", "2", "more", "Can't create IDE unit 2");
