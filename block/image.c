@@ -227,7 +227,7 @@ bool image_make_writable(BlockImage *img, Error **errp)
     if (path == NULL || !img->read_only) {
         return path != NULL;
     }
-    fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    fd = host_open(path, O_RDWR | O_NONBLOCK, 0);
     if (fd < 0) {
         error_set_errno(errp, errno, "Could not open '%s'", img->file);
         return false;

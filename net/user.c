@@ -11,6 +11,7 @@
 #include "net/backend.h"
 
 #include <config.h>
+#include "base/broker.h"
 #include "base/error.h"
 #ifdef CONFIG_SLIRP
 #include "net/user.h"
@@ -542,6 +543,11 @@ static bool user_open(NetBackend *b, OptList *l, Error **errp)
     UserOptions *o = xnew(UserOptions);
     int r;
 
+    if (broker_active()) {
+        error_set(errp, "type=user: not in the sandbox yet (-sandbox off)");
+        user_options_free(o);
+        return false;
+    }
     if (!slirp_library_load(errp) || !user_options_take(o, l, errp)) {
         user_options_free(o);
         return false;
