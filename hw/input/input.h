@@ -71,6 +71,10 @@ int input_leds(void);
 void input_on_lamps(void (*fn)(void));
 void input_lamps_changed(void);
 
+/* input_usage - the usage of the USB's keyboard page that @key has; 0 for none. input_key_of_usage - and back. */
+unsigned input_usage(unsigned key);
+unsigned input_key_of_usage(unsigned usage);
+
 /* input_key_named - the key that sendkey calls @name ("a", "ctrl", "f1", "0x1c"); 0 for none. */
 unsigned input_key_named(const char *name);
 

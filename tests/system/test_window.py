@@ -127,11 +127,14 @@ def test_monitor(xvfb, tmp_path):
         wait_for(lambda: p.place()[2:] == [640, 480])
 
 
-SET2 = {"a": [0x1c], "Return": [0x5a], "F5": [0x03], "Right": [0xe0, 0x74], "KP_Add": [0x79], "Insert": [0xe0, 0x70]}
+SET2 = {"a": [0x1c], "Return": [0x5a], "F5": [0x03], "Right": [0xe0, 0x74], "KP_Add": [0x79], "Insert": [0xe0, 0x70],
+        "Print": [0xe0, 0x12, 0xe0, 0x7c]}
 
 
 def up(make):
-    return [*make[:-1], 0xf0, make[-1]]
+    """Each code after the other, the last one first."""
+    codes = [[0xe0, b] for b in make[1::2]] if make[0] == 0xe0 else [make]
+    return [b for code in reversed(codes) for b in [*code[:-1], 0xf0, code[-1]]]
 
 
 def test_keys(xvfb, tmp_path, guest):
