@@ -77,6 +77,9 @@ def test_every_info_topic(m):
     assert set(want) <= set(topics)
     for topic in topics:
         text = m.mon.cmd(f"info {topic}")
+        if topic in ("network", "usernet"):  # there is none, and QEMU says nothing of that either
+            assert text == ""
+            continue
         assert text.strip() and "unknown" not in text
         assert re.search(want.get(topic, "."), text, re.M), (topic, text)
 

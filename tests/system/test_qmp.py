@@ -192,7 +192,8 @@ def test_shapes_are_those_of_qemu(tmp_path, disk):
         folder = tmp_path / os.path.basename(program)
         folder.mkdir()
         vnc = ("-vnc", f"unix:{folder}/vnc,password=on") if "CONFIG_VNC" in CONFIG else ()
-        machines.append(opened(folder, "-hda", disk, "-nic", "none", "-name", "me", "-uuid", UUID, "-smp", "2", *vnc,
+        shutil.copy(disk, folder / "disk")  # each has it for itself
+        machines.append(opened(folder, "-hda", folder / "disk", "-nic", "none", "-name", "me", "-uuid", UUID, "-smp", "2", *vnc,
                                program=program))
     (vm, ours), (other, theirs) = machines
     with vm, other:
