@@ -162,3 +162,21 @@ bool image_lock(int fd, const char *file, bool write, bool share, Error **errp)
     }
     return true;
 }
+
+int image_create_file(const char *path, Error **errp)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+    if (fd >= 0 && !image_lock(fd, path, true, false, errp)) {
+        close(fd);
+        return -1;
+    }
+    if (fd < 0 || ftruncate(fd, 0) != 0) {
+        error_set_errno(errp, errno, "Could not create '%s'", path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}

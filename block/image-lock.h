@@ -17,4 +17,8 @@ bool image_lock(int fd, const char *file, bool write, bool share, struct Error *
 /* image_unlock - gives them all back. */
 void image_unlock(int fd);
 
+/* image_create_file - a file for a new image, locked for writing before what it held is gone, and empty. A descriptor, or
+ * -1 with @errp. */
+int image_create_file(const char *path, struct Error **errp);
+
 #endif

@@ -146,23 +146,13 @@ static bool name_backing(int fd, const Qcow2Options *o, Error **errp)
 
 bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int fd = image_create_file(path, errp);
     Qcow2Options bare = *o;
     BlockImage *img = NULL;
     Error *err = NULL;
     int r = 0;
 
     if (fd < 0) {
-        error_set_errno(errp, errno, "Could not create '%s'", path);
-        return false;
-    }
-    if (!image_lock(fd, path, true, false, errp)) { /* before anything of a live image is gone */
-        close(fd);
-        return false;
-    }
-    if (ftruncate(fd, 0) != 0) {
-        error_set_errno(errp, errno, "Could not create '%s'", path);
-        close(fd);
         return false;
     }
     bare.backing_file = bare.backing_format = NULL; /* which need not be there yet */

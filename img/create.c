@@ -69,17 +69,12 @@ bool new_image_options(const char *format, OptList *l, Qcow2Options *o, Error **
 
 static bool create_raw(const char *path, const Qcow2Options *o, Error **errp)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644), r = 0;
+    int fd = image_create_file(path, errp), r = 0;
 
     if (fd < 0) {
-        error_set_errno(errp, errno, "Could not create '%s'", path);
         return false;
     }
-    if (!image_lock(fd, path, true, false, errp)) { /* before anything of a live image is gone */
-        close(fd);
-        return false;
-    }
-    if (ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)o->size) != 0) {
+    if (ftruncate(fd, (off_t)o->size) != 0) {
         r = -errno;
     } else if (o->preallocation == QCOW2_PREALLOC_FALLOC && o->size != 0) {
         r = -posix_fallocate(fd, 0, (off_t)o->size);

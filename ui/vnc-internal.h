@@ -13,9 +13,12 @@
 #include "hw/display/screen.h"
 #include "ui/seat.h"
 #include "ui/vnc-auth.h"
+#include "ui/vnc-web.h"
 #include "ui/view.h"
 
 enum {
+    VNC_PORT = 5900,     /* and the display's number */
+    VNC_WEB_PORT = 5700,
     VNC_CLIENTS_MAX = 32,
     VNC_EVENTS_MAX = 64,     /* of one client that the loop has not come to */
     VNC_TILE = 32,           /* pixels a side: what is looked at when something in it changed */
@@ -114,5 +117,42 @@ typedef struct VncOptions {
 } VncOptions;
 bool vnc_options_parse(VncOptions *o, const char *spec, struct Error **errp);
 void vnc_options_free(VncOptions *o);
+
+typedef struct VncServer {
+    struct VncServer *next;
+    VncOptions opts;
+    VncAuth auth;
+    char *id;
+    int listen_fd; /* -1: none */
+    char *where;   /* "127.0.0.1:5900" or a path; NULL: nowhere */
+    const char *family;
+    VncClient *clients; /* the newest first */
+    unsigned client_count;
+    Surface *empty; /* what is shown without a screen */
+    Timer retry;
+    VncWeb *web; /* NULL: none */
+} VncServer;
+
+extern VncServer *vnc_servers; /* loop thread */
+
+/* vnc.c, for clients, on the loop thread */
+
+/* vnc_client_gone - its thread is at its end, or will be after vnc_hang_up(): free it, and its server where that waits
+ * for its last client. */
+void vnc_client_gone(VncClient *c);
+/* vnc_tell - an event of QMP about a client. */
+void vnc_tell(const char *event, const VncClient *c);
+
+/* vnc-clients.c, for servers, on the loop thread */
+
+/* vnc_hang_up - the client's thread will end soon. vnc_client_free - wait for that, and free it. */
+void vnc_hang_up(VncClient *c);
+void vnc_client_free(VncClient *c);
+/* vnc_take_client - @fd, of the server @opaque, is a client from now on, or closed where there is no room; @peer is
+ * copied. vnc_on_connect - somebody is at the server's socket. */
+void vnc_take_client(void *opaque, int fd, const char *peer);
+void vnc_on_connect(void *opaque, int listen_fd, unsigned events);
+/* vnc_on_retry - of the server's timer: the queue of keys may have room again. */
+void vnc_on_retry(void *opaque);
 
 #endif

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "ui/vnc.h"
 
-enum { PORT_BASE = 5900, WEB_PORT = 5700, WEB_PORT_LAST = 5799 };
+enum { WEB_PORT_LAST = 5799 };
 
 /* take_port - "host:display", with "[::1]:display" too. */
 static bool take_port(VncOptions *o, OptList *l, const char *text, Error **errp)
@@ -30,11 +30,11 @@ static bool take_port(VncOptions *o, OptList *l, const char *text, Error **errp)
         error_set(errp, "'%s' is not a display's number", colon + 1);
         return false;
     }
-    if (display > 65535 - PORT_BASE) {
+    if (display > 65535 - VNC_PORT) {
         error_set(errp, "port %s out of range", colon + 1);
         return false;
     }
-    to = opt_get_u64(l, "to", 65535 - PORT_BASE, display);
+    to = opt_get_u64(l, "to", 65535 - VNC_PORT, display);
     if (to < display) {
         error_set(errp, "to=%llu is below the display's number", (unsigned long long)to);
         return false;
@@ -45,8 +45,8 @@ static bool take_port(VncOptions *o, OptList *l, const char *text, Error **errp)
         n -= 2;
     }
     o->addr.host = xstrndup(text, n);
-    o->addr.port = xasprintf("%llu", (unsigned long long)display + PORT_BASE);
-    o->addr.to = to > display ? (unsigned)to + PORT_BASE : 0;
+    o->addr.port = xasprintf("%llu", (unsigned long long)display + VNC_PORT);
+    o->addr.to = to > display ? (unsigned)to + VNC_PORT : 0;
     return true;
 }
 
@@ -113,7 +113,7 @@ static bool take_web(VncOptions *o, OptList *l, Error **errp)
     o->websocket = true;
     o->web_addr.host = xstrdup(here ? "127.0.0.1" : o->addr.host);
     if (on) {
-        o->web_addr.port = here ? xasprintf("%d", WEB_PORT) : NULL;
+        o->web_addr.port = here ? xasprintf("%d", VNC_WEB_PORT) : NULL;
         o->web_addr.to = here ? WEB_PORT_LAST : 0;
         return true;
     }
