@@ -318,8 +318,8 @@ static void load(CpuState *c, const Str *s, const uint8_t *from)
     switch (s->size) {
     case 1: memcpy(&c->regs[GPR_RAX], from, 1); break;
     case 2: memcpy(&c->regs[GPR_RAX], from, 2); break;
-    case 4: c->regs[GPR_RAX] = *(const uint32_t *)from; break;
-    default: c->regs[GPR_RAX] = *(const uint64_t *)from; break;
+    case 4: c->regs[GPR_RAX] = 0; memcpy(&c->regs[GPR_RAX], from, 4); break; /* clears the upper half */
+    default: memcpy(&c->regs[GPR_RAX], from, 8); break;
     }
 }
 

@@ -42,7 +42,9 @@ void fdc_lower(Fdc *s)
 
 void fdc_result(Fdc *s, const uint8_t *bytes, unsigned len, bool irq)
 {
-    memcpy(s->fifo, bytes, len);
+    if (len > 0) { /* a command without a result phase has no bytes */
+        memcpy(s->fifo, bytes, len);
+    }
     s->fifo_len = (uint8_t)len;
     s->fifo_pos = 0;
     s->phase = len > 0 ? FDC_RESULT : FDC_IDLE;
