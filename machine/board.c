@@ -56,6 +56,7 @@ static bool make_cpus(const MachineConfig *cfg, Error **errp)
 
 static bool make_accel(const MachineConfig *cfg, Error **errp)
 {
+    accel_options = cfg->accel_options;
     if (cfg->icount_shift >= 0) {
         if (cpu_count > 1) {
             error_set(errp, "-icount: not with more than one processor");

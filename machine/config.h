@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "accel/options.h"
 #include "machine/firmware.h"
 #include "ui/sdl.h"
 
@@ -64,6 +65,7 @@ typedef struct MachineConfig {
     bool hpet, acpi, graphics, i8042, usb;
     OnOffAuto vmport, smm;
     AccelKind accel;
+    AccelOptions accel_options;
     char *cpu; /* model and features as typed, or NULL */
     uint64_t ram_size; /* bytes, a multiple of 4096 */
     unsigned cpus, maxcpus, sockets, dies, cores, threads; /* maxcpus = product of the rest */

@@ -23,8 +23,10 @@ typedef bool OptHandler(void *opaque, const OptionDef *def, const char *arg, str
 
 extern const OptionDef machine_options[];
 
+/* machine/options-accel.c */
+OptHandler opt_accel, opt_enable_kvm;
 /* machine/options-machine.c */
-OptHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_memory, opt_smp, opt_icount,
+OptHandler opt_machine, opt_cpu, opt_memory, opt_smp, opt_icount,
     opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid, opt_sandbox;
 /* machine/options-device.c */
 OptHandler opt_device, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
@@ -45,6 +47,6 @@ OptHandler opt_drive, opt_disk;
 enum { DISK_CD = 4, DISK_FLOPPY = 8 }; /* with the index, what opt_disk() adds */
 bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
 /* machine/options.c: finish what needs to be seen as a whole */
-bool accel_finish(Parser *p, struct Error **errp); /* options-machine.c */
+bool accel_finish(Parser *p, struct Error **errp); /* options-accel.c */
 
 #endif

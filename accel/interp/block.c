@@ -41,9 +41,9 @@ void block_limit(CpuState *c, unsigned insns)
     c->engine->limit = insns;
 }
 
-void block_extend(CpuState *c, void (*dropped)(CpuState *c, Block *b))
+void block_extend(CpuState *c, bool far, void (*dropped)(CpuState *c, Block *b))
 {
-    c->engine->extended = true;
+    c->engine->extended = far;
     c->engine->dropped = dropped;
 }
 

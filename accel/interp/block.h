@@ -77,9 +77,9 @@ const Insn *block_single(CpuState *c, vaddr lin);
 
 /* block_limit - blocks of @c have at most @insns instructions: tests. */
 void block_limit(CpuState *c, unsigned insns);
-/* block_extend - for the translator: blocks of @c go on behind a conditional jump, and @dropped is
- * called for each block with translations that goes. */
-void block_extend(CpuState *c, void (*dropped)(CpuState *c, Block *b));
+/* block_extend - for the translator: blocks of @c go on behind a conditional jump (if @far), and @dropped
+ * is called for each block with translations that goes. */
+void block_extend(CpuState *c, bool far, void (*dropped)(CpuState *c, Block *b));
 
 bool block_init(CpuState *c, struct Error **errp);
 void block_fini(CpuState *c);

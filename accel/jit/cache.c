@@ -68,7 +68,9 @@ bool jit_cache_init(CpuState *c, Error **errp)
     }
     j->bmi2 = __builtin_cpu_supports("bmi2");
     j->avx = __builtin_cpu_supports("avx");
-    j->strict = jit_strict;
+    j->vec_keys = (trick_on(TRICK_X87) ? KEY_X87 : 0) | (trick_on(TRICK_SSE) ? KEY_SSE : 0) |
+                  (trick_on(TRICK_SSE) && trick_on(TRICK_AVX) ? KEY_AVX : 0);
+    j->strict = jit_strict || !trick_on(TRICK_LAZY_FLAGS);
     j->at = j->rw;
     jit_stubs(c, j);
     j->first = j->at;

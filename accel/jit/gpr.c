@@ -130,7 +130,7 @@ static bool crossing_load(CpuState *c, vaddr lin)
     vaddr next = c->code64 ? lin + room : (uint32_t)(lin + room);
     const uint8_t *from;
 
-    if (room >= max || !present(c, lin) || !present(c, next)) {
+    if (!trick_on(TRICK_ONCE) || room >= max || !present(c, lin) || !present(c, next)) {
         return false;
     }
     from = tlb_rptr(c, c->mmu, lin, 1); /* the second may have taken its place */
@@ -156,7 +156,7 @@ static bool beside_code(CpuState *c, vaddr lin)
     unsigned off = lin & (PAGE_SIZE - 1), widest = 32;
     CodePage *p;
 
-    if (e->rtag != lin - off || !(e->info & TLB_PLAIN) || off > PAGE_SIZE - widest ||
+    if (!trick_on(TRICK_ONCE) || e->rtag != lin - off || !(e->info & TLB_PLAIN) || off > PAGE_SIZE - widest ||
         __atomic_load_n(ram_tracker(e->host - (uint64_t)(uintptr_t)ram_host()), __ATOMIC_ACQUIRE) !=
             TRACK_CODE) {
         return false;

@@ -146,7 +146,7 @@ static void link_site(CpuState *c, const Block *b, Trans *t)
     const uint8_t *page = b->host - (t->lin & 0xfff);
     uint32_t id;
 
-    if (s == NULL || s->target != t->lin || s->key != t->key || (s->id == NULL && s->page != page)) {
+    if (s == NULL || !trick_on(s->id != NULL ? TRICK_CROSS_PAGE : TRICK_LINK) || s->target != t->lin || s->key != t->key || (s->id == NULL && s->page != page)) {
         return;
     }
     if (s->id != NULL) {
@@ -262,7 +262,7 @@ const void *jit_find(CpuState *c)
         return NULL;
     }
     set_key(c, key);
-    if (e->lin == lin && e->stamp == c->jit.stamp && c->jit.site == NULL) {
+    if (e->lin == lin && e->stamp == c->jit.stamp && c->jit.site == NULL && trick_on(TRICK_JUMP_CACHE)) {
         prepare(c);
         return (const void *)(uintptr_t)e->code;
     }
@@ -362,7 +362,7 @@ static bool jit_init(CpuState *c, Error **errp)
     }
     jit_clear_jumps(c);
     jit_new_generation(c, true);
-    block_extend(c, dropped);
+    block_extend(c, trick_on(TRICK_SUPERBLOCK), dropped);
     return true;
 }
 

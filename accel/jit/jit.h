@@ -15,6 +15,7 @@
 
 #include "accel/interp/block.h"
 #include "accel/jit/emit.h"
+#include "accel/options.h"
 
 struct Error;
 
@@ -76,6 +77,7 @@ typedef struct Jit {
     MmuMode mmu;
     bool bmi2, strict, alone; /* alone: tests; translations do not go on to others */
     bool avx;                /* the host has it */
+    uint32_t vec_keys;       /* of KEY_VEC, what is translated at all */
     uint32_t last_id;
     PageId ids[PAGE_ID_HASH];
     uint8_t *ret_stack;
@@ -189,7 +191,7 @@ static inline uint32_t jit_vec_key(const CpuState *c)
     if ((c->cr4 & CR4_OSFXSR) && (c->mxcsr & 0x1f80) == 0x1f80) {
         key |= (c->cr4 & CR4_OSXSAVE) && (c->xcr0 & 7) == 7 ? KEY_SSE | KEY_AVX : KEY_SSE;
     }
-    return key;
+    return key & c->jit.cpu->vec_keys;
 }
 
 #define MXCSR_HOST 0x1f80u

@@ -27,7 +27,7 @@ static uint8_t cond_reads(unsigned cc)
  * of 0. */
 static bool keep_lock(const Insn *i)
 {
-    return cpu_many || (i->imm == 0 && i->opcode >= 0x80 && i->opcode <= 0x83);
+    return cpu_many || !trick_on(TRICK_NO_LOCK) || (i->imm == 0 && i->opcode >= 0x80 && i->opcode <= 0x83);
 }
 
 /* Operands Eb or Ev, with or without a register one. */
@@ -445,6 +445,23 @@ static bool high_byte_trouble(const Plan *p)
     return high_rm && p->reg_op && !(p->f & F_BREG) && (p->reg == GPR_RSP || p->reg >= 8);
 }
 
+/* The option that leaves this one to the reference was given. */
+static bool switched_off(PlanKind k)
+{
+    switch (k) {
+    case PLAN_BMI:
+        return !trick_on(TRICK_BMI);
+    case PLAN_DIV:
+        return !trick_on(TRICK_DIV);
+    case PLAN_STRING:
+        return !trick_on(TRICK_STRING);
+    case PLAN_CLI: case PLAN_STI: case PLAN_DF: case PLAN_SWAPGS: case PLAN_FENCE: case PLAN_SELECTOR: case PLAN_PUSHF:
+        return !trick_on(TRICK_SYSTEM);
+    default:
+        return false;
+    }
+}
+
 static bool uses_stack(PlanKind k)
 {
     return (k >= PLAN_PUSHF && k <= PLAN_LEAVE) || k == PLAN_CALL || k == PLAN_RET ||
@@ -487,7 +504,7 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
         plan_system(i, row, key, p);
     }
     fallback = ends ? PLAN_END : PLAN_HELP;
-    if (p->kind == PLAN_HELP || high_byte_trouble(p) || (p->mem && i->asize == 2) ||
+    if (p->kind == PLAN_HELP || switched_off(p->kind) || high_byte_trouble(p) || (p->mem && i->asize == 2) ||
         (p->mem && !code64 && !(segs & seg_bit[i->seg])) ||
         (uses_stack(p->kind) && !code64 && !(segs & 2)) ||
         (p->kind == PLAN_STRING && !code64 && (!(segs & 1) || !(segs & seg_bit[i->seg])))) {

@@ -5,6 +5,7 @@
 #define ACCEL_JIT_PLAN_H
 
 #include "accel/jit/jit.h"
+#include "accel/options.h"
 
 /* Arithmetic flags as a set. */
 enum { FL_CF = 1, FL_PF = 2, FL_AF = 4, FL_ZF = 8, FL_SF = 16, FL_OF = 32, FL_ALL = 63 };

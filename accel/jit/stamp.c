@@ -52,7 +52,7 @@ void jit_flush(CpuState *c, bool global)
     block_flush(c, global);
     if (c->jit.cpu != NULL) {
         c->jit.cpu->last_range = NULL; /* the view may be another */
-        jit_new_generation(c, global || c->jit.cpu->super_local);
+        jit_new_generation(c, global || c->jit.cpu->super_local || !trick_on(TRICK_GLOBAL_CODE));
     }
 }
 
@@ -80,7 +80,7 @@ void jit_switch_space(CpuState *c, uint64_t space, bool keep)
     Jit *j = c->jit.cpu;
     uint32_t gen;
 
-    if (j == NULL || j->super_local || j->last_gen >> (32 - KEY_BITS - 1)) {
+    if (j == NULL || j->super_local || !trick_on(TRICK_SPACES) || !trick_on(TRICK_GLOBAL_CODE) || j->last_gen >> (32 - KEY_BITS - 1)) {
         jit_flush(c, false);
     } else {
         block_flush(c, false);
@@ -120,6 +120,6 @@ void jit_flush_page(CpuState *c, vaddr page)
 
     block_flush_page(c, page);
     if (j != NULL && (*jit_page_bits(j, page, &bit) & bit)) {
-        jit_new_generation(c, jit_is_upper(page) || j->super_local);
+        jit_new_generation(c, jit_is_upper(page) || j->super_local || !trick_on(TRICK_GLOBAL_CODE));
     }
 }

@@ -77,6 +77,10 @@ static void emit_cold_help(Tr *t, const Cold *k)
 /* r13 is the address xor the tag, r14 the entry's offset. */
 static void emit_fill(Tr *t, const Cold *k)
 {
+    if (!trick_on(TRICK_TLB_FILL)) {
+        cold_jump(t, k->slow, JUMP_ALWAYS);
+        return;
+    }
     emit_op(&t->e, F_W, 0x33, H_S1,
             GS_IDX(H_S2, offsetof(CpuState, tlb) + (size_t)t->mmu * sizeof(t->c->tlb[0]) +
                              (k->write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));

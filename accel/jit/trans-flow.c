@@ -19,10 +19,15 @@ static void compare_stamp(Tr *t, Cold *miss)
 
 void lookup(Tr *t, Cold *miss)
 {
-    Cold *way = cold_new(t, COLD_WAY);
     Emit *e = &t->e;
+    Cold *way;
 
     _Static_assert(sizeof(JitJump) == 32, "the index is scaled by 32");
+    if (!trick_on(TRICK_JUMP_CACHE)) {
+        cold_jump(t, miss, JUMP_ALWAYS);
+        return;
+    }
+    way = cold_new(t, COLD_WAY);
     emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
     emit_op(e, F_W, 0xc1, 5, REG(H_S2)); /* SHR */
     put8(e, PAGE_SHIFT);
@@ -206,12 +211,38 @@ static void move_sp(Tr *t, int by)
     emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, by));
 }
 
+static bool is_small(const Tr *t)
+{
+    return t->next == (uint64_t)(int64_t)(int32_t)t->next;
+}
+
+/* The return address to the return stack. */
+static void push_pair(Tr *t)
+{
+    Emit *e = &t->e;
+    Cold *full;
+
+    if (!trick_on(TRICK_RETURN_STACK)) {
+        return;
+    }
+    full = cold_new(t, COLD_RET_FULL);
+    emit_op(e, F_W, 0x3b, H_RSP, GS(jit.ret_limit));
+    cold_jump(t, full, 2); /* JB */
+    full->back = e->p;
+    if (is_small(t)) {
+        put8(e, 0x68); /* PUSH imm32 */
+        put32(e, (uint32_t)t->next);
+    } else {
+        emit_const(e, H_S2, t->next);
+        put8(e, 0x41);
+        put8(e, 0x56); /* PUSH r14 */
+    }
+}
+
 /* The return address to the guest's stack and to the return stack. */
 static void push_return(Tr *t, Cold *slow)
 {
     Emit *e = &t->e;
-    Cold *full = cold_new(t, COLD_RET_FULL);
-    bool small = t->next == (uint64_t)(int64_t)(int32_t)t->next;
     Rm to = MEM_OPERAND;
 
     if (t->grouped) {
@@ -220,7 +251,7 @@ static void push_return(Tr *t, Cold *slow)
         mem_address_of(t, GPR_RSP, -(int)width(t));
         mem_check(t, width(t), true, slow);
     }
-    if (!t->code64 || small) {
+    if (!t->code64 || is_small(t)) {
         emit_op(e, t->code64 ? F_W : 0, 0xc7, 0, to);
         put32(e, (uint32_t)t->next);
     } else {
@@ -232,17 +263,7 @@ static void push_return(Tr *t, Cold *slow)
         emit_store(e, H_S2, to);
     }
     move_sp(t, -(int)width(t));
-    emit_op(e, F_W, 0x3b, H_RSP, GS(jit.ret_limit));
-    cold_jump(t, full, 2); /* JB */
-    full->back = e->p;
-    if (small) {
-        put8(e, 0x68); /* PUSH imm32 */
-        put32(e, (uint32_t)t->next);
-    } else {
-        emit_const(e, H_S2, t->next);
-        put8(e, 0x41);
-        put8(e, 0x56); /* PUSH r14 */
-    }
+    push_pair(t);
 }
 
 /* Where a RET that found its pair comes to. */
@@ -258,6 +279,10 @@ static void call(Tr *t)
 
     flags_save(t);
     push_return(t, cold_help_end(t));
+    if (!trick_on(TRICK_RETURN_STACK)) {
+        exit_to(t, JUMP_ALWAYS, to);
+        return;
+    }
     if (same_page(t, to)) {
         Cold *k = cold_new(t, COLD_EXIT);
 
@@ -272,7 +297,7 @@ static void call(Tr *t)
 
 static void ret(Tr *t)
 {
-    Cold *slow = cold_help_end(t), *other = cold_new(t, COLD_RET);
+    Cold *slow = cold_help_end(t), *other;
     Rm from = MEM_OPERAND;
 
     flags_save(t);
@@ -283,6 +308,13 @@ static void ret(Tr *t)
         mem_check(t, width(t), false, slow);
     }
     emit_op(&t->e, t->code64 ? F_W : 0, 0x8b, H_S1, from);
+    if (!trick_on(TRICK_RETURN_STACK)) {
+        lookup(t, slow);
+        move_sp(t, (int)(width(t) + (unsigned)t->insn->imm));
+        jump_found(t);
+        return;
+    }
+    other = cold_new(t, COLD_RET);
     emit_op(&t->e, F_W, 0x3b, H_S1, MEM(H_RSP, RM_NONE, 0, 8));
     other->slow = slow;
     cold_jump(t, other, 5);
@@ -327,6 +359,10 @@ static void call_rm(Tr *t, const Plan *p)
     emit_load(e, H_S2, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
     emit_store(e, H_S2, GS(jit.tmp[0]));
     push_return(t, slow2);
+    if (!trick_on(TRICK_RETURN_STACK)) {
+        emit_op(e, 0, 0xff, 4, GS(jit.tmp[0]));
+        return;
+    }
     emit_op(e, 0, 0xff, 2, GS(jit.tmp[0]));
     returned(t);
 }

@@ -156,7 +156,7 @@ unsigned group_begin(Tr *t, unsigned n)
     Group g;
     Cold *k;
 
-    if (!find(t, n, &g)) {
+    if (!trick_on(TRICK_COALESCE) || !find(t, n, &g)) {
         return 0;
     }
     trans_at(t, n);

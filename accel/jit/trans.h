@@ -6,6 +6,7 @@
 #define ACCEL_JIT_TRANS_H
 
 #include "accel/jit/plan.h"
+#include "accel/options.h"
 
 /* Where the arithmetic flags are. */
 typedef enum FlagsAt {

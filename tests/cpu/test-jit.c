@@ -2,6 +2,7 @@
  * The translator against the reference: random runs of instructions with forward jumps, from random
  * states; registers, flags, memory and the place and kind of the fault that ends each must agree.
  * Instructions that leave flags undefined are followed by one that sets them all.
+ * A few of them with each of the translator's tricks switched off.
  *
  *   test-jit [--seed N] [--count N] [--only NAME]
  */
@@ -245,7 +246,7 @@ static bool same(const Outcome *a, const Outcome *b, unsigned bits, bool end)
     return true;
 }
 
-static void runs(unsigned bits, bool strict)
+static void runs(unsigned bits, bool strict, uint64_t count)
 {
     DecodeMode m = { .bits = (uint8_t)bits, .protected_mode = true, .features = cpu->features };
     static Outcome want, got;
@@ -254,8 +255,8 @@ static void runs(unsigned bits, bool strict)
 
     diff_doppel_mode(bits);
     jit_strict = strict;
-    cpu->jit.cpu->strict = strict;
-    for (uint64_t n = 0; n < opt.count && bad < 5; n++) {
+    cpu->jit.cpu->strict = strict || !trick_on(TRICK_LAZY_FLAGS);
+    for (uint64_t n = 0; n < count && bad < 5; n++) {
         diff_seed((opt.seed << 32) + n * 4 + bits / 32);
         make_run(&r, &m);
         make_state(&r, bits);
@@ -276,26 +277,39 @@ static void runs(unsigned bits, bool strict)
         }
     }
     printf("%u-bit, %s: %lu runs, %lu of them to their end, %lu differ\n", bits,
-           strict ? "exact flags" : "lazy flags", (unsigned long)opt.count, (unsigned long)whole,
+           strict ? "exact flags" : "lazy flags", (unsigned long)count, (unsigned long)whole,
            (unsigned long)bad);
     assert_int_equal(bad, 0);
 }
 
 static void runs_64(void **state)
 {
-    runs(64, false);
+    runs(64, false, opt.count);
 }
 static void runs_64_strict(void **state)
 {
-    runs(64, true);
+    runs(64, true, opt.count);
 }
 static void runs_32(void **state)
 {
-    runs(32, false);
+    runs(32, false, opt.count);
 }
 static void runs_32_strict(void **state)
 {
-    runs(32, true);
+    runs(32, true, opt.count);
+}
+
+static void runs_without_each_trick(void **state)
+{
+    for (Trick t = 0; t <= TRICKS; t++) {
+        accel_fini();
+        cpu_unrequest(cpu, REQ_STOP);
+        accel_options.off = t == TRICKS ? (1u << TRICKS) - 1 : 1u << t;
+        diff_doppel_jit();
+        printf("without %s: ", t == TRICKS ? "all" : trick_info[t].name);
+        runs(64, false, opt.count / 10);
+        runs(32, false, opt.count / 10);
+    }
 }
 
 int main(int argc, char **argv)
@@ -305,6 +319,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(runs_64_strict),
         cmocka_unit_test(runs_32),
         cmocka_unit_test(runs_32_strict),
+        cmocka_unit_test(runs_without_each_trick),
     };
     const char *why;
 

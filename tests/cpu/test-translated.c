@@ -2,8 +2,11 @@
  * What a translator may get wrong between instructions: returns that are not where calls came from, code that
  * changes under its translations, pages that are mapped anew, registers that stay in the host's.
  *
+ * All of it again without each of the translator's tricks, and without all of them.
+ *
  * Memory is mapped one to one up to 4 MiB; from 4 MiB on, pages are mapped by the table at PT.
  */
+#include "accel/options.h"
 #include "bus/memory.h"
 #include "cpu/mmu.h"
 #include "tests/lib/guest.h"
@@ -228,5 +231,12 @@ int main(void)
         T(x87_and_sse_across_the_reference),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    for (Trick t = 0; t < TRICKS; t++) {
+        accel_options.off = 1u << t;
+        failed += cmocka_run_group_tests_name(trick_info[t].name, tests, NULL, NULL);
+    }
+    accel_options.off = (1u << TRICKS) - 1;
+    return failed + cmocka_run_group_tests_name("all tricks", tests, NULL, NULL);
 }

@@ -96,6 +96,15 @@ def opt_accel(tmp):
         with monitor("-accel", name) as vm:
             assert "engine: doppel" in vm.mon.cmd("info jit")
     listed("-accel", "help", has="tcg")
+    p = run("-accel", "tcg,help")
+    tricks = re.findall(r"^  (x-[a-z0-9-]+)=<bool>", p.stdout, re.M)
+    assert p.returncode == 0 and len(tricks) > 15 and "tb-size=" in p.stdout
+    with monitor("-accel", "tcg," + ",".join(t + "=off" for t in tricks)) as vm:
+        assert "engine: doppel" in vm.mon.cmd("info jit")
+    for name in ("tcg", "interp"):
+        refused("-accel", f"{name},x-nonesuch=off", names=["x-nonesuch", *tricks])
+    refused("-accel", "interp,x-link=off", names="x-link")
+    refused("-accel", "tcg,x-link=maybe", names=["x-link", "maybe"])
     refused("-accel", "nonesuch", names="nonesuch")
     refused("-accel", "tcg,nonesuch=1", names="nonesuch")
 

@@ -1,0 +1,33 @@
+/*
+ * What `-accel tcg,...` asks of the engines.
+ */
+#ifndef ACCEL_OPTIONS_H
+#define ACCEL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum Trick {
+#define TRICK(id, name, help) TRICK_##id,
+#include "accel/options.inc"
+#undef TRICK
+    TRICKS
+} Trick;
+
+typedef struct TrickInfo {
+    const char *name, *help;
+} TrickInfo;
+extern const TrickInfo trick_info[TRICKS];
+
+typedef struct AccelOptions {
+    uint32_t off;  /* bit n: not that Trick */
+} AccelOptions;
+
+extern AccelOptions accel_options; /* constant after start-up; tests change it between engines */
+
+static inline bool trick_on(Trick t)
+{
+    return !(accel_options.off >> t & 1);
+}
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * Options about what runs the processors.
+ */
+#include "machine/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "base/mem.h"
+
+/* ---- names ---- */
+
+static const char *const elsewhere[] = { "hvf", "whpx", "hax", "nvmm", "xen", "qtest" };
+
+/* Why KVM cannot be had here. */
+static void kvm_error(Error **errp)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        error_set_errno(errp, errno, "kvm: cannot open /dev/kvm");
+        return;
+    }
+    close(fd);
+    error_set(errp, "kvm: this doppel has no KVM engine yet; use tcg");
+}
+
+static bool accel_name(const char *name, AccelKind *kind, Error **errp)
+{
+    static const struct {
+        const char *name;
+        AccelKind kind;
+    } known[] = {
+        { "interp", ACCEL_INTERP },
+        { "tcg", ACCEL_JIT },
+        { "doppel", ACCEL_JIT },
+        { "auto", ACCEL_DEFAULT },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(name, known[i].name) == 0) {
+            *kind = known[i].kind;
+            return true;
+        }
+    }
+    if (strcmp(name, "kvm") == 0) {
+        kvm_error(errp);
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+        if (strcmp(name, elsewhere[i]) == 0) {
+            error_set(errp, "accelerator '%s' does not exist on this host", name);
+            return false;
+        }
+    }
+    error_set(errp, "unknown accelerator '%s' (there are tcg, doppel and interp)", name);
+    return false;
+}
+
+/* ---- tcg's sub-options ---- */
+
+static const char *const threads[] = { "single", "multi", NULL };
+
+/* The sub-options beside the tricks, for help. */
+static const char *const prop_help[][2] = {
+    { "tb-size=<int>", "MiB of translated code, at most, of all processors together (default: 64 each)" },
+    { "one-insn-per-tb=<bool>", "an instruction a block (default: off)" },
+    { "split-wx=<bool>", "accepted: code is always mapped twice, and never writable and executable at once" },
+    { "thread=<enum>", "single or multi: processors in turns, or a host thread each (default: multi)" },
+};
+
+/* "x-NAME" of trick @t. */
+static void trick_key(Trick t, char key[32])
+{
+    snprintf(key, 32, "x-%s", trick_info[t].name);
+}
+
+static void accel_props(FILE *out)
+{
+    char key[32];
+
+    fprintf(out, "-accel tcg (or doppel) options:\n");
+    for (size_t n = 0; n < ARRAY_SIZE(prop_help); n++) {
+        fprintf(out, "  %-24s %s\n", prop_help[n][0], prop_help[n][1]);
+    }
+    fprintf(out, "for the search of a mistake, =off:\n");
+    for (Trick t = 0; t < TRICKS; t++) {
+        trick_key(t, key);
+        fprintf(out, "  %s=<bool>%*s %s\n", key, 17 - (int)strlen(key), "", trick_info[t].help);
+    }
+}
+
+static void accel_values(OptList *l, AccelOptions *o)
+{
+    char key[32];
+
+    for (Trick t = 0; t < TRICKS; t++) {
+        trick_key(t, key);
+        o->off &= ~(1u << t);
+        o->off |= opt_get_bool(l, key, true) ? 0 : 1u << t;
+    }
+    opt_get_choice(l, "thread", threads, 1);
+    opt_get_u64(l, "tb-size", UINT32_MAX, 0);
+    opt_get_bool(l, "one-insn-per-tb", false);
+    opt_get_bool(l, "split-wx", true); /* see prop_help */
+}
+
+/* As opt_done(); where an x-NAME is the mistake, it says which there are. */
+static bool accel_done(OptList *l, Error **errp)
+{
+    char names[1024] = "";
+    Error *err = NULL;
+
+    if (opt_done(l, &err)) {
+        return true;
+    }
+    if (strstr(error_text(err), "unknown sub-option 'x-") == NULL) {
+        error_move(errp, err);
+        return false;
+    }
+    for (Trick t = 0; t < TRICKS; t++) {
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s x-%s", t > 0 ? "," : "",
+                 trick_info[t].name);
+    }
+    error_set(errp, "%s (tcg has%s)", error_text(err), names);
+    error_free(err);
+    return false;
+}
+
+/* The translator is among "a:b:c". */
+static bool has_tcg(const char *names)
+{
+    autofree char *copy = xstrdup(names);
+    AccelKind kind;
+    bool has = false;
+
+    for (char *save, *name = strtok_r(copy, ":", &save); name != NULL; name = strtok_r(NULL, ":", &save)) {
+        has |= accel_name(name, &kind, NULL) && kind == ACCEL_JIT;
+    }
+    return has;
+}
+
+bool opt_accel(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l = opt_parse(arg, "accel", errp);
+    const char *name;
+    bool ok;
+
+    if (l == NULL) {
+        return false;
+    }
+    name = opt_get_str(l, "accel", "");
+    if (opt_is_help(name)) {
+        printf("Accelerators supported in QEMU binary:\ntcg\ndoppel\ninterp\n");
+        p->done = true;
+    } else if (opt_wants_help(l)) {
+        accel_props(stdout);
+        p->done = true;
+    } else {
+        str_list_add(&p->accels, name);
+        p->option_accel |= def != NULL;
+    }
+    if (has_tcg(name)) {
+        accel_values(l, &p->cfg->accel_options);
+    }
+    opt_get_str(l, "kernel-irqchip", NULL); /* the interrupt controllers are always here */
+    ok = accel_done(l, errp);
+    opt_free(l);
+    return ok;
+}
+
+bool opt_enable_kvm(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    return opt_accel(opaque, def, "kvm", errp);
+}
+
+/* The first of the list that can be had; the reason of the last one when none can. */
+bool accel_finish(Parser *p, Error **errp)
+{
+    Error *err = NULL;
+
+    for (size_t i = 0; i < p->accels.count; i++) {
+        for (char *save, *name = strtok_r(p->accels.s[i], ":", &save); name != NULL;
+             name = strtok_r(NULL, ":", &save)) {
+            error_free(err);
+            err = NULL;
+            if (accel_name(name, &p->cfg->accel, &err)) {
+                return true;
+            }
+        }
+    }
+    if (err == NULL) {
+        return true;
+    }
+    error_prepend(&err, p->machine_accel ? "-machine accel=: " : "-accel: ");
+    error_move(errp, err);
+    return false;
+}
