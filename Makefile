@@ -178,6 +178,7 @@ check: need-deps
 	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu fuzz system
 
 check-full: FULL = --full --timeout 900
+check-full: export FAULTS_ALL = 1
 check-full: export DIFF_COUNT ?= 2000
 check-full: export DECODE_COUNT ?= 10000000
 check-full: check check-headers

@@ -244,7 +244,7 @@ void blk_info(BlockBackend *b, BlockInfo *info)
         info->format = b->img->format;
         info->size = b->img->size;
         info->read_only = b->img->read_only;
-        info->used = fstat(b->img->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+        info->used = fstat(b->img->host.fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
     }
 }
 

@@ -1,28 +1,73 @@
 /*
- * Reading and writing a host file or block device.
+ * Reading and writing a host file or block device. See host-file.h.
  */
 #include "block/host-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/mem.h"
 
-int host_read(int fd, uint64_t offset, void *buf, size_t len)
+#define ALIGN_MAX 4096u
+
+const HostCalls host_system_calls = {
+    .pread = pread, .pwrite = pwrite, .fdatasync = fdatasync, .fallocate = fallocate, .ftruncate = ftruncate,
+};
+const HostCalls *host_calls = &host_system_calls;
+
+struct HostRange {
+    uint64_t start, end;
+    HostRange *next;
+};
+
+/* find_align - the smallest block that can be read; a kernel says so by EINVAL. */
+static uint32_t find_align(int fd)
 {
-    uint8_t *p = buf;
+    void *buf = NULL;
+    uint32_t align = 512;
 
+    if (posix_memalign(&buf, ALIGN_MAX, 2 * ALIGN_MAX) != 0) {
+        return 0;
+    }
+    while (align <= ALIGN_MAX && pread(fd, (uint8_t *)buf + (align & (ALIGN_MAX - 1)), align, 0) < 0) {
+        align *= 2;
+    }
+    free(buf);
+    return align <= ALIGN_MAX ? align : 0;
+}
+
+int host_file_init(HostFile *f, int fd, bool direct)
+{
+    *f = (HostFile){ .fd = fd, .align = direct ? find_align(fd) : 1 };
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->idle, NULL);
+    return f->align != 0 ? 0 : -EINVAL;
+}
+
+void host_file_fini(HostFile *f)
+{
+    pthread_mutex_destroy(&f->lock);
+    pthread_cond_destroy(&f->idle);
+    close(f->fd);
+}
+
+/* ---- as the host takes it ---- */
+
+/* read_all - ends early at the end of the file, behind which is nothing but zeros. */
+static int read_all(const HostFile *f, uint64_t offset, uint8_t *p, size_t len)
+{
     while (len > 0) {
-        ssize_t n = pread(fd, p, len, (off_t)offset);
+        ssize_t n = host_calls->pread(f->fd, p, len, (off_t)offset);
 
-        if (n == 0) {
-            memset(p, 0, len);
-            return 0;
-        }
         if (n < 0 && errno != EINTR) {
             return -errno;
+        }
+        if (n == 0 || (n > 0 && (size_t)n < len && n % f->align != 0)) {
+            memset(p + n, 0, len - (size_t)n);
+            return 0;
         }
         if (n > 0) {
             p += n;
@@ -33,17 +78,16 @@ int host_read(int fd, uint64_t offset, void *buf, size_t len)
     return 0;
 }
 
-int host_write(int fd, uint64_t offset, const void *buf, size_t len)
+static int write_all(const HostFile *f, uint64_t offset, const uint8_t *p, size_t len)
 {
-    const uint8_t *p = buf;
-
     while (len > 0) {
-        ssize_t n = pwrite(fd, p, len, (off_t)offset);
+        ssize_t n = host_calls->pwrite(f->fd, p, len, (off_t)offset);
 
         if (n == 0 || (n < 0 && errno != EINTR)) {
             return n == 0 ? -EIO : -errno;
         }
         if (n > 0) {
+            n = n > (ssize_t)f->align ? n / f->align * f->align : n;
             p += n;
             offset += (uint64_t)n;
             len -= (size_t)n;
@@ -52,27 +96,164 @@ int host_write(int fd, uint64_t offset, const void *buf, size_t len)
     return 0;
 }
 
-int host_flush(int fd)
-{
-    int r;
+/* ---- whole blocks ---- */
 
-    do {
-        r = fdatasync(fd);
-    } while (r != 0 && errno == EINTR);
-    return r != 0 ? -errno : 0;
+static uint64_t down(const HostFile *f, uint64_t v)
+{
+    return v & ~(uint64_t)(f->align - 1);
 }
 
-int host_zero(int fd, uint64_t offset, uint64_t len)
+static uint64_t up(const HostFile *f, uint64_t v)
 {
-    static const uint8_t zeros[65536];
+    return down(f, v + f->align - 1);
+}
 
-    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0 &&
-        lseek(fd, 0, SEEK_END) >= (off_t)(offset + len)) {
+static bool suits(const HostFile *f, uint64_t offset, const void *buf, size_t len)
+{
+    return ((offset | len | (uintptr_t)buf) & (f->align - 1)) == 0;
+}
+
+static void take_range(HostFile *f, HostRange *mine)
+{
+    const HostRange *r;
+
+    pthread_mutex_lock(&f->lock);
+    do {
+        for (r = f->busy; r != NULL && (r->start >= mine->end || mine->start >= r->end); r = r->next) {
+        }
+        if (r != NULL) {
+            pthread_cond_wait(&f->idle, &f->lock);
+        }
+    } while (r != NULL);
+    mine->next = f->busy;
+    f->busy = mine;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void give_range(HostFile *f, HostRange *mine)
+{
+    HostRange **p = &f->busy;
+
+    pthread_mutex_lock(&f->lock);
+    while (*p != mine) {
+        p = &(*p)->next;
+    }
+    *p = mine->next;
+    pthread_cond_broadcast(&f->idle);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static uint8_t *bounce_new(const HostFile *f, size_t len)
+{
+    void *p = NULL;
+
+    return posix_memalign(&p, ALIGN_MAX, MAX(len, f->align)) == 0 ? p : NULL;
+}
+
+static int read_bounced(const HostFile *f, uint64_t offset, void *buf, size_t len)
+{
+    uint64_t start = down(f, offset);
+    size_t all = (size_t)(up(f, offset + len) - start);
+    uint8_t *b = bounce_new(f, all);
+    int r = b == NULL ? -ENOMEM : read_all(f, start, b, all);
+
+    if (r == 0) {
+        memcpy(buf, b + (offset - start), len);
+    }
+    free(b);
+    return r;
+}
+
+static int write_bounced(HostFile *f, uint64_t offset, const void *buf, size_t len)
+{
+    HostRange mine = { .start = down(f, offset), .end = up(f, offset + len) };
+    size_t all = (size_t)(mine.end - mine.start), align = f->align;
+    bool part = mine.start != offset || mine.end != offset + len;
+    uint8_t *b = bounce_new(f, all);
+    int r = 0;
+
+    if (b == NULL) {
+        return -ENOMEM;
+    }
+    if (part) {
+        take_range(f, &mine);
+    }
+    if (mine.start != offset || all == align) {
+        r = part ? read_all(f, mine.start, b, align) : 0;
+    }
+    if (r == 0 && mine.end != offset + len && all > align) {
+        r = read_all(f, mine.end - align, b + all - align, align);
+    }
+    if (r == 0) {
+        memcpy(b + (offset - mine.start), buf, len);
+        r = write_all(f, mine.start, b, all);
+    }
+    if (r == 0 && f->end != 0 && mine.end > f->end) {
+        r = host_truncate(f, f->end); /* the last block is not whole */
+    }
+    if (part) {
+        give_range(f, &mine);
+    }
+    free(b);
+    return r;
+}
+
+/* ---- requests ---- */
+
+int host_read(const HostFile *f, uint64_t offset, void *buf, size_t len)
+{
+    return len == 0                       ? 0
+           : suits(f, offset, buf, len) ? read_all(f, offset, buf, len)
+                                          : read_bounced(f, offset, buf, len);
+}
+
+int host_write(HostFile *f, uint64_t offset, const void *buf, size_t len)
+{
+    return len == 0                       ? 0
+           : suits(f, offset, buf, len) ? write_all(f, offset, buf, len)
+                                          : write_bounced(f, offset, buf, len);
+}
+
+int host_flush(HostFile *f)
+{
+    int r = __atomic_load_n(&f->failed, __ATOMIC_RELAXED);
+
+    if (r != 0) {
+        return r;
+    }
+    do {
+        r = host_calls->fdatasync(f->fd);
+    } while (r != 0 && errno == EINTR);
+    if (r == 0) {
+        return 0;
+    }
+    r = -errno;
+    if (f->align == 1) { /* with O_DIRECT the host keeps nothing that it could drop */
+        __atomic_store_n(&f->failed, r, __ATOMIC_RELAXED);
+    }
+    return r;
+}
+
+/* punch - a hole; only whole blocks of a file that was opened with O_DIRECT, since the rest of one may be written. */
+static int punch(HostFile *f, uint64_t offset, uint64_t len)
+{
+    if (((offset | len) & (f->align - 1)) != 0) {
+        return -EINVAL;
+    }
+    return host_calls->fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0
+               ? 0 : -errno;
+}
+
+int host_zero(HostFile *f, uint64_t offset, uint64_t len)
+{
+    static const uint8_t zeros[65536] __attribute__((aligned(ALIGN_MAX)));
+
+    if (punch(f, offset, len) == 0 && lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len)) {
         return 0;
     }
     while (len > 0) {
         size_t n = (size_t)MIN(len, sizeof(zeros));
-        int r = host_write(fd, offset, zeros, n);
+        int r = host_write(f, offset, zeros, n);
 
         if (r != 0) {
             return r;
@@ -83,21 +264,31 @@ int host_zero(int fd, uint64_t offset, uint64_t len)
     return 0;
 }
 
-uint64_t host_extent(int fd, uint64_t offset, uint64_t len, bool *hole)
+uint64_t host_extent(const HostFile *f, uint64_t offset, uint64_t len, bool *hole)
 {
-    off_t data = lseek(fd, (off_t)offset, SEEK_DATA), end;
+    off_t data = lseek(f->fd, (off_t)offset, SEEK_DATA), end;
 
     *hole = (data < 0 && errno == ENXIO) || data > (off_t)offset;
     if (data < 0) { /* nothing but a hole up to the end, or a file system that does not tell */
         return len;
     }
-    end = *hole ? data : lseek(fd, data, SEEK_HOLE);
+    end = *hole ? data : lseek(f->fd, data, SEEK_HOLE);
     return end > (off_t)offset ? MIN(len, (uint64_t)end - offset) : len;
 }
 
-void host_discard(int fd, uint64_t offset, uint64_t len)
+void host_discard(HostFile *f, uint64_t offset, uint64_t len)
 {
-    int r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len);
+    int r = punch(f, offset, len);
 
     (void)r; /* a file system without holes keeps the bytes */
+}
+
+int host_allocate(HostFile *f, uint64_t offset, uint64_t len)
+{
+    return host_calls->fallocate(f->fd, 0, (off_t)offset, (off_t)len) == 0 ? 0 : -errno;
+}
+
+int host_truncate(HostFile *f, uint64_t size)
+{
+    return host_calls->ftruncate(f->fd, (off_t)size) == 0 ? 0 : -errno;
 }

@@ -126,7 +126,7 @@ static const ImageFormat *image_guess(BlockImage *img, Error **errp)
 {
     uint8_t head[HEAD];
     const char *name = NULL;
-    int r = img->file_size != 0 ? host_read(img->fd, 0, head, HEAD) : 0;
+    int r = img->file_size != 0 ? host_read(&img->host, 0, head, HEAD) : 0;
 
     if (r < 0) {
         error_set_errno(errp, -r, "Could not read '%s'", img->file);
@@ -156,9 +156,24 @@ static _Thread_local unsigned chain_flags; /* that go for the whole chain */
 static void image_free(BlockImage *img)
 {
     image_unref(img->backing);
-    close(img->fd);
+    host_file_fini(&img->host);
     free(img->file);
     free(img);
+}
+
+/* open_host - a descriptor, or -1 with @errp. */
+static int open_host(const char *path, const char *file, unsigned flags, Error **errp)
+{
+    /* not to wait for the other end of a pipe; regular files and disks ignore it */
+    int how = ((flags & IMAGE_READ_ONLY) ? O_RDONLY : O_RDWR) | O_NONBLOCK | (flags & IMAGE_DIRECT ? O_DIRECT : 0);
+    int fd = host_open(path, how, 0);
+
+    if (fd == -EINVAL && (flags & IMAGE_DIRECT)) {
+        error_set(errp, "Could not open '%s': filesystem does not support O_DIRECT", file);
+    } else if (fd < 0) {
+        error_set_errno(errp, -fd, "Could not open '%s'", file);
+    }
+    return fd < 0 ? -1 : fd;
 }
 
 /* open_path - @file is what the user calls it. */
@@ -170,25 +185,27 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
     uint64_t size = 0;
     int fd, r;
 
-    /* not to wait for the other end of a pipe; regular files and disks ignore it */
-    fd = host_open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0);
-    r = fd < 0 ? fd : image_size(fd, file, &size, errp);
-    if (r != 0) {
-        if (r < 0) {
-            error_set_errno(errp, -r, "Could not open '%s'", file);
-        }
-        if (fd >= 0) {
-            close(fd);
-        }
+    fd = open_host(path, file, flags, errp);
+    if (fd < 0) {
         return NULL;
     }
-    if (!(flags & IMAGE_NO_LOCK) && !image_lock(fd, file, !read_only, flags & IMAGE_FORCE_SHARE, errp)) {
+    r = image_size(fd, file, &size, errp);
+    if (r < 0) {
+        error_set_errno(errp, -r, "Could not open '%s'", file);
+    }
+    if (r != 0 || (!(flags & IMAGE_NO_LOCK) && !image_lock(fd, file, !read_only, flags & IMAGE_FORCE_SHARE, errp))) {
         close(fd);
         return NULL;
     }
     img = xnew(BlockImage);
-    *img = (BlockImage){ .refs = 1, .fd = fd, .file = xstrdup(file), .file_size = size,
-                         .flags = flags, .read_only = read_only, .cache = cache };
+    *img = (BlockImage){ .refs = 1, .file = xstrdup(file), .file_size = size, .flags = flags,
+                         .read_only = read_only, .cache = cache };
+    r = host_file_init(&img->host, fd, flags & IMAGE_DIRECT);
+    if (r != 0) {
+        error_set(errp, "Could not find working O_DIRECT alignment");
+        image_free(img);
+        return NULL;
+    }
     img->fmt = fmt != NULL ? fmt : image_guess(img, errp);
     if (img->fmt != NULL) {
         img->format = img->fmt->name;
@@ -209,7 +226,7 @@ BlockImage *image_open_with(const char *file, const char *format, unsigned flags
     if (path == NULL || (format != NULL && (fmt = image_format_find(format, errp)) == NULL)) {
         return NULL;
     }
-    chain_flags = flags & IMAGE_FORCE_SHARE;
+    chain_flags = flags & (IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT);
     return open_path(path, file, fmt, flags, cache, errp);
 }
 
@@ -227,23 +244,24 @@ bool image_make_writable(BlockImage *img, Error **errp)
     if (path == NULL || !img->read_only) {
         return path != NULL;
     }
-    fd = host_open(path, O_RDWR | O_NONBLOCK, 0);
+    fd = open_host(path, img->file, img->flags & ~(unsigned)IMAGE_READ_ONLY, errp);
     if (fd < 0) {
-        error_set_errno(errp, errno, "Could not open '%s'", img->file);
         return false;
     }
-    image_unlock(img->fd);
-    if (!image_lock(fd, img->file, true, false, errp)) {
-        Error *again = NULL;
+    if (!(img->flags & IMAGE_NO_LOCK)) {
+        image_unlock(img->host.fd);
+        if (!image_lock(fd, img->file, true, false, errp)) {
+            Error *again = NULL;
 
-        if (!image_lock(img->fd, img->file, false, false, &again)) {
-            error_free(again); /* a writer has come; the first error says who */
+            if (!image_lock(img->host.fd, img->file, false, false, &again)) {
+                error_free(again); /* a writer has come; the first error says who */
+            }
+            close(fd);
+            return false;
         }
-        close(fd);
-        return false;
     }
-    close(img->fd);
-    img->fd = fd;
+    close(img->host.fd);
+    img->host.fd = fd;
     img->read_only = false;
     img->read_only = img->fmt->writable != NULL && !img->fmt->writable(img, errp);
     return !img->read_only;
@@ -327,8 +345,12 @@ int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, Ima
 
 int image_truncate(BlockImage *img, uint64_t size)
 {
-    if (img->read_only) {
-        return -EROFS;
+    uint64_t old = img->size, behind = img->backing != NULL ? MIN(img->backing->size, size) : 0;
+    int r = img->read_only ? -EROFS : img->fmt->truncate != NULL ? img->fmt->truncate(img, size) : -ENOTSUP;
+
+    if (r == 0 && behind > old) { /* what was hidden by the end of the disk does not come to light */
+        r = image_zero(img, old, behind - old);
+        r = r == 0 ? image_flush(img) : r;
     }
-    return img->fmt->truncate != NULL ? img->fmt->truncate(img, size) : -ENOTSUP;
+    return r;
 }

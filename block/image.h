@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "block/block.h"
+#include "block/host-file.h"
 
 typedef struct BlockImage BlockImage;
 
@@ -31,9 +32,9 @@ typedef struct ImageFormat {
     const char *name;
     /* probe - does a file that begins with @head (@len bytes, at most 4096) look like it? NULL: never. */
     bool (*probe)(const uint8_t *head, size_t len);
-    /* open - img->fd is open, img->file_size known; sets img->size. */
+    /* open - img->host is open, img->file_size known; sets img->size. */
     bool (*open)(BlockImage *img, struct Error **errp);
-    /* writable - an image that was opened read-only is written to from now on; img->fd is new. NULL: nothing to do. */
+    /* writable - an image that was opened read-only is written to from now on; img->host is new. NULL: nothing to do. */
     bool (*writable)(BlockImage *img, struct Error **errp);
     void (*close)(BlockImage *img); /* flushed before; may be NULL */
     /* 0 or -errno, in bounds of img->size */
@@ -48,7 +49,7 @@ typedef struct ImageFormat {
 
 struct BlockImage {
     unsigned refs; /* atomic */
-    int fd;
+    HostFile host;
     char *file;    /* as the user named it */
     const ImageFormat *fmt;
     const char *format; /* its name */
@@ -75,7 +76,9 @@ enum {
     IMAGE_READ_ONLY = 1,
     IMAGE_NO_BACKING = 2,  /* not even if the file names one */
     IMAGE_FORCE_SHARE = 4, /* others may write to it meanwhile; with IMAGE_READ_ONLY, for the whole chain */
-    IMAGE_NO_LOCK = 8,     /* the caller has locked it */
+    IMAGE_NO_LOCK = 8,     /* the caller has locked it, or the user wants no locks; for the whole chain */
+    IMAGE_DIRECT = 16,     /* past the host's page cache; for the whole chain */
+    IMAGE_AS_IT_IS = 32,   /* a writer does not repair it first: to check it */
 };
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
                             struct Error **errp);

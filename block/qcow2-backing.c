@@ -79,7 +79,7 @@ int qcow2_set_backing(BlockImage *img, const char *file, const char *format)
 
     pthread_mutex_lock(&q->lock);
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
-    r = r == 0 ? host_read(img->fd, 0, old, q->cluster_size) : r;
+    r = r == 0 ? host_read(&img->host, 0, old, q->cluster_size) : r;
     if (r == 0 && q->version >= 3 && ld_be32(old + QH_LENGTH) > q->cluster_size - 8) {
         r = -EIO;
     }
@@ -98,13 +98,13 @@ int qcow2_set_backing(BlockImage *img, const char *file, const char *format)
         st_be64(c + QH_BACKING_OFFSET, at);
         st_be32(c + QH_BACKING_SIZE, (uint32_t)len);
         if (at >= 512) {
-            r = host_write(img->fd, at, file, len);
-            r = r == 0 ? host_flush(img->fd) : r;
+            r = host_write(&img->host, at, file, len);
+            r = r == 0 ? host_flush(&img->host) : r;
         } else if (len != 0) {
             memcpy(c + at, file, len);
         }
-        r = r == 0 ? host_write(img->fd, 0, c, 512) : r;
-        r = r == 0 ? host_flush(img->fd) : r;
+        r = r == 0 ? host_write(&img->host, 0, c, 512) : r;
+        r = r == 0 ? host_flush(&img->host) : r;
     }
     if (r == 0) {
         free(q->backing_file);

@@ -18,6 +18,7 @@ typedef struct Check {
     uint32_t *seen; /* references to each cluster */
     uint64_t clusters;
     unsigned fix;
+    bool partial; /* not all that refers to clusters could be seen: no count is lowered */
     void (*report)(void *opaque, const char *line);
     void *opaque;
 } Check;
@@ -100,11 +101,13 @@ static int check_l1(Check *c, const uint64_t *l1, uint32_t size, bool active)
         if (at % q->cluster_size != 0) {
             say(c, "ERROR: L2 table at 0x%" PRIx64 " is not aligned", at);
             c->result->corruptions++;
+            c->partial = true;
             continue;
         }
         refer(c, at, q->cluster_size, "L2 table");
         if (at >> q->cluster_bits >= c->clusters || c->seen[at >> q->cluster_bits] > q->snapshots + 1u) {
             c->result->corruptions++; /* one image uses a table once */
+            c->partial = true;
             continue;
         }
         r = table_get(q, at, false, false, &t);
@@ -131,6 +134,7 @@ static int check_snapshots(Check *c)
     if (r != 0) {
         say(c, "ERROR: cannot read the snapshot table: %s", strerror(-r));
         c->result->corruptions++;
+        c->partial = true;
         return 0;
     }
     for (uint32_t n = 0; n < count && r == 0; n++) {
@@ -141,6 +145,7 @@ static int check_snapshots(Check *c)
             say(c, "ERROR: cannot read the L1 table of snapshot %s (%s): %s", list[n].id, list[n].name,
                 strerror(-r));
             c->result->corruptions++;
+            c->partial = true;
             r = 0;
             continue;
         }
@@ -172,11 +177,11 @@ static int compare(Check *c)
         }
         if (stored > c->seen[n]) {
             say(c, "Leaked cluster %" PRIu64 " refcount=%" PRIu64 " reference=%u", n, stored, c->seen[n]);
-            if (c->fix & QCOW2_FIX_LEAKS) {
+            if ((c->fix & QCOW2_FIX_LEAKS) && !c->partial) {
                 r = refcount_set(c->q, n, c->seen[n]);
                 res->leaks_fixed += r == 0;
             }
-            res->leaks += !(c->fix & QCOW2_FIX_LEAKS) || r != 0;
+            res->leaks += !(c->fix & QCOW2_FIX_LEAKS) || c->partial || r != 0;
         } else {
             say(c, "ERROR cluster %" PRIu64 " refcount=%" PRIu64 " reference=%u", n, stored, c->seen[n]);
             if (c->fix & QCOW2_FIX_ERRORS) {
@@ -277,9 +282,12 @@ int qcow2_check(BlockImage *img, unsigned fix, Qcow2Check *result,
     r = r == 0 ? check_copied(&c) : r;
     if (r == 0 && fix != 0) {
         r = qcow2_flush_locked(q, true);
-        if (r == 0 && (fix & QCOW2_FIX_ERRORS) && result->corruptions == 0 &&
-            (q->incompatible & (INCOMPAT_CORRUPT | INCOMPAT_DIRTY))) {
-            q->incompatible &= ~(uint64_t)(INCOMPAT_CORRUPT | INCOMPAT_DIRTY);
+        if (r == 0 && result->corruptions == 0) {
+            q->unsure = false;
+            r = qcow2_set_dirty(q, false);
+        }
+        if (r == 0 && (fix & QCOW2_FIX_ERRORS) && result->corruptions == 0 && (q->incompatible & INCOMPAT_CORRUPT)) {
+            q->incompatible &= ~(uint64_t)INCOMPAT_CORRUPT;
             r = qcow2_write_header(q);
         }
     }

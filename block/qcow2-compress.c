@@ -82,7 +82,7 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
         return img->read_only ? -EROFS : -EINVAL;
     }
     pthread_mutex_lock(&q->lock);
-    r = l2_find(q, offset, &old);
+    r = q->broken ? -EIO : l2_find(q, offset, &old);
     if (r == 0 && old != 0) {
         r = -EEXIST; /* only what is not there yet, as qemu-img has it */
     }
@@ -92,7 +92,7 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
         entry = L2_COMPRESSED | sectors << x | at;
         q->active++;
         pthread_mutex_unlock(&q->lock);
-        r = host_write(img->fd, at, data, len);
+        r = host_write(&img->host, at, data, len);
         pthread_mutex_lock(&q->lock);
         q->active--;
         r = r == 0 ? l2_set(q, offset, entry) : r;

@@ -74,7 +74,7 @@ static bool make_header(uint8_t *c, const Qcow2Options *o, Error **errp)
 }
 
 /* write_smallest - an image of no size: header, refcount table, one refcount block. */
-static bool write_smallest(int fd, const Qcow2Options *o, Error **errp)
+static bool write_smallest(HostFile *f, const Qcow2Options *o, Error **errp)
 {
     uint8_t *c = xnewn(uint8_t, 3ull * o->cluster_size), *block = c + 2ull * o->cluster_size;
     unsigned bits = o->version >= 3 ? o->refcount_bits : 16;
@@ -89,7 +89,7 @@ static bool write_smallest(int fd, const Qcow2Options *o, Error **errp)
             block[n * bits / 8] |= (uint8_t)(1u << n * bits % 8);
         }
     }
-    r = ok ? host_write(fd, 0, c, 3ull * o->cluster_size) : 0;
+    r = ok ? host_write(f, 0, c, 3ull * o->cluster_size) : 0;
     if (r != 0) {
         error_set_errno(errp, -r, "cannot write");
     }
@@ -110,33 +110,31 @@ static int preallocate(BlockImage *img, const Qcow2Options *o)
         r = qcow2_alloc(q, 1, &offset);
         r = r == 0 ? l2_set(q, at, offset | L2_COPIED) : r;
         if (r == 0 && o->preallocation == QCOW2_PREALLOC_FALLOC) {
-            r = fallocate(img->fd, 0, (off_t)offset, q->cluster_size) != 0 ? -errno : 0;
+            r = host_allocate(&img->host, offset, q->cluster_size);
         } else if (r == 0 && o->preallocation == QCOW2_PREALLOC_FULL) {
             uint8_t *zeros = try_newn(uint8_t, q->cluster_size);
 
-            r = zeros == NULL ? -ENOMEM : host_write(img->fd, offset, zeros, q->cluster_size);
+            r = zeros == NULL ? -ENOMEM : host_write(&img->host, offset, zeros, q->cluster_size);
             free(zeros);
         }
     }
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
-    if (r == 0 && ftruncate(img->fd, (off_t)(q->end << q->cluster_bits)) != 0) {
-        r = -errno;
-    }
+    r = r == 0 ? host_truncate(&img->host, q->end << q->cluster_bits) : r;
     q->touched = q->end << q->cluster_bits;
     pthread_mutex_unlock(&q->lock);
     return r;
 }
 
 /* name_backing - the first cluster anew, with the backing file's name; what has changed since is kept. */
-static bool name_backing(int fd, const Qcow2Options *o, Error **errp)
+static bool name_backing(HostFile *f, const Qcow2Options *o, Error **errp)
 {
     uint8_t *c = xnewn(uint8_t, o->cluster_size), old[QH_V2_LENGTH];
     bool ok = make_header(c, o, errp);
-    int r = ok ? host_read(fd, 0, old, sizeof(old)) : 0;
+    int r = ok ? host_read(f, 0, old, sizeof(old)) : 0;
 
     memcpy(c + QH_SIZE, old + QH_SIZE, QH_V2_LENGTH - QH_SIZE);
-    r = ok && r == 0 ? host_write(fd, 0, c, o->cluster_size) : r;
-    r = ok && r == 0 ? host_flush(fd) : r;
+    r = ok && r == 0 ? host_write(f, 0, c, o->cluster_size) : r;
+    r = ok && r == 0 ? host_flush(f) : r;
     if (r != 0) {
         error_set_errno(errp, -r, "cannot write");
     }
@@ -150,13 +148,15 @@ bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
     Qcow2Options bare = *o;
     BlockImage *img = NULL;
     Error *err = NULL;
-    int r = 0;
+    HostFile file;
+    int r;
 
     if (fd < 0) {
         return false;
     }
+    r = host_file_init(&file, fd, false);
     bare.backing_file = bare.backing_format = NULL; /* which need not be there yet */
-    if (write_smallest(fd, &bare, &err)) {
+    if (write_smallest(&file, &bare, &err)) {
         img = image_open_with(path, "qcow2", IMAGE_NO_LOCK, BLK_UNSAFE, &err);
     }
     if (img != NULL) {
@@ -170,9 +170,9 @@ bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
         error_set_errno(&err, -r, "cannot make the image");
     }
     if (err == NULL && o->backing_file != NULL) {
-        name_backing(fd, o, &err);
+        name_backing(&file, o, &err);
     }
-    close(fd);
+    host_file_fini(&file);
     if (err != NULL) {
         error_prepend(&err, "%s: ", path);
         error_move(errp, err);

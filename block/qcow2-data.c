@@ -61,7 +61,7 @@ static int read_compressed(Qcow2 *q, uint64_t entry, uint8_t *out)
     uint64_t at = entry & ((1ull << x) - 1), sectors = (entry >> x & ((1ull << (62 - x)) - 1)) + 1;
     uint32_t len = (uint32_t)(sectors * 512 - (at & 511));
     uint8_t *in = try_newn(uint8_t, len);
-    int r = in == NULL ? -ENOMEM : host_read(q->img->fd, at, in, len);
+    int r = in == NULL ? -ENOMEM : host_read(&q->img->host, at, in, len);
 
     if (r == 0) {
         r = q->compression == 1 ? inflate_zstd(out, q->cluster_size, in, len)
@@ -109,7 +109,7 @@ static int read_entry(Qcow2 *q, uint64_t entry, uint64_t offset, uint8_t *buf, u
     if ((entry & L2_OFFSET) % q->cluster_size != 0) {
         return -EIO;
     }
-    return host_read(q->img->fd, (entry & L2_OFFSET) + in, buf, len);
+    return host_read(&q->img->host, (entry & L2_OFFSET) + in, buf, len);
 }
 
 static uint32_t in_cluster(const Qcow2 *q, uint64_t offset, uint32_t len)
@@ -190,7 +190,7 @@ static int fill_cluster(Qcow2 *q, uint64_t entry, uint64_t to, bool fresh, uint6
     int r;
 
     if (len == q->cluster_size || (zeros && fresh)) {
-        return host_write(q->img->fd, to + in, buf, len);
+        return host_write(&q->img->host, to + in, buf, len);
     }
     whole = try_newn(uint8_t, q->cluster_size);
     if (whole == NULL) {
@@ -199,7 +199,7 @@ static int fill_cluster(Qcow2 *q, uint64_t entry, uint64_t to, bool fresh, uint6
     r = read_entry(q, entry, offset - in, whole, q->cluster_size);
     if (r == 0) {
         memcpy(whole + in, buf, len);
-        r = host_write(q->img->fd, to, whole, q->cluster_size);
+        r = host_write(&q->img->host, to, whole, q->cluster_size);
     }
     free(whole);
     return r;
@@ -249,11 +249,11 @@ int qcow2_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t l
 
         pthread_mutex_lock(&q->lock);
         wait_idle(q, offset >> q->cluster_bits);
-        r = l2_find(q, offset, &entry);
+        r = q->broken ? -EIO : l2_find(q, offset, &entry);
         if (r == 0 && in_place(q, entry)) {
             q->active++;
             pthread_mutex_unlock(&q->lock);
-            r = host_write(img->fd, (entry & L2_OFFSET) + (offset & (q->cluster_size - 1)), buf, n);
+            r = host_write(&img->host, (entry & L2_OFFSET) + (offset & (q->cluster_size - 1)), buf, n);
             pthread_mutex_lock(&q->lock);
             q->active--;
         } else if (r == 0) {
@@ -274,7 +274,7 @@ static int zero_cluster(Qcow2 *q, uint64_t offset)
     int r;
 
     wait_idle(q, offset >> q->cluster_bits);
-    r = l2_find(q, offset, &entry);
+    r = q->broken ? -EIO : l2_find(q, offset, &entry);
     to = q->version >= 3 && q->img->backing != NULL ? L2_ZERO : 0;
     if (r != 0 || entry == to) {
         return r;
@@ -359,7 +359,7 @@ int qcow2_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r)
     if (ret == 0 && (r->flags & (IMAGE_DATA | IMAGE_OFFSET)) == (IMAGE_DATA | IMAGE_OFFSET)) {
         bool hole; /* a cluster that was only preallocated */
 
-        r->len = host_extent(img->fd, r->offset, r->len, &hole);
+        r->len = host_extent(&img->host, r->offset, r->len, &hole);
         r->flags |= hole ? IMAGE_ZERO : 0;
     }
     return ret;

@@ -49,12 +49,14 @@ static int own_table(Qcow2 *q, uint64_t n, QTable **t)
 {
     uint64_t old = q->l1[n] & L2_OFFSET, offset;
     uint8_t *copy = NULL;
+    bool got;
     int r;
 
     if (old != 0 && (q->l1[n] & L2_COPIED)) {
         return table_get(q, old, false, false, t);
     }
     r = qcow2_alloc(q, 1, &offset);
+    got = r == 0;
     if (r == 0 && old != 0) {
         copy = try_newn(uint8_t, q->cluster_size);
         r = copy == NULL ? -ENOMEM : table_get(q, old, false, false, t);
@@ -72,6 +74,9 @@ static int own_table(Qcow2 *q, uint64_t n, QTable **t)
         }
         q->l1[n] = offset | L2_COPIED;
         q->l1_dirty = true;
+    }
+    if (r != 0 && got) {
+        qcow2_give_up(q, offset >> q->cluster_bits);
     }
     free(copy);
     return r;

@@ -168,10 +168,11 @@ static uint64_t missing_blocks(const Qcow2 *q, uint64_t first, uint64_t end)
     return count;
 }
 
-/* write_reftable - the table in memory to @offset, and @clusters long there. */
-static int write_reftable(Qcow2 *q, uint64_t offset, uint64_t clusters)
+/* write_reftable - the table in memory to where it belongs. */
+static int write_reftable(Qcow2 *q, uint64_t offset)
 {
-    uint8_t *be = try_newn(uint8_t, clusters << q->cluster_bits);
+    uint64_t bytes = qcow2_clusters(q, q->reftable_size * 8ull) << q->cluster_bits;
+    uint8_t *be = try_newn(uint8_t, bytes);
     int r;
 
     if (be == NULL) {
@@ -180,25 +181,51 @@ static int write_reftable(Qcow2 *q, uint64_t offset, uint64_t clusters)
     for (uint32_t n = 0; n < q->reftable_size; n++) {
         st_be64(be + 8ull * n, q->reftable[n]);
     }
-    r = host_write(q->img->fd, offset, be, clusters << q->cluster_bits);
+    r = host_write(&q->img->host, offset, be, bytes);
     free(be);
     return r;
 }
 
-/* grow_reftable - room for @entries; where the new table will lie is for the caller. */
-static int grow_reftable(Qcow2 *q, uint64_t clusters)
+int reftable_publish(Qcow2 *q, bool sync)
 {
-    uint64_t entries = clusters << (q->cluster_bits - 3);
-    uint64_t *bigger = entries <= UINT32_MAX ? try_newn(uint64_t, entries) : NULL;
+    HostFile *f = &q->img->host;
+    uint64_t old = q->reftable_offset, next = q->reftable_next;
+    uint32_t old_clusters = q->reftable_clusters;
+    uint8_t be[12];
+    int r = write_reftable(q, next != 0 ? next : old);
 
-    if (bigger == NULL) {
-        return -EFBIG;
+    r = r == 0 && sync ? host_flush(f) : r;
+    if (r == 0 && next != 0) {
+        q->reftable_clusters = (uint32_t)qcow2_clusters(q, q->reftable_size * 8ull);
+        st_be64(be, next);
+        st_be32(be + 8, q->reftable_clusters);
+        r = host_write(f, QH_REFTABLE_OFFSET, be, sizeof(be));
+        r = r == 0 && sync ? host_flush(f) : r;
+        if (r != 0) { /* the next flush tries again; the tables say the same, whichever the header names */
+            q->reftable_clusters = old_clusters;
+            return r;
+        }
+        q->reftable_offset = next;
+        q->reftable_next = 0;
+        for (uint64_t k = 0; k < old_clusters; k++) {
+            qcow2_give_up(q, (old >> q->cluster_bits) + k);
+        }
     }
-    memcpy(bigger, q->reftable, q->reftable_size * 8ull);
-    free(q->reftable);
-    q->reftable = bigger;
-    q->reftable_size = (uint32_t)entries;
-    return 0;
+    q->reftable_dirty = r != 0;
+    return r;
+}
+
+/* reftable_copy - with room for @clusters of entries; *size of them. NULL: too large. */
+static uint64_t *reftable_copy(const Qcow2 *q, uint64_t clusters, uint32_t *size)
+{
+    uint64_t entries = MAX(clusters << (q->cluster_bits - 3), q->reftable_size);
+    uint64_t *copy = entries <= UINT32_MAX ? try_newn(uint64_t, entries) : NULL;
+
+    if (copy != NULL) {
+        memcpy(copy, q->reftable, q->reftable_size * 8ull);
+        *size = (uint32_t)entries;
+    }
+    return copy;
 }
 
 /* Clusters at the end of the file: refcount blocks, refcount table, what was asked for. */
@@ -252,50 +279,63 @@ static int area_count(Qcow2 *q, const Area *a)
     return r;
 }
 
-/* area_publish - blocks and table are on stable storage before anything refers to them. */
-static int area_publish(Qcow2 *q, const Area *a, uint64_t old_clusters)
+/* area_make - the blocks and counts of @a; all or nothing of the refcount table. */
+static int area_make(Qcow2 *q, const Area *a)
 {
-    uint64_t old = q->reftable_offset, at = a->table != 0 ? (a->start + a->blocks) << q->cluster_bits : old;
-    int r = qcow2_flush_locked(q, true);
+    uint64_t *old = q->reftable;
+    uint32_t old_size = q->reftable_size, size = old_size;
+    uint64_t *table = reftable_copy(q, a->table, &size);
+    int r;
 
-    r = r == 0 ? write_reftable(q, at, a->table != 0 ? a->table : old_clusters) : r;
-    if (r == 0 && a->table != 0) {
-        r = host_flush(q->img->fd);
-        q->reftable_offset = at;
-        r = r == 0 ? qcow2_write_header(q) : r;
+    if (table == NULL) {
+        return -EFBIG;
     }
-    r = r == 0 ? host_flush(q->img->fd) : r;
-    for (uint64_t k = 0; r == 0 && a->table != 0 && k < old_clusters; k++) {
-        qcow2_give_up(q, (old >> q->cluster_bits) + k);
+    q->reftable = table;
+    q->reftable_size = size;
+    r = area_count(q, a);
+    if (r != 0) {
+        for (uint64_t k = 0; k < a->blocks; k++) {
+            tables_drop(q, (a->start + k) << q->cluster_bits);
+        }
+        q->reftable = old;
+        q->reftable_size = old_size;
+        free(table);
+        return r;
     }
-    return r;
+    free(old);
+    if (a->table != 0) {
+        q->reftable_next = (a->start + a->blocks) << q->cluster_bits;
+    }
+    q->reftable_dirty |= a->blocks != 0 || a->table != 0;
+    return 0;
 }
 
-/* area - @n contiguous clusters at the end of the file, with what must be added to count them. */
+/* area - @n contiguous clusters at the end of the file, with what must be added to count them. The next flush writes
+ * the counts, then the table that leads to them, then what refers to the clusters. */
 static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
 {
-    uint64_t old_clusters = qcow2_clusters(q, q->reftable_size * 8ull);
     Area a = { .start = q->end, .n = n };
-    int r = 0;
+    int r;
 
     area_plan(q, &a);
     if (area_end(&a) > 1ull << (62 - q->cluster_bits)) {
         return -EFBIG;
     }
-    if (a.table != 0) {
-        r = grow_reftable(q, a.table);
+    /* a flush in the middle would write a table that leads to half-made blocks; it moves once between two flushes */
+    r = a.table != 0 && q->reftable_dirty ? qcow2_flush_locked(q, true) : 0;
+    r = r == 0 ? tables_reserve(q, ((area_end(&a) - 1) >> q->block_bits) - (a.start >> q->block_bits) + 1) : r;
+    if (r == 0 && a.blocks == 0 && a.table == 0) {
+        r = area_count(q, &a);
+    } else if (r == 0) {
+        r = area_make(q, &a);
     }
-    r = r == 0 ? area_count(q, &a) : r;
-    q->end = area_end(&a);
-    if (r == 0 && (a.blocks != 0 || a.table != 0)) {
-        r = area_publish(q, &a, old_clusters);
-    }
+    q->end = r == 0 ? area_end(&a) : q->end;
     *offset = (area_end(&a) - n) << q->cluster_bits;
     q->touched = MAX(q->touched, *offset);
     return r;
 }
 
-int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
+static int alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
 {
     uint64_t cluster = UINT64_MAX;
     int r = n == 1 ? find_free(q, &cluster) : 0;
@@ -310,6 +350,14 @@ int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
     q->free_hint = cluster + 1;
     q->end = MAX(q->end, cluster + 1);
     *offset = cluster << q->cluster_bits;
+    return r;
+}
+
+int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
+{
+    int r = alloc(q, n, offset);
+
+    q->unsure |= r != 0; /* clusters may be counted that nothing will refer to */
     return r;
 }
 
@@ -339,7 +387,7 @@ int qcow2_give_up_now(Qcow2 *q)
 
         r = refcount_add(q, list[n], -1);
         if (r == 0 && refcount_get(q, list[n], &left) == 0 && left == 0) {
-            host_discard(q->img->fd, list[n] << q->cluster_bits, q->cluster_size);
+            host_discard(&q->img->host, list[n] << q->cluster_bits, q->cluster_size);
         }
     }
     free(list);

@@ -76,7 +76,7 @@ static int block_of(Shadow *s, uint64_t cluster, bool make, uint8_t **block)
     at = s->reftable[n] & REFTABLE_OFFSET;
     if (s->blocks[n] == NULL && (at != 0 || make)) {
         s->blocks[n] = try_newn(uint8_t, q->cluster_size);
-        r = s->blocks[n] == NULL ? -ENOMEM : at != 0 ? host_read(q->img->fd, at, s->blocks[n], q->cluster_size) : 0;
+        r = s->blocks[n] == NULL ? -ENOMEM : at != 0 ? host_read(&q->img->host, at, s->blocks[n], q->cluster_size) : 0;
     }
     *block = s->blocks[n];
     return r;
@@ -164,7 +164,7 @@ int shadow_tree(Shadow *s, const uint64_t *l1, uint32_t l1_size, int delta)
             continue;
         }
         r = at % q->cluster_size != 0 ? -EIO : add(s, at >> q->cluster_bits, delta);
-        r = r == 0 ? host_read(q->img->fd, at, l2, q->cluster_size) : r;
+        r = r == 0 ? host_read(&q->img->host, at, l2, q->cluster_size) : r;
         for (uint64_t k = 0; k < 1ull << q->l2_bits && r == 0; k++) {
             r = add_entry(s, ld_be64(l2 + 8 * k), delta);
         }
@@ -229,14 +229,14 @@ int shadow_put(Shadow *s, const void *data, uint64_t bytes, uint64_t *offset)
     }
     r = place(s, padded >> s->q->cluster_bits, offset);
     if (r != 0 || padded == bytes) {
-        return r == 0 ? host_write(s->q->img->fd, *offset, data, bytes) : r;
+        return r == 0 ? host_write(&s->q->img->host, *offset, data, bytes) : r;
     }
     whole = try_newn(uint8_t, padded);
     if (whole == NULL) {
         return -ENOMEM;
     }
     memcpy(whole, data, bytes);
-    r = host_write(s->q->img->fd, *offset, whole, padded);
+    r = host_write(&s->q->img->host, *offset, whole, padded);
     free(whole);
     return r;
 }
@@ -297,7 +297,7 @@ static int mark_all(Shadow *s)
             continue;
         }
         r = count_of(s, at >> q->cluster_bits, &count);
-        r = r == 0 ? host_read(q->img->fd, at, l2, q->cluster_size) : r;
+        r = r == 0 ? host_read(&q->img->host, at, l2, q->cluster_size) : r;
         r = r == 0 ? mark(s, l2, count != 1, &changed) : r;
         if (r == 0 && changed) {
             r = shadow_give_up(s, at, q->cluster_size);
@@ -371,7 +371,7 @@ static int write_counts(Shadow *s, uint64_t *offset, uint32_t *table_size)
         return r;
     }
     for (uint32_t n = 0; n < s->count && r == 0; n++) {
-        r = s->dirty[n] ? host_write(q->img->fd, s->reftable[n], s->blocks[n], q->cluster_size) : 0;
+        r = s->dirty[n] ? host_write(&q->img->host, s->reftable[n], s->blocks[n], q->cluster_size) : 0;
     }
     *table_size = (uint32_t)(clusters << (q->cluster_bits - 3));
     be = try_newn(uint8_t, clusters << q->cluster_bits);
@@ -382,7 +382,7 @@ static int write_counts(Shadow *s, uint64_t *offset, uint32_t *table_size)
     for (uint32_t n = 0; n < MIN(s->count, *table_size); n++) {
         st_be64(be + 8ull * n, s->reftable[n]);
     }
-    r = host_write(q->img->fd, *offset, be, clusters << q->cluster_bits);
+    r = host_write(&q->img->host, *offset, be, clusters << q->cluster_bits);
     free(be);
     return r;
 }
@@ -407,15 +407,16 @@ static void adopt(Shadow *s, uint32_t table_size)
 
 int shadow_commit(Shadow *s)
 {
-    Qcow2 *q = s->q, before = *q;
+    Qcow2 *q = s->q;
     BlockImage *img = q->img;
-    uint64_t old_size = img->size, l1_offset = 0, reftable_offset = 0;
+    QHeader before = qcow2_header(q);
+    uint64_t l1_offset = 0, reftable_offset = 0;
     uint32_t table_size = 0;
     int r = mark_all(s);
 
     r = r == 0 ? put_table(s, s->l1, s->l1_size, &l1_offset) : r;
     r = r == 0 ? write_counts(s, &reftable_offset, &table_size) : r;
-    r = r == 0 ? host_flush(img->fd) : r;
+    r = r == 0 ? host_flush(&img->host) : r;
     if (r != 0) {
         return r;
     }
@@ -426,24 +427,17 @@ int shadow_commit(Shadow *s)
     q->snapshots = s->snapshots;
     q->snapshots_offset = s->snapshots_offset;
     img->size = s->size;
-    r = qcow2_write_header(q);
+    q->reftable_clusters = (uint32_t)qcow2_clusters(q, table_size * 8ull);
+    r = qcow2_change_header(q, &before);
     if (r != 0) {
-        q->l1_offset = before.l1_offset;
-        q->l1_size = before.l1_size;
-        q->reftable_offset = before.reftable_offset;
-        q->reftable_size = before.reftable_size;
-        q->snapshots = before.snapshots;
-        q->snapshots_offset = before.snapshots_offset;
-        img->size = old_size;
         return r;
     }
     adopt(s, table_size);
-    r = host_flush(img->fd);
     for (size_t n = 0; n < s->gone_count && r == 0; n++) {
         uint64_t count;
 
         if (count_of(s, s->gone[n], &count) == 0 && count == 0) {
-            host_discard(img->fd, s->gone[n] << q->cluster_bits, q->cluster_size);
+            host_discard(&img->host, s->gone[n] << q->cluster_bits, q->cluster_size);
         }
     }
     return r;

@@ -36,7 +36,7 @@ static int read_one(Qcow2 *q, uint64_t *at, Qcow2Snapshot *sn)
 {
     uint8_t h[SN_HEAD], *rest;
     uint32_t extra, id_len, name_len;
-    int r = host_read(q->img->fd, *at, h, sizeof(h));
+    int r = host_read(&q->img->host, *at, h, sizeof(h));
 
     extra = ld_be32(h + SN_EXTRA_LEN);
     id_len = ld_be16(h + SN_ID_LEN);
@@ -49,7 +49,7 @@ static int read_one(Qcow2 *q, uint64_t *at, Qcow2Snapshot *sn)
                            .clock_ns = ld_be64(h + SN_CLOCK), .state_bytes = ld_be32(h + SN_STATE),
                            .size = UINT64_MAX, .icount = UINT64_MAX };
     rest = xnewn(uint8_t, extra + id_len + name_len + 1u);
-    r = host_read(q->img->fd, *at + SN_HEAD, rest, extra + id_len + name_len);
+    r = host_read(&q->img->host, *at + SN_HEAD, rest, extra + id_len + name_len);
     if (r == 0) {
         sn->state_bytes = extra >= SX_STATE + 8 ? ld_be64(rest + SX_STATE) : sn->state_bytes;
         sn->size = extra >= SX_SIZE + 8 ? (ld_be64(rest + SX_SIZE) + 511) & ~511ull : sn->size;
@@ -175,7 +175,7 @@ int qcow2_snapshot_l1(const Qcow2 *q, const Qcow2Snapshot *sn, uint64_t **l1)
         return -EIO;
     }
     *l1 = try_newn(uint64_t, MAX(sn->l1_size, 1u));
-    r = *l1 == NULL ? -ENOMEM : host_read(q->img->fd, sn->l1_offset, *l1, sn->l1_size * 8ull);
+    r = *l1 == NULL ? -ENOMEM : host_read(&q->img->host, sn->l1_offset, *l1, sn->l1_size * 8ull);
     for (uint32_t k = 0; r == 0 && k < sn->l1_size; k++) {
         (*l1)[k] = __builtin_bswap64((*l1)[k]);
     }

@@ -66,16 +66,16 @@ static void shrink(Qcow2 *q)
     }
 }
 
-static int make_room(Qcow2 *q)
+int tables_reserve(Qcow2 *q, uint64_t n)
 {
     uint64_t max = MAX(QTABLE_BYTES / q->cluster_size, 16u);
     int r;
 
-    if (q->table_count < max) {
+    if (q->table_count + n <= max) {
         return 0;
     }
     shrink(q);
-    if (q->table_count < max) {
+    if (q->table_count + n <= max) {
         return 0;
     }
     r = qcow2_flush_locked(q, true);
@@ -93,7 +93,7 @@ int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **ou
     if (offset == 0 || offset % q->cluster_size != 0) {
         return -EIO; /* the image is damaged */
     }
-    r = make_room(q);
+    r = tables_reserve(q, 1);
     if (r != 0) {
         return r;
     }
@@ -101,7 +101,7 @@ int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **ou
     if (t == NULL) {
         t = xnew(QTable);
         t->data = try_newn(uint8_t, q->cluster_size);
-        r = t->data == NULL ? -ENOMEM : fresh ? 0 : host_read(q->img->fd, offset, t->data, q->cluster_size);
+        r = t->data == NULL ? -ENOMEM : fresh ? 0 : host_read(&q->img->host, offset, t->data, q->cluster_size);
         if (r != 0) {
             free(t->data);
             free(t);
@@ -128,7 +128,7 @@ static int write_tables(Qcow2 *q, bool refcounts, bool *any)
     for (unsigned n = 0; n < QTABLE_HASH; n++) {
         for (QTable *t = q->tables[n]; t != NULL; t = t->next) {
             if (t->dirty && t->refcounts == refcounts) {
-                int r = host_write(q->img->fd, t->offset, t->data, q->cluster_size);
+                int r = host_write(&q->img->host, t->offset, t->data, q->cluster_size);
 
                 if (r != 0) {
                     return r;
@@ -152,7 +152,7 @@ static int write_l1(Qcow2 *q)
     for (uint32_t n = 0; n < q->l1_size; n++) {
         st_be64(be + 8ull * n, q->l1[n]);
     }
-    r = host_write(q->img->fd, q->l1_offset, be, q->l1_size * 8ull);
+    r = host_write(&q->img->host, q->l1_offset, be, q->l1_size * 8ull);
     free(be);
     if (r == 0) {
         q->l1_dirty = false;
@@ -160,27 +160,56 @@ static int write_l1(Qcow2 *q)
     return r;
 }
 
-int qcow2_flush_locked(Qcow2 *q, bool sync)
+/* changed - what a flush that ends in the middle would leave half done. */
+static bool changed(const Qcow2 *q)
 {
-    int fd = q->img->fd, r;
+    if (q->l1_dirty || q->pending_count != 0) {
+        return true;
+    }
+    for (unsigned n = 0; n < QTABLE_HASH; n++) {
+        for (const QTable *t = q->tables[n]; t != NULL; t = t->next) {
+            if (t->dirty) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int flush_tables(Qcow2 *q, bool sync)
+{
+    HostFile *f = &q->img->host;
+    int r;
     bool counts = false, maps = false;
 
     sync = sync && q->img->cache != BLK_UNSAFE;
-    r = write_tables(q, true, &counts);
+    r = !(q->incompatible & INCOMPAT_DIRTY) && changed(q) ? qcow2_set_dirty(q, true) : 0;
+    r = r == 0 ? write_tables(q, true, &counts) : r;
     if (r == 0 && sync) {
-        r = host_flush(fd); /* the data as well, which tables will refer to */
+        r = host_flush(f); /* the data as well, which tables will refer to */
+    }
+    if (r == 0 && q->reftable_dirty) {
+        r = reftable_publish(q, sync);
     }
     if (r == 0) {
         r = write_tables(q, false, &maps);
     }
     if (r == 0 && maps && sync) {
-        r = host_flush(fd);
+        r = host_flush(f);
     }
     if (r == 0 && q->l1_dirty) {
         r = write_l1(q);
         if (r == 0 && sync) {
-            r = host_flush(fd);
+            r = host_flush(f);
         }
     }
     return r == 0 ? qcow2_give_up_now(q) : r;
+}
+
+int qcow2_flush_locked(Qcow2 *q, bool sync)
+{
+    int r = q->broken ? -EIO : flush_tables(q, sync);
+
+    q->unsure |= r != 0;
+    return r;
 }

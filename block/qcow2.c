@@ -74,7 +74,7 @@ static bool read_features(Qcow2 *q, const uint8_t *h, Error **errp)
 static bool read_header(Qcow2 *q, uint8_t *h, Error **errp)
 {
     BlockImage *img = q->img;
-    int r = host_read(img->fd, 0, h, QH_V3_LENGTH);
+    int r = host_read(&img->host, 0, h, QH_V3_LENGTH);
 
     if (r != 0) {
         error_set_errno(errp, -r, "Could not read '%s'", img->file);
@@ -110,7 +110,8 @@ static bool read_header(Qcow2 *q, uint8_t *h, Error **errp)
         q->snapshots_offset > 1ull << 60 || q->reftable_offset > 1ull << 60) {
         return bad(img, errp, "its header does not make sense");
     }
-    q->reftable_size = ld_be32(h + QH_REFTABLE_CLUSTERS) << (q->cluster_bits - 3);
+    q->reftable_clusters = ld_be32(h + QH_REFTABLE_CLUSTERS);
+    q->reftable_size = q->reftable_clusters << (q->cluster_bits - 3);
     if (qcow2_l1_entries(q, img->size) > q->l1_size) {
         return bad(img, errp, "its L1 table is too small");
     }
@@ -122,7 +123,7 @@ static uint64_t *read_table(const BlockImage *img, uint64_t offset, uint32_t n)
 {
     uint64_t *t = try_newn(uint64_t, MAX(n, 1u));
 
-    if (t == NULL || host_read(img->fd, offset, t, n * 8ull) != 0) {
+    if (t == NULL || host_read(&img->host, offset, t, n * 8ull) != 0) {
         free(t);
         return NULL;
     }
@@ -140,7 +141,7 @@ static bool read_names(Qcow2 *q, const uint8_t *h, Error **errp)
     uint8_t *c = try_newn(uint8_t, q->cluster_size);
     bool ok = false;
 
-    if (c == NULL || host_read(q->img->fd, 0, c, q->cluster_size) != 0) {
+    if (c == NULL || host_read(&q->img->host, 0, c, q->cluster_size) != 0) {
         bad(q->img, errp, "cannot read its header");
         goto out;
     }
@@ -214,7 +215,7 @@ static int find_end(Qcow2 *q)
 int qcow2_write_header(Qcow2 *q)
 {
     uint8_t h[QH_V3_LENGTH];
-    int r = host_read(q->img->fd, 0, h, sizeof(h));
+    int r = host_read(&q->img->host, 0, h, sizeof(h));
 
     if (r != 0) {
         return r;
@@ -223,7 +224,7 @@ int qcow2_write_header(Qcow2 *q)
     st_be32(h + QH_L1_SIZE, q->l1_size);
     st_be64(h + QH_L1_OFFSET, q->l1_offset);
     st_be64(h + QH_REFTABLE_OFFSET, q->reftable_offset);
-    st_be32(h + QH_REFTABLE_CLUSTERS, (uint32_t)qcow2_clusters(q, q->reftable_size * 8ull));
+    st_be32(h + QH_REFTABLE_CLUSTERS, q->reftable_clusters);
     st_be32(h + QH_SNAPSHOTS, q->snapshots);
     st_be64(h + QH_SNAPSHOTS_OFFSET, q->snapshots_offset);
     if (q->version >= 3) {
@@ -231,7 +232,50 @@ int qcow2_write_header(Qcow2 *q)
         st_be64(h + QH_COMPATIBLE, q->compatible);
         st_be64(h + QH_AUTOCLEAR, 0); /* "must be cleared by software that does not know them" */
     }
-    return host_write(q->img->fd, 0, h, q->version >= 3 ? QH_V3_LENGTH : QH_V2_LENGTH);
+    return host_write(&q->img->host, 0, h, q->version >= 3 ? QH_V3_LENGTH : QH_V2_LENGTH);
+}
+
+QHeader qcow2_header(const Qcow2 *q)
+{
+    return (QHeader){ q->l1_offset, q->reftable_offset, q->snapshots_offset, q->img->size,
+                      q->l1_size, q->reftable_size, q->reftable_clusters, q->snapshots };
+}
+
+int qcow2_change_header(Qcow2 *q, const QHeader *before)
+{
+    int r = qcow2_write_header(q);
+
+    r = r == 0 ? host_flush(&q->img->host) : r;
+    if (r != 0) {
+        q->l1_offset = before->l1_offset;
+        q->l1_size = before->l1_size;
+        q->reftable_offset = before->reftable_offset;
+        q->reftable_size = before->reftable_size;
+        q->reftable_clusters = before->reftable_clusters;
+        q->snapshots = before->snapshots;
+        q->snapshots_offset = before->snapshots_offset;
+        q->img->size = before->size;
+        q->unsure = true;
+        q->broken = qcow2_write_header(q) != 0 || host_flush(&q->img->host) != 0;
+    }
+    return r;
+}
+
+int qcow2_set_dirty(Qcow2 *q, bool dirty)
+{
+    uint64_t bits = dirty ? q->incompatible | INCOMPAT_DIRTY : q->incompatible & ~(uint64_t)INCOMPAT_DIRTY;
+    uint8_t be[8];
+    int r = 0;
+
+    if (q->version >= 3 && bits != q->incompatible) { /* not more: the rest in memory can be ahead of the file */
+        st_be64(be, bits);
+        r = host_write(&q->img->host, QH_INCOMPATIBLE, be, sizeof(be));
+        r = r == 0 && q->img->cache != BLK_UNSAFE ? host_flush(&q->img->host) : r;
+        if (r == 0) {
+            q->incompatible = bits;
+        }
+    }
+    return r;
 }
 
 static void qcow2_free(Qcow2 *q)
@@ -247,16 +291,16 @@ static void qcow2_free(Qcow2 *q)
     free(q);
 }
 
-/* make_writable - what a writer does first: repair after a crash of one that counted lazily, and clear the features
- * that it cannot keep up. */
+/* make_writable - what a writer does first: repair after one that did not come to its end, and clear the features that
+ * it cannot keep up. */
 static bool make_writable(Qcow2 *q, const uint8_t *h, Error **errp)
 {
     Qcow2Check result;
     int r = 0;
 
-    if (q->incompatible & INCOMPAT_DIRTY) {
+    q->unsure = q->incompatible & INCOMPAT_DIRTY;
+    if (q->unsure && !(q->img->flags & IMAGE_AS_IT_IS)) {
         r = qcow2_check(q->img, QCOW2_FIX_LEAKS | QCOW2_FIX_ERRORS, &result, NULL, NULL);
-        q->incompatible &= ~(uint64_t)INCOMPAT_DIRTY;
     }
     if (r == 0 && q->version >= 3 &&
         (ld_be64(h + QH_AUTOCLEAR) != 0 || ld_be64(h + QH_INCOMPATIBLE) != q->incompatible)) {
@@ -300,7 +344,7 @@ static bool qcow2_writable(BlockImage *img, Error **errp)
 {
     Qcow2 *q = img->priv;
     uint8_t h[QH_V3_LENGTH];
-    int r = host_read(img->fd, 0, h, sizeof(h));
+    int r = host_read(&img->host, 0, h, sizeof(h));
 
     if (r != 0) {
         error_set_errno(errp, -r, "Could not read '%s'", img->file);
@@ -333,6 +377,9 @@ static void qcow2_close(BlockImage *img)
         if (r == 0) {
             r = qcow2_flush(img);
         }
+        if (r == 0 && !q->unsure) {
+            r = qcow2_set_dirty(q, false);
+        }
         if (r != 0) {
             report("%s: cannot write the image's tables: %s", img->file, strerror(-r));
         }
@@ -340,42 +387,74 @@ static void qcow2_close(BlockImage *img)
     qcow2_free(q);
 }
 
-/* larger_l1 - @entries. */
-static int larger_l1(Qcow2 *q, uint32_t entries)
+/* put_l1 - @l1 to a new place, or where it is if it fits there; on stable storage. */
+static int put_l1(Qcow2 *q, const uint64_t *l1, uint32_t entries, uint64_t *offset)
 {
-    uint64_t old = q->l1_offset, old_clusters = qcow2_clusters(q, q->l1_size * 8ull), offset;
-    uint64_t clusters = qcow2_clusters(q, entries * 8ull), *l1 = try_newn(uint64_t, entries);
-    int r = l1 == NULL ? -ENOMEM : 0;
+    bool fits = qcow2_clusters(q, entries * 8ull) <= qcow2_clusters(q, q->l1_size * 8ull) && q->l1_offset != 0;
+    uint32_t first = fits ? q->l1_size : 0; /* entries to be written */
+    uint64_t clusters = qcow2_clusters(q, entries * 8ull), at = q->l1_offset;
+    uint8_t *be = try_newn(uint8_t, clusters << q->cluster_bits);
+    int r = be == NULL ? -ENOMEM : fits ? 0 : qcow2_alloc(q, clusters, &at);
 
-    if (r == 0 && (clusters > old_clusters || old == 0)) {
-        r = qcow2_alloc(q, clusters, &offset);
-        if (r == 0) {
-            q->touched = MAX(q->touched, offset + (clusters << q->cluster_bits));
+    if (r == 0) {
+        uint64_t bytes = fits ? (entries - first) * 8ull : clusters << q->cluster_bits;
+
+        *offset = at;
+        for (uint32_t n = first; n < entries; n++) {
+            st_be64(be + 8ull * (n - first), l1[n]);
         }
-    } else {
-        offset = old;
+        q->touched = MAX(q->touched, at + (clusters << q->cluster_bits));
+        r = host_write(&q->img->host, at + first * 8ull, be, bytes);
+        r = r == 0 ? qcow2_flush_locked(q, true) : r; /* its counts */
+        r = r == 0 ? host_flush(&q->img->host) : r;
     }
-    if (r != 0) {
-        free(l1);
-        return r;
+    free(be);
+    return r;
+}
+
+/* give_up_l1 - the clusters of a table of @entries at @offset. */
+static void give_up_l1(Qcow2 *q, uint64_t offset, uint64_t entries)
+{
+    for (uint64_t k = 0; offset != 0 && k < qcow2_clusters(q, entries * 8); k++) {
+        qcow2_give_up(q, (offset >> q->cluster_bits) + k);
     }
-    memcpy(l1, q->l1, q->l1_size * 8ull);
-    free(q->l1);
-    q->l1 = l1;
-    q->l1_size = entries;
-    q->l1_offset = offset;
-    q->l1_dirty = true;
-    for (uint64_t k = 0; offset != old && k < old_clusters; k++) {
-        qcow2_give_up(q, (old >> q->cluster_bits) + k);
+}
+
+/* resize - all is flushed; the header leads to the old table and size, or to the new ones. */
+static int resize(Qcow2 *q, uint64_t size, uint32_t entries)
+{
+    uint64_t *l1 = try_newn(uint64_t, MAX(entries, 1u)), offset = q->l1_offset;
+    QHeader before;
+    int r = -ENOMEM;
+
+    if (l1 != NULL) {
+        memcpy(l1, q->l1, MIN(q->l1_size, entries) * 8ull);
+        r = put_l1(q, l1, entries, &offset);
     }
-    return 0;
+    before = qcow2_header(q);
+    if (r == 0) {
+        q->l1_offset = offset;
+        q->l1_size = entries;
+        q->img->size = size;
+        r = qcow2_change_header(q, &before);
+    }
+    if (r == 0) {
+        free(q->l1);
+        q->l1 = l1;
+        l1 = NULL;
+    }
+    if (offset != before.l1_offset) {
+        give_up_l1(q, r == 0 ? before.l1_offset : offset, r == 0 ? before.l1_size : entries);
+    }
+    free(l1);
+    return r;
 }
 
 static int qcow2_truncate(BlockImage *img, uint64_t size)
 {
     Qcow2 *q = img->priv;
-    uint64_t entries = qcow2_l1_entries(q, size);
-    int r = 0;
+    uint64_t entries = MAX(qcow2_l1_entries(q, size), q->l1_size);
+    int r;
 
     if (size < img->size || (q->snapshots != 0 && q->version < 3)) {
         return -ENOTSUP; /* snapshots of version 2 need not say how large the disk was */
@@ -384,17 +463,10 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
         return -EFBIG;
     }
     pthread_mutex_lock(&q->lock);
-    if (entries > q->l1_size) {
-        q->active++; /* the old table stays until the header leads to the new one */
-        r = larger_l1(q, (uint32_t)entries);
-        r = r == 0 ? qcow2_flush_locked(q, true) : r;
-        q->active--;
-    }
-    if (r == 0) {
-        img->size = size;
-        r = qcow2_write_header(q);
-    }
-    r = r == 0 ? host_flush(img->fd) : r;
+    q->active++; /* nothing is given up until the header leads to the new table */
+    r = qcow2_flush_locked(q, true);
+    r = r == 0 ? resize(q, size, (uint32_t)entries) : r;
+    q->active--;
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
     pthread_mutex_unlock(&q->lock);
     return r;

@@ -13,9 +13,11 @@
  * by block/request.c already.
  *
  * What is on the disk at a crash: tables are written at a flush (or when the cache is full) in this order, with a
- * flush of the host file between: data and refcounts, then L2 tables, then L1. So a table never refers to a
+ * flush of the host file between: data and refcounts, the table of those, then L2 tables, then L1. So a table never refers to a
  * cluster that is not accounted for, and clusters that were given up are reused only after the next flush: a
- * crash leaks clusters at worst.
+ * crash leaks clusters at worst. The dirty bit says that a writer has not come to its end: it is set before tables
+ * change for the first time, and cleared when all is in the file. Who opens the image for writing next finds it set
+ * after a crash and gives the leaked clusters back; so does QEMU. Version 2 has no such bit, and keeps its leaks.
  *
  * Not there yet: encryption, external data files, extended L2 entries.
  */
@@ -94,6 +96,10 @@ typedef struct Qcow2 {
     bool l1_dirty;
     uint64_t reftable_offset, *reftable;
     uint32_t reftable_size;  /* entries */
+    uint32_t reftable_clusters; /* of the table that the header names, at reftable_offset */
+    uint64_t reftable_next;  /* where it goes at the next flush, having grown; 0: it stays */
+    bool reftable_dirty;
+    bool broken;             /* what the header says is not known any more: nothing is written */
     uint32_t snapshots;
     uint64_t snapshots_offset;
     uint64_t free_hint;      /* no free cluster below, of those with a refcount block */
@@ -103,6 +109,7 @@ typedef struct Qcow2 {
     unsigned active;         /* data transfers under way: nothing is given up meanwhile */
     uint64_t *pending;       /* clusters to be given up after the next flush */
     size_t pending_count;
+    bool unsure;             /* something failed, or was found dirty and not repaired: the dirty bit stays */
     QTable *tables[QTABLE_HASH];
     uint64_t clock, table_count;
 } Qcow2;
@@ -152,6 +159,8 @@ static inline uint64_t qcow2_l1_entries(const Qcow2 *q, uint64_t size)
 int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **t);
 /* qcow2_flush_locked - all tables to the file, in order; with @sync data and tables are on stable storage. */
 int qcow2_flush_locked(Qcow2 *q, bool sync);
+/* tables_reserve - the next @n tables come without a flush. */
+int tables_reserve(Qcow2 *q, uint64_t n);
 /* tables_drop - forget the table at @offset, changed or not. tables_free - all. */
 void tables_drop(Qcow2 *q, uint64_t offset);
 void tables_free(Qcow2 *q);
@@ -164,6 +173,9 @@ void count_set(const Qcow2 *q, uint8_t *block, uint64_t n, uint64_t val);
 uint64_t count_max(const Qcow2 *q);
 
 int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count);
+/* reftable_publish - the refcount table to the file, and the header to it if it has moved; from the flush, when all
+ * blocks are in the file. */
+int reftable_publish(Qcow2 *q, bool sync);
 /* refcount_last - behind the last cluster with a count in block @n, 0 when there is none. */
 int refcount_last(Qcow2 *q, uint32_t n, uint64_t *cluster);
 /* refcount_set - of a cluster that has a refcount block. */
@@ -193,6 +205,17 @@ void qcow2_free_entry(Qcow2 *q, uint64_t entry);
 
 /* qcow2_write_header - fields that change: L1, refcount table, snapshots, features. */
 int qcow2_write_header(Qcow2 *q);
+/* What the header says of the tables and the disk's size. */
+typedef struct QHeader {
+    uint64_t l1_offset, reftable_offset, snapshots_offset, size;
+    uint32_t l1_size, reftable_size, reftable_clusters, snapshots;
+} QHeader;
+QHeader qcow2_header(const Qcow2 *q);
+/* qcow2_change_header - to what @q says now, on stable storage; when that fails @q says what @before does again. If it
+ * is not even known what the file says then, nothing is written to the image any more. */
+int qcow2_change_header(Qcow2 *q, const QHeader *before);
+/* qcow2_set_dirty - the dirty bit alone, in the file as well; on stable storage before it returns. */
+int qcow2_set_dirty(Qcow2 *q, bool dirty);
 
 /* ---- qcow2-check.c ---- */
 

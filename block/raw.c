@@ -16,13 +16,14 @@
 static bool raw_open(BlockImage *img, Error **errp)
 {
     img->size = (img->file_size + SECTOR - 1) & ~(uint64_t)(SECTOR - 1);
+    img->host.end = img->size;
     return true;
 }
 
 /* A file that ends inside its last sector, or was cut, reads as zeros there. */
 static int raw_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
 {
-    return host_read(img->fd, offset, buf, len);
+    return host_read(&img->host, offset, buf, len);
 }
 
 /* guards_header - a guest that wrote another format's header to sector 0 of a guessed image would
@@ -43,17 +44,17 @@ static bool guards_header(const BlockImage *img, uint64_t offset, const uint8_t 
 
 static int raw_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
 {
-    return guards_header(img, offset, buf, len) ? -EPERM : host_write(img->fd, offset, buf, len);
+    return guards_header(img, offset, buf, len) ? -EPERM : host_write(&img->host, offset, buf, len);
 }
 
 static int raw_zero(BlockImage *img, uint64_t offset, uint64_t len)
 {
-    return host_zero(img->fd, offset, len);
+    return host_zero(&img->host, offset, len);
 }
 
 static int raw_flush(BlockImage *img)
 {
-    return host_flush(img->fd);
+    return host_flush(&img->host);
 }
 
 /* raw_status - holes of the file are zeros. */
@@ -61,18 +62,20 @@ static int raw_status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange
 {
     bool hole;
 
-    *r = (ImageRange){ .len = host_extent(img->fd, offset, len, &hole), .offset = offset };
+    *r = (ImageRange){ .len = host_extent(&img->host, offset, len, &hole), .offset = offset };
     r->flags = (hole ? IMAGE_ZERO : IMAGE_DATA) | IMAGE_ALLOCATED | IMAGE_OFFSET;
     return 0;
 }
 
 static int raw_truncate(BlockImage *img, uint64_t size)
 {
-    if (ftruncate(img->fd, (off_t)size) != 0) {
-        return -errno;
+    int r = host_truncate(&img->host, size);
+
+    if (r == 0) {
+        img->size = img->file_size = size;
+        img->host.end = size;
     }
-    img->size = img->file_size = size;
-    return 0;
+    return r;
 }
 
 const ImageFormat raw_format = {

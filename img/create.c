@@ -69,23 +69,24 @@ bool new_image_options(const char *format, OptList *l, Qcow2Options *o, Error **
 
 static bool create_raw(const char *path, const Qcow2Options *o, Error **errp)
 {
-    int fd = image_create_file(path, errp), r = 0;
+    int fd = image_create_file(path, errp), r;
+    HostFile f;
 
     if (fd < 0) {
         return false;
     }
-    if (ftruncate(fd, (off_t)o->size) != 0) {
-        r = -errno;
-    } else if (o->preallocation == QCOW2_PREALLOC_FALLOC && o->size != 0) {
+    r = host_file_init(&f, fd, false);
+    r = r == 0 ? host_truncate(&f, o->size) : r;
+    if (r == 0 && o->preallocation == QCOW2_PREALLOC_FALLOC && o->size != 0) {
         r = -posix_fallocate(fd, 0, (off_t)o->size);
-    } else if (o->preallocation == QCOW2_PREALLOC_FULL) {
+    } else if (r == 0 && o->preallocation == QCOW2_PREALLOC_FULL) {
         static const uint8_t zeros[1 << 20];
 
         for (uint64_t at = 0; r == 0 && at < o->size; at += sizeof(zeros)) {
-            r = host_write(fd, at, zeros, (size_t)MIN(sizeof(zeros), o->size - at));
+            r = host_write(&f, at, zeros, (size_t)MIN(sizeof(zeros), o->size - at));
         }
     }
-    close(fd);
+    host_file_fini(&f);
     if (r != 0) {
         error_set_errno(errp, -r, "%s: cannot make the image", path);
         unlink(path);

@@ -65,7 +65,7 @@ static uint64_t disk_size(const BlockImage *img)
 {
     struct stat st;
 
-    return fstat(img->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    return fstat(img->host.fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
 static const char *onoff(bool b)
@@ -292,7 +292,7 @@ int cmd_check(int argc, char **argv)
     if (a.bad) {
         return img_usage("check", "Expecting one image file name");
     }
-    img = image_open_with(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : 0, BLK_WRITEBACK, &err);
+    img = image_open_with(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : IMAGE_AS_IT_IS, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }

@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     how = data[0];
-    if (ftruncate(fd, 0) != 0 || host_write(fd, 0, data + 1, size - 1) != 0) {
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, data + 1, size - 1, 0) != (ssize_t)(size - 1)) {
         abort();
     }
     img = image_open(path, "qcow2", how & 1, how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
