@@ -1,186 +1,313 @@
 /*
- * The human monitor: a line against what the table of commands says of its arguments. What is right in form but
- * names something that there is not (a drive, a key) is the command's to find out.
+ * The human monitor: a line as typed arguments. What is right in form but names something that there is not (a
+ * drive, a key) is the command's to find out.
  */
 #include "monitor/hmp-args.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "accel/accel.h"
+#include "base/error.h"
 #include "base/mem.h"
 #include "monitor/hmp-internal.h"
 
-/* Arguments that are numbers; the others are names, or expressions, which are a language of their own. */
-static const char *const numbers[] = { "N", "index", "state", "dx", "dy", "dz", "hold_ms" };
-/* Arguments that go on to the end of the line. */
-static const char *const rests[] = { "expr", "addr", "port", "value", "item,...", "\"text\"", "options" };
+/* A line that is read, and how far. */
+typedef struct Reader {
+    const HmpSession *m;
+    const Command *cmd;
+    const char *line, *at;
+    bool last; /* no argument has its place behind this one's */
+    FILE *out;
+} Reader;
 
-static bool is_one_of(const char *const *list, size_t count, const char *word)
+static void skip_blanks(Reader *r)
 {
-    for (size_t n = 0; n < count; n++) {
-        if (strcmp(list[n], word) == 0) {
-            return true;
+    r->at += strspn(r->at, " \t");
+}
+
+static const char *word_end(const char *w)
+{
+    return w + strcspn(w, " \t");
+}
+
+/* wrong - the message, the line, and a mark below byte @at of it. */
+static bool __attribute__((format(printf, 3, 4))) wrong(const Reader *r, const char *at, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(r->out, "Error: %s%s: ", r->cmd->info ? "info " : "", r->cmd->name);
+    va_start(ap, fmt);
+    vfprintf(r->out, fmt, ap);
+    va_end(ap);
+    fprintf(r->out, "\n  %s\n  ", r->line);
+    for (const char *p = r->line; p < at; p++) {
+        if (((uint8_t)*p & 0xc0) != 0x80) { /* a column for each character */
+            fputc(*p == '\t' ? '\t' : ' ', r->out);
         }
     }
+    fprintf(r->out, "^\n");
     return false;
 }
 
-void hmp_args_parse(HmpArgs *a, const char *spec)
+/* ---- a value of each type ---- */
+
+static bool take_int(Reader *r, Arg *arg)
 {
-    const char *alternative = strstr(spec, " | ");
-    size_t len = alternative != NULL ? (size_t)(alternative - spec) : strlen(spec);
-    bool value = false;
-    char *save;
+    const char *end = word_end(r->at);
+    char *stop;
 
-    memset(a, 0, sizeof(*a));
-    a->open = alternative != NULL;
-    snprintf(a->text, sizeof(a->text), "%.*s", (int)len, spec);
-    for (char *w = strtok_r(a->text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
-        bool closes = strchr(w, ']') != NULL;
-
-        w += strspn(w, "[");
-        w[strcspn(w, "]")] = '\0';
-        a->open = a->open || is_one_of(rests, ARRAY_SIZE(rests), w);
-        if (value) {
-            a->values[a->option_count - 1] = w;
-            value = false;
-        } else if (*w == '-' && a->option_count < HMP_ARGS_MAX) {
-            a->options[a->option_count++] = w;
-            value = !closes;
-        } else if (a->word_count < HMP_ARGS_MAX) {
-            a->words[a->word_count++] = w;
-        }
+    arg->num = strtoll(r->at, &stop, 0);
+    if (stop != end) {
+        return wrong(r, stop > r->at && stop < end ? stop : r->at, "%s is a number, not '%.*s'", arg->field.name,
+                     (int)(end - r->at), r->at);
     }
+    r->at = end;
+    return true;
 }
 
-const char *hmp_args_value(const HmpArgs *a, const char *option)
+static bool take_bool(Reader *r, Arg *arg)
 {
-    for (unsigned n = 0; n < a->option_count; n++) {
-        if (strcmp(a->options[n], option) == 0) {
-            return a->values[n];
+    const char *end = word_end(r->at);
+    size_t len = (size_t)(end - r->at);
+
+    if (!arg_choice_has("on|off", r->at, len)) {
+        return wrong(r, r->at, "'%.*s' is not one of on|off", (int)len, r->at);
+    }
+    arg->num = len == 2;
+    r->at = end;
+    return true;
+}
+
+/* An expression goes on to the end of the line. One with arguments behind it is a word: a file's name may begin with
+ * what looks like a division. */
+static bool take_expr(Reader *r, Arg *arg)
+{
+    size_t len = r->last ? strlen(r->at) : (size_t)(word_end(r->at) - r->at);
+    autofree char *text = xstrndup(r->at, len);
+    const char *end = text;
+    Error *err = NULL;
+    uint64_t val;
+    bool ok;
+
+    accel_pause(); /* for the registers */
+    ok = hmp_expr(r->m, &end, &val, &err);
+    accel_resume();
+    r->at += end - text;
+    if (!ok) {
+        wrong(r, r->at, "%s", error_text(err));
+        error_free(err);
+        return false;
+    }
+    arg->num = (int64_t)val;
+    return true;
+}
+
+/* take_quoted - "a text", in which \" and \\ stand for themselves, as a file's name with blanks is written. */
+static bool take_quoted(Reader *r, Arg *arg)
+{
+    const char *start = r->at, *p = start + 1;
+    size_t len = 0;
+
+    arg->text = xalloc0(strlen(start) + 1, 1);
+    while (*p != '"' && *p != '\0') {
+        p += *p == '\\' && (p[1] == '"' || p[1] == '\\');
+        arg->text[len++] = *p++;
+    }
+    if (*p == '\0') {
+        return wrong(r, start, "the text that begins here has no end");
+    }
+    if (p[1] != '\0' && p[1] != ' ' && p[1] != '\t') {
+        return wrong(r, p + 1, "a text in quotation marks is a word of its own");
+    }
+    r->at = p + 1;
+    return true;
+}
+
+static bool take_word(Reader *r, Arg *arg)
+{
+    const char *end = word_end(r->at);
+
+    if (*r->at == '"') {
+        return take_quoted(r, arg);
+    }
+    arg->text = xstrndup(r->at, (size_t)(end - r->at));
+    r->at = end;
+    return true;
+}
+
+static bool take_choice(Reader *r, Arg *arg)
+{
+    const char *start = r->at;
+
+    return take_word(r, arg) && (arg_choice_has(arg->field.kind, arg->text, strlen(arg->text)) ||
+                                 wrong(r, start, "'%s' is not one of %s", arg->text, arg->field.kind));
+}
+
+static bool take_rest(Reader *r, Arg *arg)
+{
+    size_t len = strlen(r->at);
+
+    while (len > 0 && (r->at[len - 1] == ' ' || r->at[len - 1] == '\t')) {
+        len--;
+    }
+    arg->text = xstrndup(r->at, len);
+    r->at += strlen(r->at);
+    return true;
+}
+
+static bool take_value(Reader *r, Arg *arg)
+{
+    static bool (*const takes[])(Reader *r, Arg *arg) = {
+        [ARG_STR] = take_word,   [ARG_INT] = take_int,     [ARG_BOOL] = take_bool, [ARG_CHOICE] = take_choice,
+        [ARG_EXPR] = take_expr,  [ARG_FORMAT] = take_word, [ARG_TEXT] = take_rest,
+    };
+
+    arg->given = true;
+    return takes[arg->field.type](r, arg);
+}
+
+/* ---- which argument a word is ---- */
+
+static Arg *find_option(Args *a, char option)
+{
+    for (unsigned n = 0; n < a->count; n++) {
+        if (a->args[n].field.option == option && option != '\0') {
+            return &a->args[n];
         }
     }
     return NULL;
 }
 
-/* ---- checking ---- */
-
-typedef struct Check {
-    const HmpCommand *cmd;
-    bool info; /* it is a topic */
-    const char *line;
-    FILE *out;
-} Check;
-
-/* wrong - the message, the line, and a mark below byte @at of it. */
-static bool __attribute__((format(printf, 3, 4))) wrong(const Check *c, const char *at, const char *fmt, ...)
+bool hmp_args_is_option(const Args *a, const char *w, size_t len)
 {
-    va_list ap;
+    bool any = false;
 
-    fprintf(c->out, "Error: %s%s: ", c->info ? "info " : "", c->cmd->name);
-    va_start(ap, fmt);
-    vfprintf(c->out, fmt, ap);
-    va_end(ap);
-    fprintf(c->out, "\n  %s\n  ", c->line);
-    for (const char *p = c->line; p < at; p++) {
-        if (((uint8_t)*p & 0xc0) != 0x80) { /* a column for each character */
-            fputc(*p == '\t' ? '\t' : ' ', c->out);
+    for (unsigned n = 0; n < a->count; n++) {
+        any = any || a->args[n].field.option != '\0';
+    }
+    return any && len == 2 && w[0] == '-' && isalpha((unsigned char)w[1]);
+}
+
+static bool take_option(Reader *r, Args *a)
+{
+    const char *start = r->at;
+    Arg *arg = find_option(a, start[1]);
+
+    if (arg == NULL) {
+        return wrong(r, start, "there is no option '%.2s'", start);
+    }
+    if (arg->given) {
+        return wrong(r, start, "%.2s is there twice", start);
+    }
+    r->at += 2;
+    if (arg->field.type == ARG_BOOL) {
+        arg->given = true;
+        arg->num = 1;
+        return true;
+    }
+    skip_blanks(r);
+    return *r->at != '\0' ? take_value(r, arg) : wrong(r, r->at, "%s is missing", arg->field.name);
+}
+
+static bool has_place(const Arg *arg)
+{
+    return arg->field.option == '\0' && arg->field.type != ARG_CPU;
+}
+
+static unsigned words_left(const char *at)
+{
+    unsigned n = 0;
+
+    for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
+        at = word_end(at);
+        n++;
+    }
+    return n;
+}
+
+/* next_place - the argument that stands at the reader's place. One that may be left out is, where its word is needed
+ * for one behind it that may not. */
+static Arg *next_place(Reader *r, Args *a, unsigned *place)
+{
+    while (*place < a->count) {
+        Arg *arg = &a->args[(*place)++];
+        unsigned needed = 0;
+
+        if (!has_place(arg) || (arg->field.type == ARG_FORMAT && *r->at != '/')) {
+            continue;
+        }
+        r->last = true;
+        for (unsigned n = *place; n < a->count; n++) {
+            r->last = r->last && !has_place(&a->args[n]);
+            needed += has_place(&a->args[n]) && !a->args[n].field.optional;
+        }
+        if (!arg->field.optional || arg->field.type == ARG_FORMAT || needed == 0 || words_left(r->at) > needed) {
+            return arg;
         }
     }
-    fprintf(c->out, "^\n");
-    return false;
+    return NULL;
 }
 
-static bool in_choice(const char *choice, const char *word, size_t len)
+bool hmp_args_take(const HmpSession *m, const Command *c, const char *line, const char *at, Args *a, FILE *out)
 {
-    for (; *choice != '\0'; choice += strcspn(choice, "|") + (strchr(choice, '|') != NULL)) {
-        if (strcspn(choice, "|") == len && strncmp(choice, word, len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* check_word - @word of @len bytes as the argument that the table calls @kind. */
-static bool check_word(const Check *c, const char *kind, const char *word, size_t len)
-{
-    if (is_one_of(numbers, ARRAY_SIZE(numbers), kind)) {
-        char *end;
-
-        strtoll(word, &end, 0);
-        return end == word + len ||
-               wrong(c, end > word && end < word + len ? end : word, "%s is a number, not '%.*s'", kind, (int)len,
-                     word);
-    }
-    return strchr(kind, '|') == NULL || in_choice(kind, word, len) ||
-           wrong(c, word, "'%.*s' is not one of %s", (int)len, word, kind);
-}
-
-static bool is_option(const char *w, size_t len)
-{
-    return len == 2 && w[0] == '-' && isalpha((unsigned char)w[1]);
-}
-
-static bool known_option(const HmpArgs *a, const char *w)
-{
-    for (unsigned n = 0; n < a->option_count; n++) {
-        if (strncmp(a->options[n], w, 2) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* check - the words from @w on. */
-static bool check(const Check *c, const HmpArgs *a, const char *w)
-{
-    const char *value = NULL; /* of the option before */
+    Reader r = { .m = m, .cmd = c, .line = line, .at = at, .out = out };
     unsigned place = 0;
 
-    for (w += strspn(w, " \t"); *w != '\0'; w += strspn(w, " \t")) {
-        size_t len = strcspn(w, " \t");
-
-        if (value != NULL) {
-            if (!check_word(c, value, w, len)) {
+    args_init(a, c->args);
+    for (skip_blanks(&r); *r.at != '\0'; skip_blanks(&r)) {
+        if (hmp_args_is_option(a, r.at, (size_t)(word_end(r.at) - r.at))) {
+            if (!take_option(&r, a)) {
                 return false;
             }
-            value = NULL;
-        } else if (a->option_count > 0 && is_option(w, len)) {
-            autofree char *option = xstrndup(w, len);
+        } else {
+            Arg *arg = next_place(&r, a, &place);
 
-            if (!known_option(a, w)) {
-                return wrong(c, w, "there is no option '%s'", option);
+            if (arg == NULL) {
+                return wrong(&r, r.at, *c->args == '\0' ? "it takes no arguments" : "nothing more can follow");
             }
-            value = hmp_args_value(a, option);
-        } else if (place >= a->word_count) {
-            return wrong(c, w, a->word_count == 0 ? "it takes no arguments" : "nothing more can follow");
-        } else if (!check_word(c, a->words[place++], w, len)) {
-            return false;
+            if (!take_value(&r, arg)) {
+                return false;
+            }
         }
-        w += len;
     }
-    return value == NULL || wrong(c, w, "%s is missing", value);
+    for (unsigned n = 0; n < a->count; n++) {
+        Arg *arg = &a->args[n];
+
+        if (arg->field.type == ARG_CPU) {
+            arg->num = m->cpu;
+            arg->given = true;
+        } else if (!arg->given && !arg->field.optional) {
+            return wrong(&r, r.at, "%s is missing", arg->field.name);
+        }
+    }
+    return true;
 }
 
-bool hmp_args_check(const HmpCommand *cmd, const char *line, FILE *out)
+/* ---- help ---- */
+
+static void print_field(const ArgField *f, FILE *out)
 {
-    Check c = { .cmd = cmd, .line = line, .out = out };
-    const char *w = line + strspn(line, " \t");
-    HmpArgs a;
+    const char *shown = f->type == ARG_CHOICE ? f->kind : f->type == ARG_BOOL ? "on|off" : f->name;
 
-    w += strcspn(w, " \t/");
-    if (strcmp(cmd->name, "info") == 0) { /* its topics have rows of their own */
-        const char *topic = w + strspn(w, " \t");
-        autofree char *name = xstrndup(topic, strcspn(topic, " \t"));
-        const HmpCommand *found = hmp_find_info(name);
-
-        if (found == NULL) {
-            return true;
-        }
-        c.cmd = found;
-        c.info = true;
-        w = topic + strlen(name);
+    fprintf(out, " %s", f->optional && f->type != ARG_FORMAT ? "[" : f->type == ARG_FORMAT ? "/" : "");
+    if (f->option != '\0') {
+        fprintf(out, "-%c%s%s", f->option, f->type != ARG_BOOL ? " " : "", f->type != ARG_BOOL ? shown : "");
+    } else {
+        fputs(shown, out);
     }
-    hmp_args_parse(&a, c.cmd->args);
-    return a.open || check(&c, &a, w);
+    fputs(f->optional && f->type != ARG_FORMAT ? "]" : "", out);
+}
+
+void hmp_args_print(const Command *c, FILE *out)
+{
+    const char *spec = c->args;
+    ArgField f;
+
+    while (arg_next(&spec, &f)) {
+        if (f.type != ARG_CPU) {
+            print_field(&f, out);
+        }
+    }
 }

@@ -69,20 +69,10 @@ static void print_block(void *opaque, BlockBackend *b)
     }
 }
 
-void hmp_info_block(HmpSession *m, FILE *out, char *arg)
+void hmp_info_block(HmpSession *m, FILE *out, const Args *a)
 {
-    BlockList l = { .out = out };
+    BlockList l = { .out = out, .name = arg_str(a, "device"), .verbose = arg_bool(a, "verbose", false) };
 
-    while (*arg == '-') {
-        const char *flag = hmp_word(&arg);
-
-        if (strcmp(flag, "-v") != 0) {
-            fprintf(out, "Error: info block %s: only -v is there yet\n", flag);
-            return;
-        }
-        l.verbose = true;
-    }
-    l.name = *arg != 0 ? hmp_word(&arg) : NULL;
     if (l.name != NULL && blk_find(l.name) == NULL) {
         fprintf(out, "Error: Device '%s' not found\n", l.name);
         return;
@@ -90,17 +80,6 @@ void hmp_info_block(HmpSession *m, FILE *out, char *arg)
     machine_lock();
     blk_each(print_block, &l);
     machine_unlock();
-}
-
-/* take_force - "-f" in front of the device's name. */
-static bool take_force(char **arg)
-{
-    if (strncmp(*arg, "-f ", 3) != 0) {
-        return false;
-    }
-    hmp_word(arg);
-    *arg += strspn(*arg, " \t");
-    return true;
 }
 
 static BlockBackend *find(FILE *out, const char *name)
@@ -113,21 +92,16 @@ static BlockBackend *find(FILE *out, const char *name)
     return b;
 }
 
-void hmp_change(HmpSession *m, FILE *out, char *arg)
+void hmp_change(HmpSession *m, FILE *out, const Args *a)
 {
-    bool force = take_force(&arg), read_only;
-    const char *name = hmp_word(&arg), *file = hmp_word(&arg), *format = hmp_word(&arg);
-    const char *mode = hmp_word(&arg);
+    const char *name = arg_str(a, "device"), *file = arg_str(a, "filename"), *format = arg_str(a, "format");
+    const char *mode = arg_str(a, "read-only-mode");
     Error *err = NULL;
     BlockBackend *b;
+    bool read_only;
 
     if (strcmp(name, "vnc") == 0) {
         hmp_change_vnc(m, out, file, format);
-        return;
-    }
-    if (*name == 0 || *file == 0) {
-        fprintf(out, "change: %s expected\nTry \"help change\" for more information\n",
-                *name == 0 ? "block device name" : "filename");
         return;
     }
     b = find(out, name);
@@ -137,32 +111,20 @@ void hmp_change(HmpSession *m, FILE *out, char *arg)
     machine_lock();
     read_only = blk_wants_read_only(b);
     machine_unlock();
-    if (strcmp(mode, "read-only") == 0) {
-        read_only = true;
-    } else if (strcmp(mode, "read-write") == 0) {
-        read_only = false;
-    } else if (*mode != 0 && strcmp(mode, "retain") != 0) {
-        fprintf(out, "Error: read-only-mode '%s' is not retain, read-only or read-write\n", mode);
-        return;
+    if (mode != NULL && strcmp(mode, "retain") != 0) {
+        read_only = strcmp(mode, "read-only") == 0;
     }
-    if (!blk_change(b, file, *format != 0 ? format : NULL, read_only, force, &err)) {
+    if (!blk_change(b, file, format, read_only, arg_bool(a, "force", false), &err)) {
         hmp_error(out, err);
     }
 }
 
-void hmp_eject(HmpSession *m, FILE *out, char *arg)
+void hmp_eject(HmpSession *m, FILE *out, const Args *a)
 {
-    bool force = take_force(&arg);
-    const char *name = hmp_word(&arg);
+    BlockBackend *b = find(out, arg_str(a, "device"));
     Error *err = NULL;
-    BlockBackend *b;
 
-    if (*name == 0) {
-        fprintf(out, "eject: block device name expected\nTry \"help eject\" for more information\n");
-        return;
-    }
-    b = find(out, name);
-    if (b != NULL && !blk_eject(b, force, &err)) {
+    if (b != NULL && !blk_eject(b, arg_bool(a, "force", false), &err)) {
         hmp_error(out, err);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * The human monitor's table of commands, and the two that list it.
+ * The human monitor: a line is run; the commands that list commands.
  */
 #include "monitor/hmp-internal.h"
 
@@ -7,24 +7,7 @@
 #include "accel/accel.h"
 #include "base/error.h"
 #include "base/mem.h"
-
-static const HmpCommand commands[] = {
-#define HMP_COMMAND(name, alias, args, help, fn) { name, alias, args, help, fn },
-#define HMP_INFO(name, args, help, fn)
-#include "monitor/hmp-commands.inc"
-#undef HMP_COMMAND
-#undef HMP_INFO
-    { 0 },
-};
-
-static const HmpCommand infos[] = {
-#define HMP_COMMAND(name, alias, args, help, fn)
-#define HMP_INFO(name, args, help, fn) { name, NULL, args, help, fn },
-#include "monitor/hmp-commands.inc"
-#undef HMP_COMMAND
-#undef HMP_INFO
-    { 0 },
-};
+#include "monitor/hmp-args.h"
 
 /* Of QEMU's, as its `help` lists them; refused by name. */
 static const char *const not_here[] = {
@@ -32,7 +15,7 @@ static const char *const not_here[] = {
     "block_job_set_speed", "block_resize", "block_set_io_throttle", "block_stream", "calc_dirty_rate",
     "chardev-add", "chardev-change", "chardev-remove", "chardev-send-break", "client_migrate_info", "closefd",
     "commit", "delvm", "device_add", "device_del", "drive_add", "drive_backup", "drive_del", "drive_mirror",
-    "dump-guest-memory", "dumpdtb", "exit_preconfig", "gdbserver", "getfd", "gpa2hpa", "gpa2hva", "gva2gpa",
+    "dump-guest-memory", "dumpdtb", "exit_preconfig", "gdbserver", "getfd", "gpa2hpa", "gpa2hva",
     "loadvm", "mce", "migrate_cancel", "migrate_continue", "migrate_incoming",
     "migrate_pause", "migrate_recover", "migrate_set_capability", "migrate_set_parameter",
     "migrate_start_postcopy", "nbd_server_add", "nbd_server_remove", "nbd_server_start", "nbd_server_stop",
@@ -60,80 +43,63 @@ bool hmp_not_here(const char *name)
     return false;
 }
 
-static const HmpCommand *find(const HmpCommand *table, const char *name)
+/* ---- running ---- */
+
+static void unknown(FILE *out, const char *name)
 {
-    for (const HmpCommand *c = table; c->name != NULL; c++) {
-        if (strcmp(c->name, name) == 0 || (c->alias != NULL && strcmp(c->alias, name) == 0)) {
-            return c;
-        }
+    if (hmp_not_here(name)) {
+        fprintf(out, "Error: %s: not implemented in doppel\n", name);
+    } else {
+        fprintf(out, "unknown command: '%s'\n", name);
     }
-    return NULL;
 }
 
-const HmpCommand *hmp_find(const char *name)
+static void run(HmpSession *m, FILE *out, const Command *c, const char *line, const char *at)
 {
-    return find(commands, name);
-}
+    Error *err = NULL;
+    Args args;
 
-const HmpCommand *hmp_find_info(const char *name)
-{
-    return find(infos, name);
-}
-
-const HmpCommand *hmp_table(bool info)
-{
-    return info ? infos : commands;
-}
-
-char *hmp_word(char **rest)
-{
-    char *w = *rest + strspn(*rest, " \t"), *end = w + strcspn(w, " \t");
-
-    *rest = *end != 0 ? end + 1 : end;
-    *end = 0;
-    return w;
-}
-
-static void print_help(FILE *out, const char *prefix, const HmpCommand *c)
-{
-    fprintf(out, "%s%s%s%s%s%s -- %s\n", prefix, c->name, c->alias ? "|" : "",
-            c->alias ? c->alias : "", *c->args ? " " : "", c->args, c->help);
-}
-
-void hmp_help(HmpSession *m, FILE *out, char *arg)
-{
-    const HmpCommand *c = find(commands, arg);
-
-    if (*arg != 0 && strcmp(arg, "info") != 0) {
-        if (c == NULL) {
-            fprintf(out, "unknown command: '%s'\n", arg);
-        } else {
-            print_help(out, "", c);
-        }
+    if (!command_can(c, &err)) {
+        fprintf(out, "Error: %s: %s\n", c->name, error_text(err));
+        error_free(err);
         return;
     }
-    for (c = *arg ? infos : commands; c->name != NULL; c++) {
-        print_help(out, *arg ? "info " : "", c);
+    if (hmp_args_take(m, c, line, at, &args, out)) {
+        if (c->run != NULL) {
+            c->run(&args, &err);
+            hmp_error(out, err);
+        } else {
+            c->hmp(m, out, &args);
+        }
     }
+    args_free(&args);
 }
 
-void hmp_info(HmpSession *m, FILE *out, char *arg)
+void hmp_execute(HmpSession *m, FILE *out, const char *line)
 {
-    char *name = hmp_word(&arg);
-    const HmpCommand *c = find(infos, name);
+    const char *start = line + strspn(line, " \t"), *end = start + strcspn(start, " \t/"); /* x/4i */
+    autofree char *name = xstrndup(start, (size_t)(end - start));
+    const Command *c = command_find(COMMAND_HUMAN, name);
+    const char *topic = end + strspn(end, " \t");
 
-    if (*name == 0) {
-        hmp_help(m, out, (char[]){ "info" });
-    } else if (c == NULL) {
-        autofree char *whole = xasprintf("info %s", name);
+    if (*name == '\0') {
+        return;
+    }
+    if (c == NULL) {
+        unknown(out, name);
+    } else if (strcmp(name, "info") != 0 || *topic == '\0') {
+        run(m, out, c, line, end);
+    } else { /* its topics have rows of their own */
+        end = topic + strcspn(topic, " \t");
+        autofree char *word = xstrndup(topic, (size_t)(end - topic));
+        autofree char *whole = xasprintf("info %s", word);
 
-        if (hmp_not_here(whole)) {
-            fprintf(out, "Error: %s: not implemented in doppel\n", whole);
+        c = command_find(COMMAND_INFO, word);
+        if (c != NULL) {
+            run(m, out, c, line, end);
         } else {
-            fprintf(out, "unknown command: '%s'\n", whole);
+            unknown(out, whole);
         }
-    } else {
-        c->run(m, out, arg);
     }
 }
 
@@ -145,14 +111,45 @@ void hmp_error(FILE *out, Error *err)
     }
 }
 
-void hmp_usage(FILE *out, const char *name)
-{
-    const HmpCommand *c = find(commands, name);
-
-    fprintf(out, "Error: usage: %s %s\n", c->name, c->args);
-}
-
 CpuState *hmp_cpu(const HmpSession *m)
 {
     return accel_cpu(m->cpu);
+}
+
+/* ---- help ---- */
+
+static void print_help(FILE *out, const Command *c)
+{
+    fprintf(out, "%s%s%s%s", c->info ? "info " : "", c->name, c->alias ? "|" : "", c->alias ? c->alias : "");
+    hmp_args_print(c, out);
+    fprintf(out, " -- %s\n", c->help);
+}
+
+static void list(FILE *out, CommandKind kind)
+{
+    for (const Command *c = command_next(NULL, kind); c != NULL; c = command_next(c, kind)) {
+        print_help(out, c);
+    }
+}
+
+void hmp_help(HmpSession *m, FILE *out, const Args *a)
+{
+    const char *name = arg_str(a, "command"), *topic = arg_str(a, "topic");
+    bool info = name != NULL && strcmp(name, "info") == 0;
+    const Command *c = topic != NULL  ? command_find(COMMAND_INFO, topic)
+                       : name != NULL ? command_find(COMMAND_HUMAN, name)
+                                      : NULL;
+
+    if (name == NULL || (info && topic == NULL)) {
+        list(out, info ? COMMAND_INFO : COMMAND_HUMAN);
+    } else if (c != NULL && info == c->info) {
+        print_help(out, c);
+    } else {
+        fprintf(out, "unknown command: '%s%s%s'\n", name, topic != NULL ? " " : "", topic != NULL ? topic : "");
+    }
+}
+
+void hmp_info(HmpSession *m, FILE *out, const Args *a)
+{
+    list(out, COMMAND_INFO);
 }

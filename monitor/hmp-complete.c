@@ -1,6 +1,6 @@
 /*
- * The human monitor: what Tab offers. The column of arguments in the table of commands says what stands
- * where: "device" is a drive, "file" a file, "png|ppm" one of these.
+ * The human monitor: what Tab offers, and what each of it means. The types of the arguments in the table of commands
+ * say what stands where: "drive" is a drive, "file" a file, "png|ppm" one of these.
  *
  * Runs without the machine lock, since folders are read.
  */
@@ -17,9 +17,13 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "block/block.h"
+#include "bus/lock.h"
+#include "chardev/chardev.h"
 #include "hw/display/screen.h"
+#include "hw/input/input.h"
 #include "monitor/hmp-args.h"
 #include "monitor/hmp-internal.h"
+#include "net/backend.h"
 
 enum { LISTED_MAX = 200 };
 
@@ -42,14 +46,14 @@ static void offer(Completion *c, const char *word, const char *meaning)
     }
     c->words = xrealloc(c->words, c->count, sizeof(*c->words));
     c->words[c->count - 1].word = xstrdup(word);
-    c->words[c->count - 1].meaning = meaning;
+    c->words[c->count - 1].meaning = meaning != NULL ? xstrdup(meaning) : NULL;
 }
 
 /* ---- what there is of each kind ---- */
 
-static void offer_commands(Completion *c, bool info)
+static void offer_table(Completion *c, CommandKind kind)
 {
-    for (const HmpCommand *k = hmp_table(info); k->name != NULL; k++) {
+    for (const Command *k = command_next(NULL, kind); k != NULL; k = command_next(k, kind)) {
         offer(c, k->name, k->help);
         if (k->alias != NULL && *c->start != '\0') {
             offer(c, k->alias, k->help);
@@ -57,15 +61,114 @@ static void offer_commands(Completion *c, bool info)
     }
 }
 
+static void offer_commands(Completion *c)
+{
+    offer_table(c, COMMAND_HUMAN);
+}
+
+static void offer_topics(Completion *c)
+{
+    offer_table(c, COMMAND_INFO);
+}
+
 static void offer_drive(void *opaque, BlockBackend *b)
 {
-    offer(opaque, blk_name(b), NULL);
+    const char *file = "nothing is in it";
+    autofree char *meaning = NULL;
+    BlockInfo i;
+
+    blk_info(b, &i);
+    if (i.file != NULL) {
+        file = strrchr(i.file, '/') != NULL ? strrchr(i.file, '/') + 1 : i.file;
+    }
+    meaning = xasprintf("%s%s", i.removable ? "removable: " : "", file);
+    offer(opaque, i.name, meaning);
+}
+
+static void offer_drives(Completion *c)
+{
+    machine_lock();
+    blk_each(offer_drive, c);
+    machine_unlock();
+    offer(c, "vnc", "the server, or its password");
+}
+
+static void offer_removables(Completion *c)
+{
+    machine_lock();
+    blk_each(offer_drive, c);
+    machine_unlock();
 }
 
 static void offer_screens(Completion *c)
 {
     for (Screen *s = screen_first(); s != NULL; s = screen_next(s)) {
         offer(c, screen_name(s), NULL);
+    }
+}
+
+static void offer_chardev(void *opaque, Chardev *d)
+{
+    autofree char *meaning = chardev_describe(d);
+
+    offer(opaque, chardev_id(d), meaning);
+}
+
+static void offer_chardevs(Completion *c)
+{
+    chardev_each(offer_chardev, c);
+}
+
+static void offer_netdevs(Completion *c)
+{
+    for (const NetBackend *b = net_backend_first(); b != NULL; b = b->next) {
+        offer(c, b->id, b->type->help);
+    }
+}
+
+/* offer_links - what has a cable: cards and networks. */
+static void offer_links(Completion *c)
+{
+    machine_lock();
+    for (const NetPort *p = net_cards(); p != NULL; p = p->next_card) {
+        offer(c, p->name, net_link(p) ? "card, plugged in" : "card, unplugged");
+    }
+    machine_unlock();
+    offer_netdevs(c);
+}
+
+/* offer_behind - @word behind what stands there up to the last @separator: "ctrl-alt-" and "f1". */
+static void offer_behind(Completion *c, char separator, const char *word, const char *meaning)
+{
+    const char *last = strrchr(c->start, separator);
+    autofree char *whole = xasprintf("%.*s%s", last != NULL ? (int)(last - c->start) + 1 : 0, c->start, word);
+
+    offer(c, whole, meaning);
+}
+
+static void offer_keys(Completion *c)
+{
+    const char *name;
+
+    for (unsigned n = 0; (name = input_key_name(n)) != NULL; n++) {
+        offer_behind(c, '-', name, NULL);
+    }
+}
+
+static void offer_log_items(Completion *c)
+{
+    for (const LogItem *i = log_items; i->name != NULL; i++) {
+        offer_behind(c, ',', i->name, i->help);
+    }
+    if (strchr(c->start, ',') == NULL) {
+        offer(c, "none", "nothing");
+    }
+}
+
+static void offer_traces(Completion *c)
+{
+    for (TraceEvent *const *e = trace_events; *e != NULL; e++) {
+        offer(c, (*e)->name, (*e)->on ? "on" : "off");
     }
 }
 
@@ -129,85 +232,117 @@ static void offer_choice(Completion *c, const char *choice)
     }
 }
 
-static void offer_kind(Completion *c, const char *kind)
+static void offer_argument(Completion *c, const ArgField *f)
 {
-    if (strcmp(kind, "device") == 0) {
-        blk_each(offer_drive, c);
-    } else if (strcmp(kind, "file") == 0 || strcmp(kind, "filename") == 0) {
-        offer_files(c);
-    } else if (strcmp(kind, "command") == 0) {
-        offer_commands(c, false);
-    } else if (strcmp(kind, "topic") == 0) {
-        offer_commands(c, true);
-    } else if (strcmp(kind, "console") == 0) {
-        offer_screens(c);
-    } else if (strcmp(kind, "item,...") == 0) {
-        for (const LogItem *i = log_items; i->name != NULL; i++) {
-            offer(c, i->name, i->help);
+    static const struct {
+        const char *kind;
+        void (*offer)(Completion *c);
+    } kinds[] = {
+        { "chardev", offer_chardevs }, { "command", offer_commands },   { "console", offer_screens },
+        { "drive", offer_drives },     { "file", offer_files },         { "keys", offer_keys },
+        { "link", offer_links },       { "logitems", offer_log_items }, { "netdev", offer_netdevs },
+        { "removable", offer_removables }, { "topic", offer_topics },   { "trace", offer_traces },
+    };
+
+    for (size_t n = 0; n < ARRAY_SIZE(kinds); n++) {
+        if (strcmp(kinds[n].kind, f->kind) == 0) {
+            kinds[n].offer(c);
         }
-    } else if (strcmp(kind, "name") == 0) {
-        for (TraceEvent *const *e = trace_events; *e != NULL; e++) {
-            offer(c, (*e)->name, NULL);
-        }
-    } else if (strchr(kind, '|') != NULL) {
-        offer_choice(c, kind);
+    }
+    if (f->type == ARG_CHOICE || f->type == ARG_BOOL) {
+        offer_choice(c, f->type == ARG_BOOL ? "on|off" : f->kind);
     }
 }
 
-/* ---- which kind stands where ---- */
+/* ---- which argument stands where ---- */
 
-/* offer_args - @rest is what stands between the command and the word that is completed; it is cut up. */
-static void offer_args(Completion *c, const HmpCommand *k, char *rest)
+static const ArgField *option_of(const Args *a, const char *word)
 {
-    const char *value = NULL;
-    unsigned place = 0;
-    HmpArgs a;
-
-    hmp_args_parse(&a, k->args);
-    for (char *w = hmp_word(&rest); *w != '\0'; w = hmp_word(&rest)) {
-        const HmpCommand *sub = place == 0 && value == NULL && strcmp(k->name, "info") == 0
-                                    ? hmp_find_info(w) : NULL;
-
-        if (sub != NULL) {
-            offer_args(c, sub, rest);
-            return;
-        }
-        if (value != NULL) {
-            value = NULL;
-        } else if (*w == '-') {
-            value = hmp_args_value(&a, w);
-        } else {
-            place++;
+    for (unsigned n = 0; n < a->count; n++) {
+        if (a->args[n].field.option == word[1] && word[1] != '\0') {
+            return &a->args[n].field;
         }
     }
-    if (value != NULL) {
-        offer_kind(c, value);
-    } else if (*c->start == '-') {
-        for (unsigned n = 0; n < a.option_count; n++) {
-            offer(c, a.options[n], NULL);
+    return NULL;
+}
+
+static void offer_options(Completion *c, const Args *a)
+{
+    for (unsigned n = 0; n < a->count; n++) {
+        const ArgField *f = &a->args[n].field;
+
+        if (f->option != '\0') {
+            char word[] = { '-', f->option, '\0' };
+
+            offer(c, word, f->name);
         }
-    } else if (place < a.word_count) {
-        offer_kind(c, a.words[place]);
+    }
+}
+
+/* place_of - argument @place of those that stand by their place. */
+static const ArgField *place_of(const Args *a, unsigned place)
+{
+    for (unsigned n = 0; n < a->count; n++) {
+        const ArgField *f = &a->args[n].field;
+
+        if (f->option == '\0' && f->type != ARG_CPU && f->type != ARG_FORMAT && place-- == 0) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* offer_args - what can stand behind @words, those between the command and the word that is completed. */
+static void offer_args(Completion *c, const Command *k, char *words)
+{
+    const ArgField *value = NULL; /* of the option before */
+    unsigned place = 0;
+    Args a;
+
+    args_init(&a, k->args);
+    for (char *save, *w = strtok_r(words, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
+        if (value != NULL) {
+            value = NULL;
+        } else if (hmp_args_is_option(&a, w, strlen(w))) {
+            value = option_of(&a, w);
+            value = value != NULL && value->type == ARG_BOOL ? NULL : value;
+        } else {
+            place += *w != '/';
+        }
+    }
+    if (value == NULL && *c->start == '-') {
+        offer_options(c, &a);
+        return;
+    }
+    value = value != NULL ? value : place_of(&a, place);
+    if (value != NULL) {
+        offer_argument(c, value);
     }
 }
 
 void hmp_complete(Completion *c, const char *line)
 {
     autofree char *copy = xstrdup(line);
-    char *start = copy + strspn(copy, " "), *last = strrchr(start, ' '), *rest = start;
-    const HmpCommand *k;
+    char *start = copy + strspn(copy, " "), *last = strrchr(start, ' '), *words = start, *word;
+    const Command *k;
 
     memset(c, 0, sizeof(*c));
     if (last == NULL) {
         c->start = xstrdup(start);
-        offer_commands(c, false);
+        offer_commands(c);
         return;
     }
     *last = '\0';
     c->start = xstrdup(last + 1);
-    k = hmp_find(hmp_word(&rest));
+    word = strsep(&words, " ");
+    k = command_find(COMMAND_HUMAN, word);
+    if (k != NULL && strcmp(k->name, "info") == 0 && words != NULL) { /* its topics have rows of their own */
+        words += strspn(words, " ");
+        word = strsep(&words, " ");
+        k = *word != '\0' ? command_find(COMMAND_INFO, word) : k;
+    }
     if (k != NULL) {
-        offer_args(c, k, rest);
+        offer_args(c, k, words != NULL ? words : start + strlen(start));
     }
 }
 
@@ -253,6 +388,7 @@ void completion_free(Completion *c)
 {
     for (unsigned n = 0; n < MIN(c->count, (unsigned)LISTED_MAX); n++) {
         free(c->words[n].word);
+        free(c->words[n].meaning);
     }
     free(c->words);
     free(c->common);

@@ -8,7 +8,7 @@
 
 typedef struct CompletionWord {
     char *word;
-    const char *meaning; /* or NULL; borrowed */
+    char *meaning; /* or NULL */
 } CompletionWord;
 
 typedef struct Completion {

@@ -50,7 +50,7 @@ static uint64_t expression(Expr *e);
 static uint64_t wrong(Expr *e, const char *text)
 {
     if (*e->errp == NULL) {
-        error_set(e->errp, "%s at '%s'", text, e->p);
+        error_set(e->errp, "%s", text);
     }
     return 0;
 }
@@ -195,18 +195,6 @@ bool hmp_expr(const HmpSession *m, const char **text, uint64_t *val, Error **err
     *text = e.p;
     if (err != NULL) {
         error_move(errp, err);
-        return false;
-    }
-    return true;
-}
-
-bool hmp_expr_only(const HmpSession *m, const char *text, uint64_t *val, Error **errp)
-{
-    if (!hmp_expr(m, &text, val, errp)) {
-        return false;
-    }
-    if (*text != 0) {
-        error_set(errp, "'%s' is too much", text);
         return false;
     }
     return true;

@@ -20,36 +20,36 @@
 #include "machine/snapshot.h"
 #include "monitor/line-edit.h"
 
-void hmp_info_version(HmpSession *m, FILE *out, char *arg)
+void hmp_info_version(HmpSession *m, FILE *out, const Args *a)
 {
     fprintf(out, "%s (doppel %s)\n", QEMU_COMPAT_VERSION, DOPPEL_VERSION);
 }
 
-void hmp_info_status(HmpSession *m, FILE *out, char *arg)
+void hmp_info_status(HmpSession *m, FILE *out, const Args *a)
 {
     fprintf(out, "VM status: %s\n", vm_state_name(vm_state()));
 }
 
-void hmp_info_kvm(HmpSession *m, FILE *out, char *arg)
+void hmp_info_kvm(HmpSession *m, FILE *out, const Args *a)
 {
     fprintf(out, "kvm support: disabled\n"); /* no engine uses it yet */
 }
 
-void hmp_info_history(HmpSession *m, FILE *out, char *arg)
+void hmp_info_history(HmpSession *m, FILE *out, const Args *a)
 {
     for (unsigned n = 0; m->history != NULL && n < m->history->history_count; n++) {
         fprintf(out, "%u: '%s'\n", n, m->history->history[n]);
     }
 }
 
-void hmp_info_name(HmpSession *m, FILE *out, char *arg)
+void hmp_info_name(HmpSession *m, FILE *out, const Args *a)
 {
     if (vm_name() != NULL) {
         fprintf(out, "%s\n", vm_name());
     }
 }
 
-void hmp_info_uuid(HmpSession *m, FILE *out, char *arg)
+void hmp_info_uuid(HmpSession *m, FILE *out, const Args *a)
 {
     char text[37];
 
@@ -57,9 +57,9 @@ void hmp_info_uuid(HmpSession *m, FILE *out, char *arg)
     fprintf(out, "%s\n", text);
 }
 
-void hmp_info_registers(HmpSession *m, FILE *out, char *arg)
+void hmp_info_registers(HmpSession *m, FILE *out, const Args *a)
 {
-    bool all = strcmp(arg, "-a") == 0;
+    bool all = arg_bool(a, "all", false);
 
     accel_pause();
     for (unsigned n = 0; n < accel_cpu_count(); n++) {
@@ -71,7 +71,7 @@ void hmp_info_registers(HmpSession *m, FILE *out, char *arg)
     accel_resume();
 }
 
-void hmp_info_cpus(HmpSession *m, FILE *out, char *arg)
+void hmp_info_cpus(HmpSession *m, FILE *out, const Args *a)
 {
     for (unsigned n = 0; n < accel_cpu_count(); n++) {
         fprintf(out, "%c CPU #%u: %s\n", n == m->cpu ? '*' : ' ', n,
@@ -79,7 +79,7 @@ void hmp_info_cpus(HmpSession *m, FILE *out, char *arg)
     }
 }
 
-void hmp_info_qtree(HmpSession *m, FILE *out, char *arg)
+void hmp_info_qtree(HmpSession *m, FILE *out, const Args *a)
 {
     machine_lock();
     for (Device *d = devices_first(); d != NULL; d = d->next) {
@@ -106,7 +106,7 @@ static void print_ports(void *opaque, const IoRegion *r)
             r->name);
 }
 
-void hmp_info_mtree(HmpSession *m, FILE *out, char *arg)
+void hmp_info_mtree(HmpSession *m, FILE *out, const Args *a)
 {
     machine_lock();
     fprintf(out, "address-space: memory\n");
@@ -123,12 +123,12 @@ static void print_chardev(void *opaque, Chardev *c)
     fprintf(opaque, "%s: filename=%s\n", chardev_id(c), text);
 }
 
-void hmp_info_chardev(HmpSession *m, FILE *out, char *arg)
+void hmp_info_chardev(HmpSession *m, FILE *out, const Args *a)
 {
     chardev_each(print_chardev, out);
 }
 
-void hmp_info_jit(HmpSession *m, FILE *out, char *arg)
+void hmp_info_jit(HmpSession *m, FILE *out, const Args *a)
 {
     fprintf(out, "engine: %s\nblocks decoded: %" PRIu64 " (%" PRIu64 " instructions)\n"
                  "blocks dropped: %" PRIu64 "\ncache resets: %" PRIu64 "\n",
@@ -139,7 +139,7 @@ void hmp_info_jit(HmpSession *m, FILE *out, char *arg)
     accel_resume();
 }
 
-void hmp_info_statehash(HmpSession *m, FILE *out, char *arg)
+void hmp_info_statehash(HmpSession *m, FILE *out, const Args *a)
 {
     accel_pause();
     fprintf(out, "%016" PRIx64 "\n", snapshot_hash());
@@ -160,17 +160,17 @@ static void ask(const char *topic, FILE *out)
     accel_resume();
 }
 
-void hmp_info_pic(HmpSession *m, FILE *out, char *arg)
+void hmp_info_pic(HmpSession *m, FILE *out, const Args *a)
 {
     ask("pic", out);
 }
 
-void hmp_info_irq(HmpSession *m, FILE *out, char *arg)
+void hmp_info_irq(HmpSession *m, FILE *out, const Args *a)
 {
     ask("irq", out);
 }
 
-void hmp_info_lapic(HmpSession *m, FILE *out, char *arg)
+void hmp_info_lapic(HmpSession *m, FILE *out, const Args *a)
 {
     autofree char *id = xasprintf("apic%u", m->cpu);
     Device *d;
@@ -186,14 +186,14 @@ void hmp_info_lapic(HmpSession *m, FILE *out, char *arg)
     accel_resume();
 }
 
-void hmp_info_usb(HmpSession *m, FILE *out, char *arg)
+void hmp_info_usb(HmpSession *m, FILE *out, const Args *a)
 {
     machine_lock();
     usb_print(out);
     machine_unlock();
 }
 
-void hmp_info_pci(HmpSession *m, FILE *out, char *arg)
+void hmp_info_pci(HmpSession *m, FILE *out, const Args *a)
 {
     machine_lock();
     if (pc_board()->pci != NULL) {

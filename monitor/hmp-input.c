@@ -3,12 +3,11 @@
  */
 #include "monitor/hmp-internal.h"
 
+#include <inttypes.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "bus/lock.h"
 #include "hw/input/input.h"
 #include "monitor/ops.h"
@@ -40,47 +39,20 @@ static unsigned parse_keys(FILE *out, const char *text, unsigned keys[OP_KEYS_MA
     }
 }
 
-void hmp_sendkey(HmpSession *m, FILE *out, char *arg)
+void hmp_sendkey(HmpSession *m, FILE *out, const Args *a)
 {
-    const char *names = hmp_word(&arg), *hold = hmp_word(&arg);
+    int64_t ms = arg_int(a, "hold-time", OP_HOLD_MS);
     unsigned keys[OP_KEYS_MAX], count;
-    uint64_t ms = OP_HOLD_MS;
     Error *err = NULL;
 
-    if (*names == '\0') {
-        fprintf(out, "sendkey: string expected\nTry \"help sendkey\" for more information\n");
+    if (ms < 0 || ms > OP_HOLD_MS_MAX) {
+        fprintf(out, "Error: '%" PRId64 "' is not a time in milliseconds (at most %d)\n", ms, OP_HOLD_MS_MAX);
         return;
     }
-    if (*hold != '\0' && !text_u64(hold, OP_HOLD_MS_MAX, &ms)) {
-        fprintf(out, "Error: '%s' is not a time in milliseconds (at most %d)\n", hold, OP_HOLD_MS_MAX);
-        return;
-    }
-    count = parse_keys(out, names, keys);
-    if (count == 0) {
-        return;
-    }
-    if (!op_keys(keys, count, (unsigned)ms, &err)) {
+    count = parse_keys(out, arg_str(a, "keys"), keys);
+    if (count > 0 && !op_keys(keys, count, (unsigned)ms, &err)) {
         hmp_error(out, err);
     }
-}
-
-/* number - the next word, which may be missing; false after a message. */
-static bool number(FILE *out, char **arg, const char *command, bool needed, int *value)
-{
-    const char *w = hmp_word(arg);
-    char *end;
-    long v = strtol(w, &end, 0);
-
-    if (*w == '\0' && !needed) {
-        *value = 0;
-        return true;
-    }
-    if (*w == '\0' || *end != '\0' || v > SHRT_MAX || v < SHRT_MIN) {
-        fprintf(out, "Error: %s: '%s' is not a number (help %s)\n", command, w, command);
-        return false;
-    }
-    *value = (int)v;
-    return true;
 }
 
 static void move(int dx, int dy, int dz, int buttons)
@@ -93,40 +65,34 @@ static void move(int dx, int dy, int dz, int buttons)
     machine_unlock();
 }
 
-void hmp_mouse_move(HmpSession *m, FILE *out, char *arg)
+/* distance - as far as a mouse can be moved at once. */
+static int distance(const Args *a, const char *name)
 {
-    int dx, dy, dz;
-
-    if (number(out, &arg, "mouse_move", true, &dx) && number(out, &arg, "mouse_move", true, &dy) &&
-        number(out, &arg, "mouse_move", false, &dz)) {
-        move(dx, dy, dz, -1);
-    }
+    return (int)MIN(MAX(arg_int(a, name, 0), SHRT_MIN), SHRT_MAX);
 }
 
-void hmp_mouse_button(HmpSession *m, FILE *out, char *arg)
+void hmp_mouse_move(HmpSession *m, FILE *out, const Args *a)
 {
-    int state;
-
-    if (number(out, &arg, "mouse_button", true, &state)) {
-        move(0, 0, 0, state & 7);
-    }
+    move(distance(a, "dx"), distance(a, "dy"), distance(a, "dz"), -1);
 }
 
-void hmp_mouse_set(HmpSession *m, FILE *out, char *arg)
+void hmp_mouse_button(HmpSession *m, FILE *out, const Args *a)
 {
-    int index;
+    move(0, 0, 0, (int)(arg_int(a, "state", 0) & 7));
+}
 
-    if (!number(out, &arg, "mouse_set", true, &index)) {
-        return;
-    }
+void hmp_mouse_set(HmpSession *m, FILE *out, const Args *a)
+{
+    int64_t index = arg_int(a, "index", 0);
+
     machine_lock();
-    if (!input_mouse_select((unsigned)index)) {
-        fprintf(out, "Error: Mouse at index '%d' not found\n", index);
+    if (index < 0 || index > UINT_MAX || !input_mouse_select((unsigned)index)) {
+        fprintf(out, "Error: Mouse at index '%" PRId64 "' not found\n", index);
     }
     machine_unlock();
 }
 
-void hmp_info_mice(HmpSession *m, FILE *out, char *arg)
+void hmp_info_mice(HmpSession *m, FILE *out, const Args *a)
 {
     machine_lock();
     if (input_mouse_next(NULL) == NULL) {

@@ -7,22 +7,24 @@
 #include <string.h>
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/trace.h"
 
-void hmp_log(HmpSession *m, FILE *out, char *arg)
+void hmp_log(HmpSession *m, FILE *out, const Args *a)
 {
+    autofree char *items = xstrdup(arg_str(a, "items") != NULL ? arg_str(a, "items") : "help");
     unsigned bits = 0, some;
     Error *err = NULL;
 
-    if (*arg == 0 || strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+    if (strcmp(items, "help") == 0 || strcmp(items, "?") == 0) {
         log_help(out);
         return;
     }
-    if (strcmp(arg, "none") == 0) {
+    if (strcmp(items, "none") == 0) {
         log_mask_bits = 0;
         return;
     }
-    for (char *save, *w = strtok_r(arg, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save)) {
+    for (char *save, *w = strtok_r(items, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save)) {
         if (strncmp(w, "trace:", 6) == 0 ? !trace_enable(w + 6, true, &err)
                                          : !log_parse(w, &some, &err)) {
             hmp_error(out, err);
@@ -33,37 +35,28 @@ void hmp_log(HmpSession *m, FILE *out, char *arg)
     log_mask_bits = bits;
 }
 
-void hmp_logfile(HmpSession *m, FILE *out, char *arg)
+void hmp_logfile(HmpSession *m, FILE *out, const Args *a)
 {
     Error *err = NULL;
 
-    if (*arg == 0) {
-        hmp_usage(out, "logfile");
-        return;
-    }
-    log_open(arg, &err);
+    log_open(arg_str(a, "filename"), &err);
     hmp_error(out, err);
 }
 
-void hmp_trace_event(HmpSession *m, FILE *out, char *arg)
+void hmp_trace_event(HmpSession *m, FILE *out, const Args *a)
 {
-    const char *name = hmp_word(&arg), *state = hmp_word(&arg);
     Error *err = NULL;
 
-    if (*name == 0 || (strcmp(state, "on") != 0 && strcmp(state, "off") != 0)) {
-        hmp_usage(out, "trace-event");
-        return;
-    }
-    trace_enable(name, strcmp(state, "on") == 0, &err);
+    trace_enable(arg_str(a, "name"), arg_bool(a, "enable", false), &err);
     hmp_error(out, err);
 }
 
-void hmp_info_trace_events(HmpSession *m, FILE *out, char *arg)
+void hmp_info_trace_events(HmpSession *m, FILE *out, const Args *a)
 {
-    const char *pattern = hmp_word(&arg);
+    const char *pattern = arg_str(a, "name");
 
     for (TraceEvent *const *e = trace_events; *e != NULL; e++) {
-        if (*pattern == 0 || strstr((*e)->name, pattern) != NULL) {
+        if (pattern == NULL || strstr((*e)->name, pattern) != NULL) {
             fprintf(out, "%s : state %u\n", (*e)->name, (*e)->on);
         }
     }

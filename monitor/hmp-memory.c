@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "accel/accel.h"
-#include "base/error.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "cpu/disas.h"
 #include "cpu/mmu.h"
-#include "monitor/ops.h"
 
 /* x and xp: /fmt is count, format (x d u o c i) and size (b h w g). */
 typedef struct Format {
@@ -47,14 +45,15 @@ static bool parse_format(const char *s, Format *f)
     return f->count <= 4096;
 }
 
-/* take_format - a word /FMT at the start of *@arg, if there is one. */
-static bool take_format(FILE *out, char **arg, Format *f)
+/* take_format - what is given behind "/", if there is anything. */
+static bool take_format(FILE *out, const Args *a, Format *f)
 {
-    if (**arg == '/' && !parse_format(hmp_word(arg) + 1, f)) {
+    const char *text = arg_str(a, "fmt");
+
+    if (text != NULL && !parse_format(text + 1, f)) {
         fprintf(out, "Error: the format is /COUNT, one of x d u o c i, and one of b h w g\n");
         return false;
     }
-    *arg += strspn(*arg, " \t");
     return true;
 }
 
@@ -145,21 +144,15 @@ static void dump_data(CpuState *c, FILE *out, vaddr addr, bool physical, const F
     fprintf(out, "\n");
 }
 
-static void examine(HmpSession *m, FILE *out, char *arg, bool physical)
+static void examine(HmpSession *m, FILE *out, const Args *a, bool physical)
 {
+    vaddr addr = (uint64_t)arg_int(a, "addr", 0);
     Format f = { 1, 4, 'x' };
-    Error *err = NULL;
-    vaddr addr;
 
-    if (!take_format(out, &arg, &f)) {
+    if (!take_format(out, a, &f)) {
         return;
     }
     accel_pause();
-    if (!hmp_expr_only(m, arg, &addr, &err)) {
-        accel_resume();
-        hmp_error(out, err);
-        return;
-    }
     if (f.how == 'i') {
         dump_code(hmp_cpu(m), out, addr, physical, f.count);
     } else {
@@ -168,35 +161,22 @@ static void examine(HmpSession *m, FILE *out, char *arg, bool physical)
     accel_resume();
 }
 
-void hmp_x(HmpSession *m, FILE *out, char *arg)
+void hmp_x(HmpSession *m, FILE *out, const Args *a)
 {
-    examine(m, out, arg, false);
+    examine(m, out, a, false);
 }
 
-void hmp_xp(HmpSession *m, FILE *out, char *arg)
+void hmp_xp(HmpSession *m, FILE *out, const Args *a)
 {
-    examine(m, out, arg, true);
+    examine(m, out, a, true);
 }
 
-/* value_of - of the expression @text; its mistake is printed. */
-static bool value_of(HmpSession *m, FILE *out, const char *text, uint64_t *val)
+void hmp_print(HmpSession *m, FILE *out, const Args *a)
 {
-    Error *err = NULL;
-    bool ok;
-
-    accel_pause();
-    ok = hmp_expr_only(m, text, val, &err);
-    accel_resume();
-    hmp_error(out, err);
-    return ok;
-}
-
-void hmp_print(HmpSession *m, FILE *out, char *arg)
-{
+    uint64_t val = (uint64_t)arg_int(a, "value", 0);
     Format f = { 1, 8, 'x' };
-    uint64_t val;
 
-    if (!take_format(out, &arg, &f) || !value_of(m, out, arg, &val)) {
+    if (!take_format(out, a, &f)) {
         return;
     }
     switch (f.how) {
@@ -211,13 +191,13 @@ void hmp_print(HmpSession *m, FILE *out, char *arg)
     }
 }
 
-/* take_port - "/fmt port", and what follows in *@arg. The size of a port access is 1, 2 or 4 bytes. */
-static bool take_port(HmpSession *m, FILE *out, char **arg, unsigned *port, unsigned *size)
+/* take_port - "/fmt port". The size of a port access is 1, 2 or 4 bytes. */
+static bool take_port(FILE *out, const Args *a, unsigned *port, unsigned *size)
 {
+    uint64_t val = (uint64_t)arg_int(a, "port", 0);
     Format f = { 1, 1, 'x' };
-    uint64_t val;
 
-    if (!take_format(out, arg, &f) || !value_of(m, out, hmp_word(arg), &val)) {
+    if (!take_format(out, a, &f)) {
         return false;
     }
     if (val > 0xffff || f.size > 4) {
@@ -229,12 +209,12 @@ static bool take_port(HmpSession *m, FILE *out, char **arg, unsigned *port, unsi
     return true;
 }
 
-void hmp_i(HmpSession *m, FILE *out, char *arg)
+void hmp_i(HmpSession *m, FILE *out, const Args *a)
 {
     static const char suffix[] = { 0, 'b', 'w', 0, 'l' };
     unsigned port, size;
 
-    if (take_port(m, out, &arg, &port, &size)) {
+    if (take_port(out, a, &port, &size)) {
         uint32_t val;
 
         machine_lock();
@@ -244,38 +224,30 @@ void hmp_i(HmpSession *m, FILE *out, char *arg)
     }
 }
 
-void hmp_o(HmpSession *m, FILE *out, char *arg)
+void hmp_o(HmpSession *m, FILE *out, const Args *a)
 {
     unsigned port, size;
-    uint64_t val;
 
-    if (take_port(m, out, &arg, &port, &size) && value_of(m, out, arg, &val)) {
+    if (take_port(out, a, &port, &size)) {
         machine_lock();
-        port_write((uint16_t)port, (uint32_t)val, size);
+        port_write((uint16_t)port, (uint32_t)arg_int(a, "value", 0), size);
         machine_unlock();
     }
 }
 
-static void save(HmpSession *m, FILE *out, char *arg, bool physical)
-{
-    const char *addr = hmp_word(&arg), *size = hmp_word(&arg), *file = arg + strspn(arg, " \t");
-    uint64_t at, bytes;
-    Error *err = NULL;
+/* ---- addresses ---- */
 
-    if (*file == '\0') {
-        hmp_usage(out, physical ? "pmemsave" : "memsave");
-    } else if (value_of(m, out, addr, &at) && value_of(m, out, size, &bytes) &&
-               !op_memory_save(physical ? NULL : hmp_cpu(m), at, bytes, file, &err)) {
-        hmp_error(out, err);
+void hmp_gva2gpa(HmpSession *m, FILE *out, const Args *a)
+{
+    hwaddr pa;
+    bool ok;
+
+    accel_pause();
+    ok = mmu_peek(hmp_cpu(m), (uint64_t)arg_int(a, "addr", 0), &pa);
+    accel_resume();
+    if (ok) {
+        fprintf(out, "gpa: %#" PRIx64 "\n", pa);
+    } else {
+        fprintf(out, "Unmapped\n");
     }
-}
-
-void hmp_memsave(HmpSession *m, FILE *out, char *arg)
-{
-    save(m, out, arg, false);
-}
-
-void hmp_pmemsave(HmpSession *m, FILE *out, char *arg)
-{
-    save(m, out, arg, true);
 }

@@ -117,7 +117,7 @@ static void add_page(Scan *s, uint64_t lin, uint64_t e, unsigned shift, unsigned
     s->end = lin + (1ull << shift);
 }
 
-void hmp_info_tlb(HmpSession *m, FILE *out, char *arg)
+void hmp_info_tlb(HmpSession *m, FILE *out, const Args *a)
 {
     Scan s = { .c = hmp_cpu(m), .out = out, .page = print_page };
 
@@ -127,7 +127,7 @@ void hmp_info_tlb(HmpSession *m, FILE *out, char *arg)
     end_scan(&s);
 }
 
-void hmp_info_mem(HmpSession *m, FILE *out, char *arg)
+void hmp_info_mem(HmpSession *m, FILE *out, const Args *a)
 {
     Scan s = { .c = hmp_cpu(m), .out = out, .page = add_page };
 

@@ -4,7 +4,6 @@
 #include "monitor/hmp-internal.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/broker.h"
 #include "base/error.h"
@@ -14,11 +13,17 @@
 #include "monitor/ops.h"
 
 /* The text on the screen goes to the monitor, or to a file. */
-static void dump_text(FILE *out, Screen *screen, const char *path)
+static void dump_text(FILE *out, const char *which, const char *path)
 {
+    Error *err = NULL;
+    Screen *screen = op_screen(which, &err);
     autofree char *text = NULL;
     FILE *f;
 
+    if (screen == NULL) {
+        hmp_error(out, err);
+        return;
+    }
     machine_lock();
     text = screen_text(screen);
     machine_unlock();
@@ -26,7 +31,7 @@ static void dump_text(FILE *out, Screen *screen, const char *path)
         fprintf(out, "Error: the screen shows graphics; screendump FILE takes a picture\n");
         return;
     }
-    if (*path == '\0') {
+    if (path == NULL) {
         fputs(text, out);
         return;
     }
@@ -39,54 +44,18 @@ static void dump_text(FILE *out, Screen *screen, const char *path)
     }
 }
 
-void hmp_screendump(HmpSession *m, FILE *out, char *arg)
+void hmp_screendump(HmpSession *m, FILE *out, const Args *a)
 {
-    DumpFormat format = DUMP_PPM;
-    bool text = false;
-    char *word = hmp_word(&arg);
-    const char *format_name = "ppm", *which = NULL;
+    const char *path = arg_str(a, "filename"), *format = arg_str(a, "format"), *which = arg_str(a, "console");
+    bool png = format != NULL && strcmp(format, "png") == 0;
     Error *err = NULL;
-    Screen *screen;
 
-    while (word[0] == '-') {
-        if (strcmp(word, "-t") == 0) {
-            text = true;
-        } else if (strcmp(word, "-f") == 0) {
-            format_name = hmp_word(&arg);
-        } else if (strcmp(word, "-c") == 0) {
-            which = hmp_word(&arg);
-        } else {
-            fprintf(out, "Error: screendump: there is no option '%s' (-c console, -f png|ppm, -t)\n", word);
-            return;
-        }
-        word = hmp_word(&arg);
-    }
-    if (*arg != '-' && *arg != '\0') { /* and before it the screen, as there */
-        which = hmp_word(&arg);
-    }
-    if (*arg == '-') { /* the format may stand last, as in QEMU's own form */
-        char *last = hmp_word(&arg);
-
-        format_name = strcmp(last, "-f") == 0 ? hmp_word(&arg) : "";
-    }
-    if (strcmp(format_name, "png") == 0) {
-        format = DUMP_PNG;
-    } else if (strcmp(format_name, "ppm") != 0) {
-        fprintf(out, "Error: screendump: the format is png or ppm, not '%s'\n", format_name);
-        return;
-    }
-    screen = which != NULL ? screen_find(which) : screen_first();
-    if (screen == NULL && which != NULL) {
-        fprintf(out, "Error: there is no screen '%s'\n", which);
-    } else if (screen == NULL) {
-        fprintf(out, "Error: there is no graphics card\n");
-    } else if (text) {
-        dump_text(out, screen, word);
-    } else if (*word == '\0') {
+    which = which != NULL ? which : arg_str(a, "device");
+    if (arg_bool(a, "text", false)) {
+        dump_text(out, which, path);
+    } else if (path == NULL) {
         fprintf(out, "Error: screendump: no file given\n");
-    } else {
-        if (!op_screendump(which, word, format, &err)) {
-            hmp_error(out, err);
-        }
+    } else if (!op_screendump(which, path, png ? DUMP_PNG : DUMP_PPM, &err)) {
+        hmp_error(out, err);
     }
 }

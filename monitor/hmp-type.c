@@ -66,20 +66,17 @@ static uint32_t next_keysym(const char **s)
     return c < 0x20 || (c >= 0x7f && c < 0xa0) ? 0 : keysym_of(c);
 }
 
-void hmp_type(HmpSession *m, FILE *out, char *arg)
+void hmp_type(HmpSession *m, FILE *out, const Args *a)
 {
-    const char *text = arg;
-    size_t len = strlen(arg);
+    autofree char *line = xstrdup(arg_str(a, "text"));
+    const char *text = line;
+    size_t len = strlen(line);
     uint32_t *keysyms;
     unsigned count = 0;
 
-    if (len >= 2 && arg[0] == '"' && arg[len - 1] == '"') {
-        arg[len - 1] = '\0';
+    if (len >= 2 && line[0] == '"' && line[len - 1] == '"') {
+        line[len - 1] = '\0';
         text++;
-    }
-    if (*text == '\0') {
-        hmp_usage(out, "type");
-        return;
     }
     keysyms = xnewn(uint32_t, len);
     while (*text != '\0') {

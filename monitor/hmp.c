@@ -5,7 +5,6 @@
 #include "monitor/hmp.h"
 
 #include <stdlib.h>
-#include "accel/accel.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/loop.h"
@@ -13,7 +12,6 @@
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "config.h"
-#include "monitor/hmp-args.h"
 #include "monitor/hmp-complete.h"
 #include "monitor/hmp-history.h"
 #include "monitor/hmp-internal.h"
@@ -86,57 +84,6 @@ static void put_line(void *opaque, const char *text, size_t len)
     autofree char *copy = xstrndup(text, len);
 
     put(opaque, copy);
-}
-
-/* needs_board - the command @c, with @rest behind it, looks at chips or processors. */
-static bool needs_board(const HmpCommand *c, char *rest)
-{
-    static const char *const names[] = {
-        "boot_set", "cpu", "i",   "migrate", "nmi",     "o",         "print",     "system_reset", "x",   "xp",
-        "cpus",     "irq", "jit", "lapic",   "mem",     "mtree",     "pci",       "pic",          "tlb", "usb",
-        "qtree",    "memsave", "pmemsave", "gva2gpa", "gpa2hva", "registers", "statehash",
-    };
-    const char *name = c->name;
-
-    if (strcmp(name, "info") == 0) {
-        autofree char *copy = xstrdup(rest);
-        char *words = copy;
-        const HmpCommand *topic = hmp_find_info(hmp_word(&words));
-
-        name = topic != NULL ? topic->name : "";
-    }
-    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
-        if (strcmp(names[n], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void hmp_execute(HmpSession *s, FILE *out, char *line)
-{
-    char *rest;
-    const HmpCommand *c;
-
-    line += strspn(line, " \t");
-    rest = line + strcspn(line, " \t/"); /* x/4i: a format needs no space before it */
-    autofree char *name = xasprintf("%.*s", (int)(rest - line), line);
-    c = hmp_find(name);
-    rest += strspn(rest, " \t");
-    for (size_t n = strlen(rest); n > 0 && rest[n - 1] == ' '; n--) {
-        rest[n - 1] = 0;
-    }
-    if (c != NULL && accel_cpu_count() == 0 && needs_board(c, rest)) {
-        fprintf(out, "Error: %s: there is no board (-machine none)\n", c->name);
-    } else if (c != NULL) {
-        if (hmp_args_check(c, line, out)) {
-            c->run(s, out, rest);
-        }
-    } else if (hmp_not_here(name)) {
-        fprintf(out, "Error: %s: not implemented in doppel\n", name);
-    } else if (*name != 0) {
-        fprintf(out, "unknown command: '%s'\n", name);
-    }
 }
 
 static void execute(Hmp *m)

@@ -7,65 +7,30 @@
 
 #include <string.h>
 #include <json-c/json.h>
+#include "accel/accel.h"
 #include "base/mem.h"
 
-typedef struct Arg {
-    char name[64], type[192];
-    bool optional;
-} Arg;
-
-/* next_arg - the first of *@spec, which is put behind it. */
-static bool next_arg(const char **spec, Arg *a)
-{
-    const char *s = *spec + strspn(*spec, " ");
-    size_t name = strcspn(s, ":"), all = strcspn(s, " ");
-
-    if (*s == '\0') {
-        return false;
-    }
-    a->optional = *s == '?';
-    snprintf(a->name, sizeof(a->name), "%.*s", (int)(name - a->optional), s + a->optional);
-    snprintf(a->type, sizeof(a->type), "%.*s", (int)(all - name - 1), s + name + 1);
-    *spec = s + all;
-    return true;
-}
-
-static bool one_of(const char *choices, const char *value)
-{
-    size_t len = strlen(value);
-
-    for (const char *c = choices; *c != '\0'; c += strcspn(c, "|") + (c[strcspn(c, "|")] == '|')) {
-        if (strcspn(c, "|") == len && strncmp(c, value, len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool check_type(const Arg *a, Json *v, const char *where, Error **errp)
+static bool check_type(const ArgField *a, Json *v, const char *where, Error **errp)
 {
     static const struct {
-        const char *type, *expected;
+        const char *expected;
         json_type is;
     } types[] = {
-        { "str", "string", json_type_string }, { "int", "integer", json_type_int },
-        { "bool", "boolean", json_type_boolean }, { "list", "array", json_type_array },
-        { "dict", "object", json_type_object },
+        [ARG_STR] = { "string", json_type_string },  [ARG_CHOICE] = { "string", json_type_string },
+        [ARG_INT] = { "integer", json_type_int },    [ARG_EXPR] = { "integer", json_type_int },
+        [ARG_CPU] = { "integer", json_type_int },    [ARG_BOOL] = { "boolean", json_type_boolean },
+        [ARG_LIST] = { "array", json_type_array },   [ARG_DICT] = { "object", json_type_object },
+        [ARG_TEXT] = { "string", json_type_string },
     };
-    const char *expected = "string";
-    json_type is = json_type_string;
+    json_type is;
 
-    if (strcmp(a->type, "any") == 0) {
+    if (a->type == ARG_ANY) {
         return true;
     }
-    for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
-        if (strcmp(types[n].type, a->type) == 0) {
-            expected = types[n].expected;
-            is = types[n].is;
-        }
-    }
+    is = types[a->type].is;
     if (json_object_get_type(v) != is) {
-        error_set(errp, "Invalid parameter type for '%s%s', expected: %s", where, a->name, expected);
+        error_set(errp, "Invalid parameter type for '%s%s', expected: %s", where, a->name,
+                  types[a->type].expected);
         return false;
     }
     if (is != json_type_string) {
@@ -75,7 +40,7 @@ static bool check_type(const Arg *a, Json *v, const char *where, Error **errp)
         error_set(errp, "Parameter '%s%s' has a character U+0000", where, a->name);
         return false;
     }
-    if (strchr(a->type, '|') != NULL && !one_of(a->type, json_object_get_string(v))) {
+    if (a->type == ARG_CHOICE && !arg_choice_has(a->kind, json_object_get_string(v), strlen(json_object_get_string(v)))) {
         error_set(errp, "Parameter '%s' does not accept value '%s'", a->name, json_object_get_string(v));
         return false;
     }
@@ -84,9 +49,9 @@ static bool check_type(const Arg *a, Json *v, const char *where, Error **errp)
 
 static bool is_known(const char *spec, const char *name)
 {
-    Arg a;
+    ArgField a;
 
-    while (next_arg(&spec, &a)) {
+    while (arg_next(&spec, &a)) {
         if (strcmp(a.name, name) == 0 || strcmp(a.name, "...") == 0) {
             return true;
         }
@@ -97,9 +62,9 @@ static bool is_known(const char *spec, const char *name)
 bool qmp_check(const char *spec, Json *args, const char *where, Error **errp)
 {
     const char *rest = spec;
-    Arg a;
+    ArgField a;
 
-    while (next_arg(&rest, &a)) {
+    while (arg_next(&rest, &a)) {
         Json *v = NULL;
 
         if (!json_object_object_get_ex(args, a.name, &v)) {
@@ -114,6 +79,27 @@ bool qmp_check(const char *spec, Json *args, const char *where, Error **errp)
     for (struct lh_entry *e = json_object_get_object(args)->head; e != NULL; e = e->next) {
         if (!is_known(spec, e->k)) {
             error_set(errp, "Parameter '%s%s' is unexpected", where, (const char *)e->k);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool qmp_take(const char *spec, Json *args, Args *a, Error **errp)
+{
+    args_init(a, spec);
+    for (unsigned n = 0; n < a->count; n++) {
+        Arg *arg = &a->args[n];
+        Json *v = qmp_member(args, arg->field.name);
+
+        arg->given = v != NULL;
+        if (v != NULL && json_object_get_type(v) == json_type_string) {
+            arg->text = xstrdup(json_object_get_string(v));
+        } else if (v != NULL) {
+            arg->num = json_object_get_int64(v); /* of a boolean 0 or 1 */
+        }
+        if (arg->field.type == ARG_CPU && (arg->num < 0 || arg->num >= accel_cpu_count())) {
+            error_set(errp, "Parameter '%s' expects a CPU number", arg->field.name);
             return false;
         }
     }

@@ -1,5 +1,5 @@
 /*
- * QMP: the table of commands, and what is about QMP itself.
+ * QMP: what is about QMP itself.
  */
 #include <config.h>
 #ifdef CONFIG_JSON
@@ -12,28 +12,6 @@
 #include "base/mem.h"
 #include "monitor/hmp-internal.h"
 #include "monitor/qmp-version.h"
-
-static const QmpCommand commands[] = {
-#define QMP_COMMAND(name, args, help, fn) { name, args, help, fn },
-#include "monitor/qmp-commands.inc"
-#undef QMP_COMMAND
-    { 0 },
-};
-
-const QmpCommand *qmp_find(const char *name)
-{
-    for (const QmpCommand *c = commands; c->name != NULL; c++) {
-        if (strcmp(c->name, name) == 0) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
-const QmpCommand *qmp_table(void)
-{
-    return commands;
-}
 
 bool qmp_capabilities(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
@@ -60,10 +38,10 @@ bool qmp_capabilities(QmpSession *s, Json *args, Json **ret, Error **errp)
 bool qmp_query_commands(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     *ret = json_object_new_array();
-    for (const QmpCommand *c = commands; c->name != NULL; c++) {
+    for (const Command *c = command_next(NULL, COMMAND_QMP); c != NULL; c = command_next(c, COMMAND_QMP)) {
         Json *o = json_object_new_object();
 
-        json_add_text(o, "name", c->name);
+        json_add_text(o, "name", c->qmp);
         json_object_array_add(*ret, o);
     }
     return true;
@@ -94,7 +72,6 @@ bool qmp_query_version(QmpSession *s, Json *args, Json **ret, Error **errp)
 
 bool qmp_human_monitor_command(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
-    autofree char *line = xstrdup(qmp_str(args, "command-line"));
     int64_t cpu = qmp_int(args, "cpu-index", 0);
     HmpSession m = { .cpu = (unsigned)cpu };
     char *text = NULL, *wire;
@@ -110,7 +87,7 @@ bool qmp_human_monitor_command(QmpSession *s, Json *args, Json **ret, Error **er
         error_set(errp, "no memory for the answer");
         return false;
     }
-    hmp_execute(&m, out, line);
+    hmp_execute(&m, out, qmp_str(args, "command-line"));
     if (m.ask != NULL) {
         fprintf(out, "Error: nobody can be asked for a password here: give it with the command\n");
     }

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <json-c/json.h>
 #include "base/optlist.h"
-#include "bus/lock.h"
 #include "net/backend.h"
 
 /* take - members of @args become sub-options; lists (hostfwd) are of {"str": text}. */
@@ -55,21 +54,6 @@ bool qmp_netdev_add(QmpSession *s, Json *args, Json **ret, Error **errp)
     bool ok = take(l, args, errp) && net_backend_new(l, NULL, errp) != NULL;
 
     opt_free(l);
-    return ok;
-}
-
-bool qmp_netdev_del(QmpSession *s, Json *args, Json **ret, Error **errp)
-{
-    return net_backend_del(qmp_str(args, "id"), errp);
-}
-
-bool qmp_set_link(QmpSession *s, Json *args, Json **ret, Error **errp)
-{
-    bool ok;
-
-    machine_lock();
-    ok = net_set_link(qmp_str(args, "name"), qmp_bool(args, "up", true), errp);
-    machine_unlock();
     return ok;
 }
 #endif

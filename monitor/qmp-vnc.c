@@ -7,7 +7,6 @@
 
 #include <string.h>
 #include <json-c/json.h>
-#include "monitor/ops.h"
 #include "ui/vnc.h"
 
 typedef struct Lists {
@@ -91,34 +90,6 @@ bool qmp_query_vnc_servers(QmpSession *s, Json *args, Json **ret, Error **errp)
     json_object_put(l.first);
     *ret = l.servers;
     return true;
-}
-
-static bool is_vnc(Json *args, Error **errp)
-{
-    if (strcmp(qmp_str(args, "protocol"), "vnc") == 0) {
-        return true;
-    }
-    error_set_class(errp, ERROR_DEVICE_NOT_ACTIVE, "there is no %s here", qmp_str(args, "protocol"));
-    return false;
-}
-
-bool qmp_set_password(QmpSession *s, Json *args, Json **ret, Error **errp)
-{
-    const char *connected = qmp_str(args, "connected");
-
-    if (!is_vnc(args, errp)) {
-        return false;
-    }
-    if (connected != NULL && strcmp(connected, "keep") != 0) {
-        error_set(errp, "Invalid parameter 'connected'"); /* VNC keeps those who are there */
-        return false;
-    }
-    return vnc_set_password(qmp_str(args, "display"), qmp_str(args, "password"), errp);
-}
-
-bool qmp_expire_password(QmpSession *s, Json *args, Json **ret, Error **errp)
-{
-    return is_vnc(args, errp) && op_expire_password(qmp_str(args, "display"), qmp_str(args, "time"), errp);
 }
 
 bool qmp_change_vnc_password(QmpSession *s, Json *args, Json **ret, Error **errp)

@@ -143,10 +143,23 @@ static bool check_form(Json *msg, Error **errp)
     return true;
 }
 
+static bool run(QmpSession *s, const Command *c, Json *args, Json **ret, Error **errp)
+{
+    Args given;
+    bool ok;
+
+    if (c->query != NULL) {
+        return c->query(s, args, ret, errp);
+    }
+    ok = qmp_take(c->args, args, &given, errp) && c->run(&given, errp);
+    args_free(&given);
+    return ok;
+}
+
 static bool execute(QmpSession *s, Json *msg, Json **ret, Error **errp)
 {
     const char *name;
-    const QmpCommand *c;
+    const Command *c;
     Json *args, *none;
     bool ok;
 
@@ -159,7 +172,7 @@ static bool execute(QmpSession *s, Json *msg, Json **ret, Error **errp)
                         "Expecting capabilities negotiation with 'qmp_capabilities'");
         return false;
     }
-    c = qmp_find(name);
+    c = command_find(COMMAND_QMP, name);
     if (c == NULL) {
         error_set_class(errp, ERROR_COMMAND_NOT_FOUND, "The command %s has not been found", name);
         return false;
@@ -167,7 +180,7 @@ static bool execute(QmpSession *s, Json *msg, Json **ret, Error **errp)
     none = json_object_new_object();
     args = qmp_member(msg, "arguments");
     args = args != NULL ? args : none;
-    ok = qmp_check(c->args, args, "", errp) && c->run(s, args, ret, errp);
+    ok = qmp_check(c->args, args, "", errp) && command_can(c, errp) && run(s, c, args, ret, errp);
     json_object_put(none);
     return ok;
 }

@@ -207,6 +207,11 @@ static const struct {
 };
 /* clang-format on */
 
+const char *input_key_name(unsigned n)
+{
+    return n < ARRAY_SIZE(names) ? names[n].name : NULL;
+}
+
 unsigned input_key_named(const char *name)
 {
     char *end;

@@ -77,5 +77,7 @@ unsigned input_key_of_usage(unsigned usage);
 
 /* input_key_named - the key that sendkey calls @name ("a", "ctrl", "f1", "0x1c"); 0 for none. */
 unsigned input_key_named(const char *name);
+/* input_key_name - name @n of those that it knows, NULL after the last. */
+const char *input_key_name(unsigned n);
 
 #endif

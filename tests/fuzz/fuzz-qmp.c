@@ -54,7 +54,7 @@ static void check_message(Json *v)
     if (json_object_get_type(v) == json_type_object) {
         Json *args = qmp_member(v, "arguments");
 
-        for (const QmpCommand *c = qmp_table(); c->name != NULL; c++) {
+        for (const Command *c = command_next(NULL, COMMAND_QMP); c != NULL; c = command_next(c, COMMAND_QMP)) {
             Error *err = NULL;
 
             if (!qmp_check(c->args, json_object_get_type(args) == json_type_object ? args : v, "", &err)) {

@@ -13,8 +13,12 @@ MISTAKES = [  # what is typed, what is said, what the mark stands below
     ("mouse_move 3 abc", "dy is a number", "abc"), ("mouse_move 3 7x", "dy is a number", "x"),
     ("sendkey a 10 20", "nothing more", "20"), ("info status now", "no arguments", "now"),
     ("eject -x ide1-cd0", "no option '-x'", "-x"), ("trace-event foo maybe", "not one of on|off", "maybe"),
-    ("  stop now", "no arguments", "now"), ("cpu 1.5", "N is a number", ".5"),
-    ("change ide1-cd0 ä raw retain x", "nothing more", "x"),
+    ("  stop now", "no arguments", "now"), ("cpu 1.5", "index is a number", ".5"),
+    ("change ide1-cd0 ä raw retain x", "nothing more", "x"), ("change ide1-cd0 f raw foo", "not one of retain", "foo"),
+    ("change ide1-cd0", "filename is missing", ""), ("eject", "device is missing", ""),
+    ('change ide1-cd0 "no end', "has no end", '"no'), ('change "a"b c', "a word of its own", "b"),
+    ("x/4x 1+(2*$nosuch)", "no such register", "nosuch"), ("eject -f -f ide1-cd0", "there twice", "-f ide"),
+    ("screendump -f", "format is missing", ""), ("info block -v ide1-cd0 x", "nothing more", "x"),
 ]
 
 
@@ -36,6 +40,8 @@ def test_memory_to_files(tmp_path):
         assert (tmp_path / "rom").read_bytes()[0xff0] == 0xea  # the reset vector's far jump
         assert vm.mon.cmd(f"memsave 0 0x10+16 {tmp_path}/mem") == ""
         assert (tmp_path / "mem").stat().st_size == 32
+        assert vm.mon.cmd(f'pmemsave 0 0x30 "{tmp_path}/a b"') == ""
+        assert (tmp_path / "a b").stat().st_size == 48
         for bad in ("memsave 0 16", f"pmemsave 0 1<<63 {tmp_path}/x", "pmemsave 0 1 /nonexistent/x"):
             assert vm.mon.cmd(bad).startswith("Error: "), bad
 
@@ -54,7 +60,7 @@ def test_type(tmp_path):
         want = text.translate(str.maketrans("zyZY-", "yzYZ/"))
         wait_for(lambda: want in vm.mon.cmd("screendump -t").replace("\n", ""))
         assert vm.mon.cmd("type \"中\"").startswith("Error: type: ")
-        assert vm.mon.cmd("type").startswith("Error: usage: ")
+        assert vm.mon.cmd("type").startswith("Error: type: text is missing")
         long = "a" * 900
         for _ in range(5):
             got = vm.mon.cmd(f'type "{long}"')

@@ -141,12 +141,12 @@ static void arguments(void **state)
 /* Each row of the table can be read: types are known, names are not given twice. */
 static void table(void **state)
 {
-    for (const QmpCommand *c = qmp_table(); c->name != NULL; c++) {
-        assert_ptr_equal(qmp_find(c->name), c);
+    for (const Command *c = command_next(NULL, COMMAND_QMP); c != NULL; c = command_next(c, COMMAND_QMP)) {
+        assert_ptr_equal(command_find(COMMAND_QMP, c->qmp), c);
         assert_non_null(c->help);
         assert_true(*c->args == '\0' || strchr(c->args, ':') != NULL);
     }
-    assert_null(qmp_find("nosuch"));
+    assert_null(command_find(COMMAND_QMP, "nosuch"));
 }
 
 int main(void)
