@@ -55,6 +55,8 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
     b->cache = p->cache;
     b->serial = xstrdup(p->serial);
     b->read_only = p->read_only;
+    b->write_error = p->write_error;
+    b->read_error = p->read_error;
     while (*end != NULL) {
         end = &(*end)->next;
     }
@@ -234,6 +236,7 @@ void blk_info(BlockBackend *b, BlockInfo *info)
         .name = b->name,
         .attached = b->attached,
         .cache = b->cache,
+        .io_status = b->io_status,
         .removable = removable(b),
         .has_tray = b->ops != NULL && b->ops->tray_open != NULL,
         .tray_open = tray_open(b),
@@ -293,6 +296,11 @@ bool blk_read_only(const BlockBackend *b)
 uint64_t blk_size(const BlockBackend *b)
 {
     return b->img != NULL ? b->img->size : 0;
+}
+
+bool blk_stops(const BlockBackend *b, bool write)
+{
+    return (write ? b->write_error : b->read_error) >= BLK_ENOSPC;
 }
 
 const char *blk_serial(const BlockBackend *b)

@@ -34,6 +34,21 @@ typedef enum BlockCache {
     BLK_UNSAFE,       /* never asked for */
 } BlockCache;
 
+/* What is done when the host fails: werror= and rerror=. */
+typedef enum BlockOnError {
+    BLK_REPORT,  /* the guest's device says so */
+    BLK_IGNORE,  /* all is said to be well; what was to be read is zeros */
+    BLK_ENOSPC,  /* BLK_STOP when there is no space, else BLK_REPORT */
+    BLK_STOP,    /* the request is held back, the machine stops: block_retry() */
+} BlockOnError;
+
+/* What a back end has met since block_retry(). */
+typedef enum BlockIoStatus {
+    BLK_OK,
+    BLK_FAILED,
+    BLK_NO_SPACE,
+} BlockIoStatus;
+
 typedef struct BlockParams {
     const char *name;   /* unique */
     const char *file;   /* NULL: no medium */
@@ -41,6 +56,7 @@ typedef struct BlockParams {
     const char *serial; /* for the device that is given none; may be NULL */
     bool read_only;
     BlockCache cache;
+    BlockOnError write_error, read_error;
 } BlockParams;
 
 /* ---- machine/ and monitor/ ---- */
@@ -51,7 +67,13 @@ void block_setup(const TimerGuard *guard, bool deterministic);
 /* block_workers - make the threads that carry out requests now: a processor's thread, which would make them with the first
  * one, may not in the sandbox. Loop thread. */
 void block_workers(void);
-/* block_drain - wait until no request is under way; completions run here, and what they start is
+/* block_on_stop - @stop is called when a request is held back, machine lock held: to stop the machine soon. */
+void block_on_stop(void (*stop)(void));
+/* block_retry - start again what is held back: the machine goes on. block_held - there is such a request; the guest's
+ * device waits for it, so its state cannot be saved. Both: loop thread, machine lock held. */
+void block_retry(void);
+bool block_held(void);
+/* block_drain - wait until no request is under way, but for those that are held back; completions run here, and what they start is
  * waited for too. Loop thread, machine lock not held, processors parked. */
 void block_drain(void);
 /* block_timed_busy - deterministic, and a request is under way. Processors paused. */
@@ -63,7 +85,7 @@ bool block_close_all(void);
 /* blk_new - a back end and its medium. Loop thread, or before the loop. */
 BlockBackend *blk_new(const BlockParams *p, struct Error **errp);
 BlockBackend *blk_find(const char *name); /* or NULL */
-/* blk_each - all, in the order in which they were made. */
+/* blk_each - all, in the order in which they were made. Loop thread. */
 void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque);
 
 /* blk_change - put another medium in: the tray opens, the medium changes, the tray closes. Refused
@@ -84,6 +106,7 @@ typedef struct BlockInfo {
     const char *attached; /* id of the device, or NULL */
     uint64_t size, used;  /* bytes: seen by the guest, taken on the host */
     BlockCache cache;
+    BlockIoStatus io_status;
     bool read_only, removable, has_tray, tray_open, locked;
 } BlockInfo;
 /* blk_info - for `info block`. Machine lock held. */
@@ -115,6 +138,8 @@ void blk_tray_moved(BlockBackend *b, bool open);
 const char *blk_name(const BlockBackend *b);
 bool blk_present(const BlockBackend *b);   /* there is a medium */
 bool blk_read_only(const BlockBackend *b); /* of the medium; true when there is none */
+/* blk_stops - an error of the host may stop the machine. */
+bool blk_stops(const BlockBackend *b, bool write);
 /* blk_size - bytes of the medium, a multiple of 512 (what the file lacks reads as zeros); 0: none. */
 uint64_t blk_size(const BlockBackend *b);
 const char *blk_serial(const BlockBackend *b); /* BlockParams.serial */

@@ -11,6 +11,8 @@ struct BlockBackend {
     BlockCache cache;
     char *serial;
     bool read_only;  /* how media are opened */
+    BlockOnError write_error, read_error;
+    BlockIoStatus io_status; /* under the machine lock */
     char *attached;  /* id of the device */
     bool used;       /* by a device */
     const BlockDevOps *ops;

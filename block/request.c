@@ -34,7 +34,8 @@ struct BlockReq {
     int ret;
     bool started, cancelled;
     bool performed;   /* the host was asked */
-    const char *name; /* of the back end, for events */
+    bool held;        /* it failed, and waits for block_retry() */
+    BlockBackend *blk;
     BlockDone *done;
     void *opaque;
     Timer timer;         /* deterministic runs */
@@ -49,6 +50,7 @@ typedef struct Queue {
 static const TimerGuard *guard; /* constant after block_setup() */
 static bool deterministic;
 static BlockReq *requests;      /* under the machine lock */
+static void (*stop_machine)(void); /* constant after block_on_stop() */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER, finished_one = PTHREAD_COND_INITIALIZER;
@@ -61,6 +63,11 @@ void block_setup(const TimerGuard *g, bool det)
 {
     guard = g;
     deterministic = det;
+}
+
+void block_on_stop(void (*stop)(void))
+{
+    stop_machine = stop;
 }
 
 void block_lock(void)
@@ -222,16 +229,76 @@ static void start(BlockReq *req)
     pthread_mutex_unlock(&mutex);
 }
 
-/* tell_error - the host failed. The guest is told of it: there is no werror=stop yet. */
-static void tell_error(const BlockReq *req)
+/* ---- the host failed ---- */
+
+static BlockOnError policy(const BlockReq *req)
 {
+    BlockOnError on = req->op == OP_READ ? req->blk->read_error : req->blk->write_error;
+
+    if (on == BLK_ENOSPC) {
+        on = req->ret == -ENOSPC ? BLK_STOP : BLK_REPORT;
+    }
+    return on == BLK_STOP && stop_machine == NULL ? BLK_REPORT : on;
+}
+
+static void tell_error(const BlockReq *req, BlockOnError on)
+{
+    static const char *const actions[] = { [BLK_REPORT] = "report", [BLK_IGNORE] = "ignore", [BLK_STOP] = "stop" };
     const EventField fields[] = {
-        EV_STR("device", req->name), EV_STR("operation", req->op == OP_READ ? "read" : "write"),
-        EV_STR("action", "report"), EV_BOOL("nospace", req->ret == -ENOSPC),
+        EV_STR("device", req->blk->name), EV_STR("operation", req->op == OP_READ ? "read" : "write"),
+        EV_STR("action", actions[on]), EV_BOOL("nospace", req->ret == -ENOSPC),
         EV_STR("reason", strerror(-req->ret)), EV_END,
     };
 
     event_emit("BLOCK_IO_ERROR", fields);
+}
+
+/* failed - what is done about it; true: the request is held back. */
+static bool failed(BlockReq *req)
+{
+    BlockOnError on = policy(req);
+
+    tell_error(req, on);
+    if (on == BLK_IGNORE) {
+        req->ret = 0; /* what was to be read is zeros, or what came of it */
+        return false;
+    }
+    if (on != BLK_STOP || req->cancelled) {
+        return false;
+    }
+    if (req->blk->io_status == BLK_OK) { /* the first says why */
+        req->blk->io_status = req->ret == -ENOSPC ? BLK_NO_SPACE : BLK_FAILED;
+    }
+    req->held = true;
+    stop_machine();
+    return true;
+}
+
+static void forget_status(void *opaque, BlockBackend *b)
+{
+    b->io_status = BLK_OK;
+}
+
+void block_retry(void)
+{
+    blk_each(forget_status, NULL);
+    for (BlockReq *r = requests; r != NULL; r = r->next) {
+        if (r->held) {
+            r->held = false;
+            r->ret = 0;
+            start(r);
+        }
+    }
+}
+
+bool block_held(void)
+{
+    const BlockReq *r = requests;
+
+    while (r != NULL && !r->held) {
+        r = r->next;
+    }
+    return r != NULL;
 }
 
 /* complete - tell the device, and start what waited for it. */
@@ -239,6 +306,9 @@ static void complete(BlockReq *req)
 {
     BlockReq **p = &requests;
 
+    if (req->ret < 0 && req->performed && failed(req)) {
+        return;
+    }
     while (*p != req) {
         p = &(*p)->next;
     }
@@ -247,9 +317,6 @@ static void complete(BlockReq *req)
         if (!r->started && !must_wait(r)) {
             start(r);
         }
-    }
-    if (req->ret < 0 && req->performed) {
-        tell_error(req);
     }
     if (!req->cancelled) {
         req->done(req->opaque, req->ret,
@@ -307,7 +374,7 @@ static BlockReq *submit(BlockBackend *b, BlockOp op, uint64_t offset, const void
 {
     BlockReq *req = xnew(BlockReq), **end = &requests;
 
-    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op, .name = b->name,
+    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op, .blk = b,
                        .offset = offset, .len = len, .done = done, .opaque = opaque };
     req->ret = check(req);
     if (req->ret == 0 && len > 0) {
@@ -348,17 +415,33 @@ void blk_cancel(BlockReq *req)
 {
     if (req != NULL) {
         req->cancelled = true;
+        if (req->held) { /* what waits for it may go on */
+            req->held = false;
+            req->ret = 0;
+            start(req);
+        }
     }
 }
 
 /* ---- waiting for all ---- */
+
+/* under_way - not held back, nor behind one that is. */
+static bool under_way(void)
+{
+    const BlockReq *r = requests;
+
+    while (r != NULL && (!r->started || r->held)) {
+        r = r->next;
+    }
+    return r != NULL;
+}
 
 /* Under -icount nothing is waited for: what would complete later does so now. */
 static void complete_timed(void)
 {
     BlockReq *req = requests;
 
-    while (req != NULL && !timer_pending(&req->timer)) {
+    while (req != NULL && (!req->started || req->held || !timer_pending(&req->timer))) {
         req = req->next;
     }
     if (req != NULL) {
@@ -387,7 +470,7 @@ void block_drain(void)
             complete_timed();
         }
         serve_finished();
-        more = requests != NULL;
+        more = under_way();
         block_unlock();
         if (more && !deterministic) {
             pthread_mutex_lock(&mutex);
@@ -403,7 +486,7 @@ void requests_fini(void)
 {
     block_lock();
     for (BlockReq *r = requests; r != NULL; r = r->next) {
-        r->cancelled = true;
+        blk_cancel(r);
     }
     block_unlock();
     block_drain();

@@ -69,6 +69,8 @@ static bool open_one(const Drive *d, Error **errp)
         .serial = d->serial,
         .read_only = d->read_only || d->cdrom,
         .cache = d->cache,
+        .write_error = d->write_error,
+        .read_error = d->read_error,
     };
 
     if (blk_new(&p, errp) == NULL) {

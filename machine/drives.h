@@ -28,6 +28,7 @@ typedef struct Drive {
     char *serial;       /* or NULL */
     bool read_only;
     BlockCache cache;
+    BlockOnError write_error, read_error;
     char *from;         /* the option, for messages */
 } Drive;
 

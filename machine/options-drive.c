@@ -127,8 +127,6 @@ static void parse_policies(OptList *l)
     only(l, "aio", "threads", "threads");
     only(l, "discard", "ignore", "off");
     only(l, "detect-zeroes", "off", "off");
-    only(l, "werror", "report", "report");
-    only(l, "rerror", "report", "report");
     if (opt_get_bool(l, "snapshot", false)) {
         opt_bad(l, "snapshot=on is not supported yet");
     }
@@ -136,6 +134,34 @@ static void parse_policies(OptList *l)
         opt_bad(l, "copy-on-read=on is not supported yet");
     }
     opt_get_bool(l, "boot", false); /* of old front ends; the firmware's order says it */
+}
+
+/* parse_on_error - what is done when the host fails. */
+static void parse_on_error(OptList *l, Drive *d)
+{
+    static const char *const names[] = { "report", "ignore", "enospc", "stop" }; /* as BlockOnError */
+    static const char *const keys[] = { "werror", "rerror" };
+    BlockOnError *const to[] = { &d->write_error, &d->read_error };
+
+    for (unsigned w = 0; w < 2; w++) {
+        const char *v = opt_get_str(l, keys[w], NULL);
+        unsigned n = 0;
+
+        *to[w] = w == 0 && d->iface != DRIVE_FLOPPY ? BLK_ENOSPC : BLK_REPORT;
+        if (v == NULL || strcmp(v, "auto") == 0) {
+            continue;
+        }
+        while (n < ARRAY_SIZE(names) && strcmp(names[n], v) != 0) {
+            n++;
+        }
+        if (d->iface == DRIVE_FLOPPY) {
+            opt_bad(l, "fdc doesn't support drive option %s", keys[w]);
+        } else if (n == ARRAY_SIZE(names) || (w == 1 && n == BLK_ENOSPC)) {
+            opt_bad(l, "'%s' invalid %s error action", v, w == 0 ? "write" : "read");
+        } else {
+            *to[w] = n;
+        }
+    }
 }
 
 /* Known elsewhere, and not here yet. */
@@ -182,6 +208,7 @@ static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **
     d.read_only = opt_get_bool(l, "read-only", opt_get_bool(l, "readonly", false));
     parse_cache(l, &d);
     parse_policies(l);
+    parse_on_error(l, &d);
     if (!find_place(cfg, l, which, &d, errp)) {
         return false;
     }

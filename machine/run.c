@@ -19,9 +19,22 @@ enum { SETTLE_TRIES = 2000 };
 static RunConfig run;                     /* constant after run_setup() */
 static RunState state = RUN_PRELAUNCH;    /* loop thread */
 
+static void io_error(void *opaque)
+{
+    if (state == RUN_RUNNING) {
+        vm_stop(RUN_IO_ERROR);
+    }
+}
+
+static void io_error_soon(void)
+{
+    loop_post(io_error, NULL);
+}
+
 void run_setup(const RunConfig *cfg)
 {
     run = *cfg;
+    block_on_stop(io_error_soon);
 }
 
 const char *vm_name(void)
@@ -42,7 +55,7 @@ RunState vm_state(void)
 const char *vm_state_name(RunState s)
 {
     static const char *const names[] = { "paused (prelaunch)", "running", "paused",
-                                         "paused (shutdown)", "paused (debug)" };
+                                         "paused (shutdown)", "paused (debug)", "paused (io-error)" };
 
     return names[s];
 }
@@ -74,6 +87,7 @@ void vm_start(void)
     state = RUN_RUNNING;
     machine_lock();
     clock_run(true);
+    block_retry();
     machine_unlock();
     accel_resume();
     event_emit("RESUME", NULL);
@@ -96,7 +110,7 @@ static void settle(void)
 void vm_stop(RunState why)
 {
     if (state != RUN_RUNNING) {
-        state = state == RUN_SHUTDOWN ? state : why;
+        state = state == RUN_SHUTDOWN || state == RUN_IO_ERROR ? state : why;
         return;
     }
     accel_pause();

@@ -30,6 +30,7 @@ typedef enum RunState {
     RUN_PAUSED,    /* stop */
     RUN_SHUTDOWN,  /* powered off under -no-shutdown */
     RUN_DEBUG,     /* held by the debugger */
+    RUN_IO_ERROR,  /* a disk's request failed, and is made again by vm_start() */
 } RunState;
 
 /* vm_start - let processors and CLK_VIRTUAL run; nothing if they do. vm_stop - park them, for the

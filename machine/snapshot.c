@@ -138,10 +138,19 @@ static bool write_all(int fd, const uint8_t *p, size_t n)
 bool snapshot_to_file(const char *path, Error **errp)
 {
     autofree char *tmp = xasprintf("%s.part", path);
-    int fd = host_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     StateBuf b = { 0 };
     bool ok;
+    int fd;
 
+    block_drain();
+    machine_lock();
+    ok = !block_held();
+    machine_unlock();
+    if (!ok) {
+        error_set(errp, "a disk's request waits since the host failed (info block): cont makes it again");
+        return false;
+    }
+    fd = host_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (fd < 0) {
         error_set_errno(errp, errno, "cannot write '%s'", tmp);
         return false;

@@ -57,6 +57,9 @@ static void print_block(void *opaque, BlockBackend *b)
     if (i.attached != NULL) {
         fprintf(out, "    Attached to:      %s\n", i.attached);
     }
+    if (i.io_status != BLK_OK) {
+        fprintf(out, "    I/O status:       %s\n", i.io_status == BLK_NO_SPACE ? "nospace" : "failed");
+    }
     if (i.removable) {
         fprintf(out, "    Removable device: %slocked, tray %s\n", i.locked ? "" : "not ",
                 i.tray_open ? "open" : "closed");

@@ -41,6 +41,7 @@ static Json *inserted_json(const BlockInfo *i)
 
 static void add_block(void *opaque, BlockBackend *b)
 {
+    static const char *const states[] = { [BLK_OK] = "ok", [BLK_FAILED] = "failed", [BLK_NO_SPACE] = "nospace" };
     Json *o = json_object_new_object();
     BlockInfo i;
 
@@ -57,7 +58,7 @@ static void add_block(void *opaque, BlockBackend *b)
         json_add_bool(o, "tray_open", i.tray_open);
     }
     if (i.attached != NULL) {
-        json_add_text(o, "io-status", "ok");
+        json_add_text(o, "io-status", states[i.io_status]);
     }
     json_object_array_add(opaque, o);
 }

@@ -501,9 +501,14 @@ def opt_drive(tmp):
     refused("-drive", f"file={d},if=nonesuch", names="unsupported bus type 'nonesuch'")
     assert "floppy1" in blocks("-drive", f"file={d},if=floppy,index=1,format=raw")
     for key in ("if=virtio", "cache=none", "snapshot=on", "aio=native", "discard=unmap", "bps=1",
-                "file.locking=off", "throttling.bps-total=1", "werror=stop"):
+                "file.locking=off", "throttling.bps-total=1"):
         refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
     refused("-drive", f"file={d},nonesuch=1", names="nonesuch")
+    for key in ("werror=stop", "werror=enospc", "werror=auto", "rerror=ignore", "rerror=report,werror=report"):
+        assert "ide0-hd0" in blocks("-drive", f"file={d},format=raw,{key}")
+    refused("-drive", f"file={d},format=raw,werror=nonesuch", names="'nonesuch' invalid write error action")
+    refused("-drive", f"file={d},format=raw,rerror=enospc", names="'enospc' invalid read error action")
+    refused("-drive", f"file={d},format=raw,if=floppy,werror=stop", names="fdc doesn't support drive option werror")
     refused("-drive", f"file={d},bus=2", names="bus=2")
     refused("-drive", "if=ide", names="drive is empty")
     refused("-drive", f"file={d},format=raw,readonly=on", names="read-only")

@@ -10,7 +10,9 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "block/block.h"
+#include "base/event.h"
 #include "bus/lock.h"
+#include "tests/lib/faultio.h"
 
 static char dir[64];
 
@@ -285,6 +287,187 @@ static void test_media(void **state)
     error_free(err);
 }
 
+/* ---- the host fails ---- */
+
+static unsigned stops;
+
+static void stop(void)
+{
+    stops++;
+}
+
+static BlockBackend *open_on_error(const char *name, BlockOnError write_error, BlockOnError read_error)
+{
+    autofree char *p = path("raw");
+    BlockParams params = { .name = name, .file = p, .format = "raw", .write_error = write_error,
+                           .read_error = read_error };
+    BlockBackend *b = blk_new(&params, NULL);
+
+    assert_non_null(b);
+    return b;
+}
+
+static BlockIoStatus status_of(BlockBackend *b)
+{
+    BlockInfo info;
+
+    machine_lock();
+    blk_info(b, &info);
+    machine_unlock();
+    return info.io_status;
+}
+
+static void write_some(BlockBackend *b, uint8_t what)
+{
+    uint8_t data[512];
+
+    memset(data, what, sizeof(data));
+    machine_lock();
+    blk_write(b, 0, data, sizeof(data), done, NULL);
+    machine_unlock();
+}
+
+static void read_some(BlockBackend *b)
+{
+    machine_lock();
+    blk_read(b, 0, 512, done, (void *)512);
+    machine_unlock();
+    block_drain();
+}
+
+static bool is_held(void)
+{
+    bool yes;
+
+    machine_lock();
+    yes = block_held();
+    machine_unlock();
+    return yes;
+}
+
+static void retry(void)
+{
+    machine_lock();
+    block_retry();
+    machine_unlock();
+    block_drain();
+}
+
+/* A request that is held back: the device hears nothing, what overlaps waits, what does not goes on; tried again it
+ * fails again or is done. */
+static void test_stop(void **state)
+{
+    BlockBackend *b;
+
+    make_file("raw", 8192, 1);
+    block_on_stop(stop);
+    b = open_on_error("a", BLK_ENOSPC, BLK_STOP);
+    stops = done_count = 0;
+    fault_arm(1, ENOSPC, true);
+    write_some(b, 2);
+    block_drain();
+    assert_int_equal(done_count, 0);
+    assert_int_equal(stops, 1);
+    assert_true(is_held());
+    assert_int_equal(status_of(b), BLK_NO_SPACE);
+    write_some(b, 3); /* behind it */
+    machine_lock();
+    blk_read(b, 4096, 512, done, (void *)512);
+    machine_unlock();
+    block_drain();
+    assert_int_equal(done_count, 1);
+    assert_int_equal(got[0], 1);
+    retry();
+    assert_int_equal(done_count, 1);
+    assert_int_equal(stops, 2);
+    fault_disarm();
+    retry();
+    assert_int_equal(done_count, 3);
+    assert_int_equal(last_ret, 0);
+    assert_false(is_held());
+    assert_int_equal(status_of(b), BLK_OK);
+    read_some(b);
+    assert_int_equal(got[0], 3);
+    /* enospc is not for other errors */
+    fault_arm(1, EIO, false);
+    write_some(b, 4);
+    block_drain();
+    assert_int_equal(done_count, 5);
+    assert_int_equal(last_ret, -EIO);
+    assert_int_equal(stops, 2);
+    /* a read */
+    fault_arm(1, EIO, false);
+    read_some(b);
+    assert_int_equal(done_count, 5);
+    assert_int_equal(status_of(b), BLK_FAILED);
+    retry();
+    assert_int_equal(done_count, 6);
+    assert_int_equal(got[0], 3);
+    fault_disarm();
+}
+
+/* One that is held back and then not wanted any more, by the device or at the end, holds nothing up. */
+static void test_stop_cancel(void **state)
+{
+    BlockBackend *b;
+    BlockReq *req;
+    uint8_t data[512] = { 9 };
+
+    make_file("raw", 8192, 1);
+    block_on_stop(stop);
+    b = open_on_error("a", BLK_STOP, BLK_REPORT);
+    stops = done_count = 0;
+    fault_arm(1, EIO, true);
+    machine_lock();
+    req = blk_write(b, 0, data, 512, done, NULL);
+    machine_unlock();
+    block_drain();
+    assert_true(is_held());
+    machine_lock();
+    blk_cancel(req);
+    machine_unlock();
+    block_drain();
+    assert_false(is_held());
+    write_some(b, 4);
+    block_drain();
+    assert_true(is_held()); /* and the machine ends: teardown */
+    assert_int_equal(done_count, 0);
+    assert_int_equal(stops, 2);
+    fault_disarm();
+}
+
+static void test_ignore_and_report(void **state)
+{
+    BlockBackend *a, *b;
+
+    make_file("raw", 8192, 1);
+    block_on_stop(stop);
+    stops = done_count = 0;
+    a = open_on_error("a", BLK_IGNORE, BLK_IGNORE);
+    fault_arm(1, EIO, true);
+    write_some(a, 2);
+    block_drain();
+    assert_int_equal(done_count, 1);
+    assert_int_equal(last_ret, 0);
+    got[0] = 77;
+    read_some(a);
+    assert_int_equal(last_ret, 0);
+    assert_int_equal(got[0], 0);
+    fault_disarm();
+    assert_true(blk_eject(a, true, NULL));
+    b = open_on_error("b", BLK_REPORT, BLK_REPORT);
+    fault_arm(1, ENOSPC, true);
+    write_some(b, 2);
+    block_drain();
+    assert_int_equal(last_ret, -ENOSPC);
+    fault_arm(1, EIO, true);
+    read_some(b);
+    assert_int_equal(last_ret, -EIO);
+    assert_int_equal(done_count, 4);
+    assert_int_equal(stops, 0);
+    fault_disarm();
+}
+
 /* Last: the manual clock stays. */
 static void test_deterministic(void **state)
 {
@@ -317,7 +500,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_open), T(test_read_write), T(test_order), T(test_guess_guards_header),
-        T(test_media), T(test_deterministic),
+        T(test_media), T(test_stop), T(test_stop_cancel), T(test_ignore_and_report), T(test_deterministic),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,143 @@
+"""The host's disk is full: the machine stops and says why, goes on when there is space, and nothing is lost."""
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from qmp import Qmp, address
+from test_disks import answer, end, machine, no_trouble
+from vm import LIMIT, ROOT, STEP, VM, run, wait_for
+
+IMG = os.path.join(ROOT, "doppel-img")
+DISK = 8 << 20
+# A small file system of its own, which is gone with the machine: "$@" runs on it, in $DIR.
+SMALL = 'mount -t tmpfs -o size=6m none "$DIR" && cp -a "$DIR.files/." "$DIR" && exec "$@"'
+
+
+def namespaces():
+    """How to have a mount of one's own here, or None."""
+    for how in (["unshare", "-m"], ["unshare", "-rm"]):
+        if subprocess.run([*how, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0:
+            return how
+    return None
+
+
+HOW = namespaces()
+needs_mount = pytest.mark.skipif(HOW is None, reason="no file system can be mounted here")
+
+
+class SmallDisk:
+    """A folder that the machine sees as a file system of 6 MiB, 4 of which a ballast takes."""
+
+    def __init__(self, tmp, fmt, name="disk.img"):
+        self.dir = tmp / "small"
+        self.dir.mkdir()
+        files = tmp / "small.files"
+        files.mkdir()
+        (files / "ballast").write_bytes(os.urandom(4 << 20))
+        subprocess.run([IMG, "create", "-q", "-f", fmt, files / name, str(DISK)], check=True, timeout=LIMIT)
+        self.image = self.dir / name
+        wrapper = tmp / "doppel-small"
+        wrapper.write_text(f'#!/bin/sh\nDIR={self.dir}; export DIR\nexec {" ".join(HOW)} sh -c \'{SMALL}\' sh '
+                           f'{ROOT}/doppel "$@"\n')
+        wrapper.chmod(0o755)
+        self.program = str(wrapper)
+
+    def path(self, m, name):
+        """A file there, from outside."""
+        return f"/proc/{m.p.pid}/root{self.dir}/{name}"
+
+    def drop_ballast(self, m):
+        os.unlink(self.path(m, "ballast"))
+
+
+def status(q):
+    got = q.cmd("query-status")
+    return got["status"], got["running"]
+
+
+@needs_mount
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("fmt", ["raw", "qcow2"])
+def test_stops_and_goes_on(fmt, tmp_path):
+    small = SmallDisk(tmp_path, fmt)
+    path, opt = address(tmp_path)
+    m = machine("-drive", f"file={small.image},format={fmt},if=ide", "-qmp", opt, monitor=True, program=small.program)
+    with m, Qmp(path) as q:
+        answer(m, "dd if=/dev/urandom of=/data bs=64k count=80 2>/dev/null")  # 5 MiB
+        sums = answer(m, "sha256sum </data").split()[0]
+        m.send("dd if=/data of=/dev/sda bs=64k conv=fsync 2>/dev/null; echo DONE $?\n")
+        got = q.event("BLOCK_IO_ERROR", STEP)
+        reason = got.pop("reason")
+        assert got == {"device": "ide0-hd0", "operation": "write", "action": "stop", "nospace": True}
+        assert reason == "No space left on device"
+        q.event("STOP", STEP)
+        assert status(q) == ("io-error", False)
+        assert m.mon.cmd("info status") == "VM status: paused (io-error)\n"
+        assert "    I/O status:       nospace\n" in m.mon.cmd("info block")
+        assert q.cmd("query-block")[0]["io-status"] == "nospace"
+        refused = m.mon.cmd(f"migrate file:{tmp_path}/state")
+        assert "a disk's request waits" in refused, refused
+        q.events.clear()
+        m.mon.cmd("cont")  # and there is no space yet
+        q.event("STOP", STEP)  # BLOCK_IO_ERROR comes once in a second at most
+        assert status(q) == ("io-error", False)
+        small.drop_ballast(m)
+        q.events.clear()
+        m.mon.cmd("cont")
+        q.event("RESUME", STEP)
+        m.expect(r"DONE 0\n", STEP)
+        assert status(q) == ("running", True)
+        assert "I/O status" not in m.mon.cmd("info block")
+        assert answer(m, "dd if=/dev/sda bs=64k count=80 2>/dev/null | sha256sum").split()[0] == sums
+        no_trouble(m)
+        answer(m, "sync")
+        with open(small.path(m, "disk.img"), "rb") as f:
+            data = f.read()
+        end(m)
+    copy = tmp_path / "copy.img"
+    copy.write_bytes(data)
+    raw = tmp_path / "copy.raw"
+    subprocess.run([IMG, "convert", "-f", fmt, "-O", "raw", copy, raw], check=True, timeout=LIMIT)
+    assert hashlib.sha256(raw.read_bytes()[:5 << 20]).hexdigest() == sums
+    if fmt == "qcow2":
+        assert subprocess.run([IMG, "check", "-q", copy], timeout=LIMIT).returncode in (0, 3)
+
+
+@needs_mount
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("policy, action, code", [("report", "report", 1), ("ignore", "ignore", 0)])
+def test_the_guest_is_told_or_not(policy, action, code, tmp_path):
+    small = SmallDisk(tmp_path, "raw")
+    path, opt = address(tmp_path)
+    m = machine("-drive", f"file={small.image},format=raw,if=ide,werror={policy}", "-qmp", opt, program=small.program)
+    with m, Qmp(path) as q:
+        m.send("dd if=/dev/urandom of=/dev/sda bs=64k count=80 conv=fsync 2>/dev/null; echo DONE $?\n")
+        m.expect(rf"DONE {code}\n", STEP)
+        assert q.event("BLOCK_IO_ERROR", STEP)["action"] == action
+        assert status(q) == ("running", True)
+
+
+@needs_mount
+@pytest.mark.usefixtures("guests")
+def test_reset_and_quit_while_it_waits(tmp_path):
+    """A request that is held back holds up neither a reset nor the end."""
+    small = SmallDisk(tmp_path, "raw")
+    path, opt = address(tmp_path)
+    m = machine("-drive", f"file={small.image},format=raw,if=ide", "-qmp", opt, monitor=True, program=small.program)
+    with m, Qmp(path) as q:
+        fill = "dd if=/dev/urandom of=/dev/sda bs=64k count=80 conv=fsync 2>/dev/null\n"
+        m.send(fill)
+        q.event("STOP", STEP)
+        m.mon.cmd("system_reset")
+        q.event("RESET", STEP)
+        m.mon.cmd("cont")
+        m.expect(r"^DOPPEL-READY", STEP * 3)
+        m.expect(r"# ")
+        q.events.clear()
+        m.send(fill)
+        q.event("STOP", STEP)
+        m.mon.send("quit\n")
+        assert m.wait(STEP) in (0, 1)
