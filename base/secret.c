@@ -131,6 +131,23 @@ bool secret_new(OptList *l, Error **errp)
     return true;
 }
 
+bool secret_del(const char *id)
+{
+    for (Secret **p = &secrets; *p != NULL; p = &(*p)->next) {
+        Secret *s = *p;
+
+        if (strcmp(s->id, id) == 0) {
+            *p = s->next;
+            explicit_bzero(s->bytes, s->len);
+            free(s->bytes);
+            free(s->id);
+            free(s);
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *secret_find(const char *id, size_t *len)
 {
     for (const Secret *s = secrets; s != NULL; s = s->next) {

@@ -23,7 +23,6 @@
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
-#include "monitor/gdbstub.h"
 #include "monitor/hmp.h"
 #include "monitor/ops.h"
 #include "monitor/qmp.h"
@@ -315,21 +314,6 @@ void board_destroy(void)
     free(cpus);
     cpus = NULL;
     cpu_count = 0;
-}
-
-bool gdb_open(const char *where, Error **errp)
-{
-    autofree char *text = NULL;
-    Chardev *c;
-
-    /* a bare address listens and does not wait for the debugger */
-    if (strncmp(where, "tcp:", 4) == 0 || strncmp(where, "unix:", 5) == 0) {
-        text = xasprintf("%s%s", where, strstr(where, "server") ? "" : ",server=on,wait=off");
-    } else {
-        text = xstrdup(where);
-    }
-    c = chardev_from_legacy(text, "gdb", errp);
-    return c != NULL && gdbstub_open(c, errp);
 }
 
 bool monitor_open(Chardev *c, MonitorKind kind, Error **errp)

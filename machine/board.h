@@ -19,9 +19,8 @@ void board_destroy(void);
 /* board_none - for -machine none: the monitors have something to start and stop. */
 void board_none(const MachineConfig *cfg);
 
-/* monitor_open - a monitor on @c. gdb_open - the gdb stub on @where. */
+/* monitor_open - a monitor on @c. */
 bool monitor_open(struct Chardev *c, MonitorKind kind, struct Error **errp);
-bool gdb_open(const char *where, struct Error **errp);
 
 /* machine_exit - end the program with @code; the first call wins. Any thread. */
 void machine_exit(int code);

@@ -26,6 +26,7 @@
 #include "machine/drop.h"
 #include "machine/network.h"
 #include "machine/run.h"
+#include "monitor/gdbstub.h"
 #include "net/backend.h"
 #include "ui/sdl.h"
 #include "ui/vnc.h"

@@ -2,6 +2,7 @@
  * Options about what the guest's screen is made of and where it is shown.
  */
 #include "machine/internal.h"
+#include "machine/objects.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,6 @@
 #include "base/text.h"
 #include "base/mem.h"
 #include "base/optlist.h"
-#include "base/secret.h"
 #include "ui/keymap.h"
 #include "ui/vnc.h"
 
@@ -164,16 +164,15 @@ bool opt_keymap(void *opaque, const OptionDef *def, const char *arg, Error **err
     return true;
 }
 
-/* -object type,...: there are secrets. */
+/* -object type,...: what belongs to a network is made when that is. */
 bool opt_object(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     Parser *p = opaque;
     OptList *l;
-    const char *type;
     bool ok;
 
     if (opt_is_help(arg)) {
-        printf("List of user creatable objects:\n  filter-dump\n  secret\n");
+        object_help(stdout);
         p->done = true;
         return true;
     }
@@ -181,16 +180,11 @@ bool opt_object(void *opaque, const OptionDef *def, const char *arg, Error **err
     if (l == NULL) {
         return false;
     }
-    type = opt_get_str(l, "qom-type", "");
-    if (strcmp(type, "filter-dump") == 0) {
-        opt_free(l);
-        return opt_filter_dump(p, arg);
+    if (strcmp(opt_get_str(l, "qom-type", ""), "filter-dump") == 0) {
+        ok = opt_filter_dump(p, arg);
+    } else {
+        ok = object_new(l, errp);
     }
-    ok = strcmp(type, "secret") == 0;
-    if (!ok) {
-        error_set(errp, "object '%s' is not supported (there are filter-dump and secret)", type);
-    }
-    ok = ok && secret_new(l, errp);
     opt_free(l);
     return ok;
 }

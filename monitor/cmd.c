@@ -1,5 +1,5 @@
 /*
- * What both monitors have: running, stopping and ending the machine, its memory in files, networks, passwords.
+ * What both monitors have: running, stopping and ending the machine, its memory in files, networks, lines, passwords.
  */
 #include "monitor/command.h"
 
@@ -13,7 +13,9 @@
 #include "base/text.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
+#include "chardev/chardev.h"
 #include "cpu/mmu.h"
+#include "machine/objects.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "net/backend.h"
@@ -150,6 +152,45 @@ bool cmd_set_link(const Args *a, Error **errp)
     ok = net_set_link(arg_str(a, "name"), arg_bool(a, "up", true), errp);
     machine_unlock();
     return ok;
+}
+
+/* ---- character devices and objects ---- */
+
+static Chardev *find_chardev(const Args *a, Error **errp)
+{
+    Chardev *c = chardev_find(arg_str(a, "id"));
+
+    if (c == NULL) {
+        error_set(errp, "Chardev '%s' not found", arg_str(a, "id"));
+    }
+    return c;
+}
+
+bool cmd_chardev_remove(const Args *a, Error **errp)
+{
+    Chardev *c = find_chardev(a, errp);
+
+    if (c != NULL && chardev_has_front(c)) {
+        error_set(errp, "Chardev '%s' is busy", chardev_id(c));
+        return false;
+    }
+    chardev_free(c);
+    return c != NULL;
+}
+
+bool cmd_chardev_send_break(const Args *a, Error **errp)
+{
+    Chardev *c = find_chardev(a, errp);
+
+    if (c != NULL) {
+        chardev_inject_break(c);
+    }
+    return c != NULL;
+}
+
+bool cmd_object_del(const Args *a, Error **errp)
+{
+    return object_del(arg_str(a, "id"), errp);
 }
 
 /* ---- passwords of VNC ---- */

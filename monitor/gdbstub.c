@@ -20,6 +20,7 @@
 #include "monitor/gdb-target.h"
 
 #define PACKET_MAX 4096
+#define OWN_CHARDEV "gdb"
 
 enum RxState { RX_IDLE, RX_DATA, RX_SUM1, RX_SUM2 };
 
@@ -460,6 +461,9 @@ static void handle(char *p)
 
 static void attach_event(void *opaque)
 {
+    if (gdb.chr == NULL) { /* it was closed in between */
+        return;
+    }
     if (gdb.cpu_g == NULL) {
         gdb.cpu_g = gdb.cpu_c = gdb.stop_cpu = accel_cpu(0);
     }
@@ -478,6 +482,9 @@ static void closed_event(void *opaque)
 
 static void packet_event(void *opaque)
 {
+    if (gdb.chr == NULL) {
+        return;
+    }
     if (gdb.cpu_g != NULL) {
         if (!gdb.no_ack) {
             send_raw("+", 1);
@@ -561,9 +568,46 @@ static void on_event(void *opaque, CharEvent ev)
 
 static const CharFront front = { can_receive, receive, on_event };
 
-bool gdbstub_open(Chardev *c, Error **errp)
+bool gdb_close(void)
 {
-    gdb.chr = c;
+    Chardev *c = gdb.chr;
+    bool attached;
+
+    if (c == NULL) {
+        return false;
+    }
+    machine_lock();
+    chardev_detach(c, &gdb);
+    attached = gdb.attached;
+    gdb.attached = gdb.busy = false;
+    machine_unlock();
+    if (attached) {
+        closed_event(NULL);
+    }
+    gdb.chr = NULL;
+    gdb.cpu_g = gdb.cpu_c = gdb.stop_cpu = NULL;
+    if (strcmp(chardev_id(c), OWN_CHARDEV) == 0) { /* not the user's */
+        chardev_free(c);
+    }
+    return true;
+}
+
+bool gdb_open(const char *where, Error **errp)
+{
+    autofree char *text = NULL;
+
+    gdb_close();
+    /* a bare address listens and does not wait for the debugger */
+    if (strncmp(where, "tcp:", 4) == 0 || strncmp(where, "unix:", 5) == 0) {
+        text = xasprintf("%s%s", where, strstr(where, ",server") ? "" : ",server=on,wait=off");
+    } else {
+        text = xstrdup(where);
+    }
+    gdb.chr = chardev_from_legacy(text, OWN_CHARDEV, errp);
     accel_debug_handler(on_debug_stop, NULL);
-    return chardev_attach(c, &front, &gdb, errp);
+    if (gdb.chr == NULL || !chardev_attach(gdb.chr, &front, &gdb, errp)) {
+        gdb.chr = NULL;
+        return false;
+    }
+    return true;
 }

@@ -4,7 +4,6 @@
 #include "monitor/hmp-internal.h"
 
 #include "base/error.h"
-#include "base/optlist.h"
 #include "bus/lock.h"
 #include "net/backend.h"
 
@@ -40,21 +39,4 @@ void hmp_hostfwd_add(HmpSession *m, FILE *out, const Args *a)
 void hmp_hostfwd_remove(HmpSession *m, FILE *out, const Args *a)
 {
     forward(out, a, false);
-}
-
-void hmp_netdev_add(HmpSession *m, FILE *out, const Args *a)
-{
-    const char *text = arg_str(a, "options");
-    Error *err = NULL;
-    OptList *l;
-
-    if (opt_is_help(text)) {
-        net_backend_help(out);
-        return;
-    }
-    l = opt_parse(text, "type", &err);
-    if (l == NULL || net_backend_new(l, NULL, &err) == NULL) {
-        hmp_error(out, err);
-    }
-    opt_free(l);
 }

@@ -1,5 +1,5 @@
 /*
- * The human monitor: which processor, what is booted from, saving the machine.
+ * The human monitor: which processor, what is booted from, saving the machine, gdb.
  */
 #include "monitor/hmp-internal.h"
 
@@ -12,6 +12,7 @@
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
+#include "monitor/gdbstub.h"
 
 void hmp_set_cpu(HmpSession *m, FILE *out, const Args *a)
 {
@@ -52,4 +53,19 @@ void hmp_boot_set(HmpSession *m, FILE *out, const Args *a)
     pc_boot_set(order);
     machine_unlock();
     fprintf(out, "boot device list now set to %s\n", order);
+}
+
+void hmp_gdbserver(HmpSession *m, FILE *out, const Args *a)
+{
+    const char *where = arg_str(a, "device") != NULL ? arg_str(a, "device") : "tcp::1234";
+    Error *err = NULL;
+
+    if (strcmp(where, "none") == 0) {
+        gdb_close();
+        fprintf(out, "Disabled gdbserver\n");
+    } else if (gdb_open(where, &err)) {
+        fprintf(out, "Waiting for gdb connection on device '%s'\n", where);
+    } else {
+        hmp_error(out, err);
+    }
 }

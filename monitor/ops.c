@@ -5,7 +5,9 @@
 
 #include "accel/accel.h"
 #include "base/error.h"
+#include "base/optlist.h"
 #include "bus/lock.h"
+#include "chardev/chardev.h"
 #include "hw/display/screen.h"
 #include "ui/key-queue.h"
 #include "ui/seat.h"
@@ -92,4 +94,18 @@ bool op_screendump(const char *name, const char *path, DumpFormat format, Error 
     ok = screendump_write(s, path, format, errp);
     surface_unref(s);
     return ok;
+}
+
+/* ---- character devices ---- */
+
+Chardev *op_chardev_add(OptList *l, Error **errp)
+{
+    if (opt_get_bool(l, "server", false)) {
+        if (opt_has(l, "wait") && opt_get_bool(l, "wait", false)) {
+            error_set(errp, "wait=on: nobody is waited for while the machine runs");
+            return NULL;
+        }
+        opt_set(l, "wait", "off");
+    }
+    return chardev_new(l, errp);
 }

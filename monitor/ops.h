@@ -1,6 +1,6 @@
 /*
- * What the monitors do with keys, mice and screens, for commands of the human one and of QMP alike. Loop thread without the machine
- * lock.
+ * What the monitors do with keys, mice, screens and lines, for commands of the human one and of QMP alike. Loop
+ * thread without the machine lock.
  */
 #ifndef MONITOR_OPS_H
 #define MONITOR_OPS_H
@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include "ui/screendump.h"
 
+struct Chardev;
 struct Error;
 struct Keymap;
+struct OptList;
 struct Screen;
 struct Seat;
 
@@ -27,5 +29,8 @@ struct Seat *op_seat(void);
 /* op_screen - the screen called @name (or its number; NULL: the first one). op_screendump - that to @path. */
 struct Screen *op_screen(const char *name, struct Error **errp);
 bool op_screendump(const char *name, const char *path, DumpFormat format, struct Error **errp);
+
+/* op_chardev_add - as chardev_new(), but nobody is waited for. */
+struct Chardev *op_chardev_add(struct OptList *l, struct Error **errp);
 
 #endif

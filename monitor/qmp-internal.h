@@ -23,6 +23,10 @@ Json *qmp_member(Json *args, const char *name);
 bool qmp_bool(Json *args, const char *name, bool def);
 int64_t qmp_int(Json *args, const char *name, int64_t def);
 
+/* qmp_options - the members of @args as sub-options of @l; lists (hostfwd) are of {"str": text}. */
+struct OptList;
+bool qmp_options(struct OptList *l, Json *args, Error **errp);
+
 /* qmp_negotiated - the session is in command mode from now on. */
 bool qmp_negotiate(QmpSession *s, Error **errp);
 

@@ -59,6 +59,8 @@ void net_user_info(FILE *out);
 
 /* net_dump_new - -object filter-dump: id=, netdev=, file=, maxlen=. Loop thread, no lock. */
 bool net_dump_new(OptList *l, struct Error **errp);
+/* net_dump_del - whether there was one called @id. */
+bool net_dump_del(const char *id);
 void net_dump_frame(struct NetDump *d, const uint8_t *frame, size_t len);
 void net_dumps_close(NetPort *p);
 

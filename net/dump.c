@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -15,6 +17,7 @@ enum { LINKTYPE_ETHERNET = 1, BUFFER = 256 << 10 };
 #define FLUSH_AFTER (100 * NS_PER_MS)
 
 typedef struct NetDump {
+    char *id;
     struct NetDump *next; /* of the same port */
     FILE *f;
     uint32_t max;
@@ -46,7 +49,7 @@ bool net_dump_new(OptList *l, Error **errp)
     if (!opt_done(l, errp)) {
         return false;
     }
-    f = fopen(file, "wbe");
+    f = host_fopen(file, "wb");
     if (f == NULL) {
         error_set_errno(errp, errno, "cannot write %s", file);
         return false;
@@ -60,6 +63,7 @@ bool net_dump_new(OptList *l, Error **errp)
     fwrite(head, 1, sizeof(head), f);
     fflush(f);
     d = xnew(NetDump);
+    d->id = xstrdup(id);
     d->f = f;
     d->max = (uint32_t)max;
     timer_init(&d->flush, CLK_REAL, on_flush, d, &machine_lock_guard);
@@ -90,14 +94,38 @@ void net_dump_frame(NetDump *d, const uint8_t *frame, size_t len)
     }
 }
 
+static void close_first(NetDump **first)
+{
+    NetDump *d = *first;
+
+    *first = d->next;
+    timer_cancel(&d->flush);
+    fclose(d->f);
+    free(d->id);
+    free(d);
+}
+
+bool net_dump_del(const char *id)
+{
+    bool found = false;
+
+    machine_lock();
+    for (NetBackend *b = net_backend_first(); b != NULL; b = b->next) {
+        for (NetDump **d = &b->port.dumps; *d != NULL && !found; d = &(*d)->next) {
+            if (strcmp((*d)->id, id) == 0) {
+                close_first(d);
+                found = true;
+                break;
+            }
+        }
+    }
+    machine_unlock();
+    return found;
+}
+
 void net_dumps_close(NetPort *p)
 {
     while (p->dumps != NULL) {
-        NetDump *d = p->dumps;
-
-        p->dumps = d->next;
-        timer_cancel(&d->flush);
-        fclose(d->f);
-        free(d);
+        close_first(&p->dumps);
     }
 }

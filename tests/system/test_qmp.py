@@ -271,6 +271,9 @@ def test_guest_events(tmp_path):
         q.cmd("cont")
         days = 10 * 365 + 3
         assert abs(q.event("RTC_CHANGE")["offset"] - days * 86400) < 2 * 86400
+        assert q.event("SHUTDOWN") == {"guest": True, "reason": "guest-shutdown"}
+        wait_for(lambda: q.cmd("query-status")["status"] == "shutdown")
+        assert q.error("cont")[1].startswith("the guest is powered off")
     # the power switch
     with VM("-kernel", image, "-S", "-qmp", address(tmp_path, 5)[1]) as vm:
         with Qmp(address(tmp_path, 5)[0]) as q:

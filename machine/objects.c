@@ -1,0 +1,62 @@
+/*
+ * The types of -object.
+ */
+#include "machine/objects.h"
+
+#include <string.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/optlist.h"
+#include "base/secret.h"
+#include "net/backend.h"
+
+static const struct {
+    const char *name;
+    bool (*make)(OptList *l, Error **errp);
+    bool (*del)(const char *id); /* false: there is none of this type */
+} types[] = {
+    { "filter-dump", net_dump_new, net_dump_del },
+    { "secret", secret_new, secret_del },
+};
+
+void object_help(FILE *out)
+{
+    fprintf(out, "List of user creatable objects:\n");
+    for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
+        fprintf(out, "  %s\n", types[n].name);
+    }
+}
+
+bool object_type_known(const char *type, Error **errp)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
+        if (strcmp(types[n].name, type) == 0) {
+            return true;
+        }
+    }
+    error_set(errp, "object '%s' is not supported (there are filter-dump and secret)", type);
+    return false;
+}
+
+bool object_new(OptList *l, Error **errp)
+{
+    const char *type = opt_get_str(l, "qom-type", "");
+
+    for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
+        if (strcmp(types[n].name, type) == 0) {
+            return types[n].make(l, errp);
+        }
+    }
+    return object_type_known(type, errp);
+}
+
+bool object_del(const char *id, Error **errp)
+{
+    for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
+        if (types[n].del(id)) {
+            return true;
+        }
+    }
+    error_set(errp, "object '%s' not found", id);
+    return false;
+}

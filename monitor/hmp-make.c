@@ -1,0 +1,55 @@
+/*
+ * The human monitor: what is made of options while the machine runs.
+ */
+#include "monitor/hmp-internal.h"
+
+#include "base/error.h"
+#include "base/optlist.h"
+#include "chardev/chardev.h"
+#include "machine/objects.h"
+#include "monitor/ops.h"
+#include "net/backend.h"
+
+/* make - what the options in @a describe, by @fn; their first word may be the value of @implied. */
+static void make(FILE *out, const Args *a, const char *implied, bool (*fn)(OptList *l, Error **errp),
+                 void (*help)(FILE *out))
+{
+    const char *text = arg_str(a, "options");
+    Error *err = NULL;
+    OptList *l;
+
+    if (opt_is_help(text)) {
+        help(out);
+        return;
+    }
+    l = opt_parse(text, implied, &err);
+    if (l == NULL || !fn(l, &err)) {
+        hmp_error(out, err);
+    }
+    opt_free(l);
+}
+
+static bool new_netdev(OptList *l, Error **errp)
+{
+    return net_backend_new(l, NULL, errp) != NULL;
+}
+
+void hmp_netdev_add(HmpSession *m, FILE *out, const Args *a)
+{
+    make(out, a, "type", new_netdev, net_backend_help);
+}
+
+static bool new_chardev(OptList *l, Error **errp)
+{
+    return op_chardev_add(l, errp) != NULL;
+}
+
+void hmp_chardev_add(HmpSession *m, FILE *out, const Args *a)
+{
+    make(out, a, "backend", new_chardev, chardev_help);
+}
+
+void hmp_object_add(HmpSession *m, FILE *out, const Args *a)
+{
+    make(out, a, "qom-type", object_new, object_help);
+}
