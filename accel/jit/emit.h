@@ -16,8 +16,8 @@ typedef struct Emit {
     uint8_t *p;
 } Emit;
 
-/* Host registers with a part of their own: ENGINE.md, 3.2. The guest's RSP is in r15; its r13, r14
- * and r15 are in memory. */
+/* Host registers with a part of their own: ENGINE.md, 3.2. The guest's RSP is in r15, its r13, r14 and r15
+ * are in r9 to r11, and its r9 to r11 in memory. */
 enum { H_RAX = 0, H_RCX = 1, H_RDX = 2, H_RSP = 4, H_RSI = 6, H_RDI = 7, H_S1 = 13, H_S2 = 14,
        H_SP = 15 };
 

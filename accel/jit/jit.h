@@ -59,6 +59,7 @@ typedef struct Jit {
     size_t size;
     uint8_t *at, *cold_at;   /* next free bytes, of code and of what is out of line; rw */
     uint8_t *first, *first_cold; /* first bytes behind the stubs */
+    uint64_t huge;           /* chunks of HUGE_BYTES that were made huge pages */
     uint8_t *records;        /* Trans and Site */
     size_t used;
     uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */
@@ -108,6 +109,8 @@ bool jit_cache_init(CpuState *c, struct Error **errp);
 void jit_cache_fini(Jit *j);
 void jit_cache_reset(Jit *j);
 bool jit_cache_full(const Jit *j);
+/* jit_cache_ahead - before a translation is made. */
+void jit_cache_ahead(Jit *j);
 void *jit_record(Jit *j, size_t n);
 static inline void *jit_rx(const Jit *j, const uint8_t *rw)
 {
@@ -115,6 +118,12 @@ static inline void *jit_rx(const Jit *j, const uint8_t *rw)
 }
 
 /* ---- stubs.c ---- */
+
+/* host_reg - the host's register of a guest's that has one: not r9 to r11, which compilers use least. */
+static inline unsigned host_reg(unsigned guest)
+{
+    return guest == GPR_RSP ? H_SP : guest >= GPR_R13 && guest <= GPR_R15 ? guest - 4 : guest;
+}
 void jit_stubs(CpuState *c, Jit *j);
 
 /* ---- helper.c, called from translated code with everything in CpuState ---- */

@@ -21,9 +21,10 @@ static const uint8_t lost[] = { 0, 1, 2, 6, 7, 8, 9, 10, 11 }; /* the others but
 
 static void transfer(Emit *e, bool store)
 {
-    for (unsigned n = 0; n <= 12; n++) {
-        emit_op(e, F_W, store ? 0x89 : 0x8b, n == GPR_RSP ? H_SP : n,
-                GS_AT(offsetof(CpuState, regs) + 8 * n));
+    for (unsigned n = 0; n <= GPR_R15; n++) {
+        if (n < GPR_R9 || n > GPR_R11) {
+            emit_op(e, F_W, store ? 0x89 : 0x8b, host_reg(n), GS_AT(offsetof(CpuState, regs) + 8 * n));
+        }
     }
 }
 

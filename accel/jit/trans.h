@@ -84,16 +84,11 @@ typedef struct Tr {
 
 static inline bool in_slot(unsigned guest)
 {
-    return guest >= GPR_R13 && guest <= GPR_R15;
+    return guest >= GPR_R9 && guest <= GPR_R11;
 }
 static inline Rm slot_of(unsigned guest)
 {
     return GS_AT(offsetof(CpuState, regs) + 8 * guest);
-}
-/* host_reg - the host's register of a guest's that has one. */
-static inline unsigned host_reg(unsigned guest)
-{
-    return guest == GPR_RSP ? H_SP : guest;
 }
 /* guest_value - a guest register's value in a host register: its own, or @scratch. */
 unsigned guest_value(Tr *t, unsigned guest, unsigned scratch);
