@@ -86,6 +86,9 @@ enum {
 };
 /* ram_tracker - the word of the page at @ram_offset; accessed with __atomic builtins. */
 uint32_t *ram_tracker(uint64_t ram_offset);
+/* ram_filled - a processor's TLB got an entry for it. What often does goes to huge pages of the host. General
+ * registers only. */
+void ram_filled(uint64_t ram_offset);
 
 /* ---- the dirty log ---- */
 

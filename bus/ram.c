@@ -10,10 +10,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/huge.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 /* Constant between ram_create() and ram_destroy(). */
@@ -23,9 +26,11 @@ static struct {
     uint8_t *host;
     uint32_t *tracker;
     size_t tracker_bytes;
+    uint16_t *fills; /* TLB entries made, by chunk of HUGE_BYTES; any processor, a count may be lost */
 } ram = { .fd = -1 };
 
 #define BLOCK_SPACE (1ull << 30) /* address space for blocks */
+#define BUSY_FILLS 20000         /* TLB entries of a chunk before it is worth a huge page */
 enum { BLOCKS = 16 };
 
 /* The blocks, back to back, in order of address; under the machine lock. A free one keeps its
@@ -67,10 +72,11 @@ bool ram_create(uint64_t size, Error **errp)
         err = errno;
         goto fail;
     }
-    ram.host = map(size + BLOCK_SPACE, MAP_SHARED, ram.fd);
+    ram.host = huge_map(size + BLOCK_SPACE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram.fd);
+    ram.fills = try_newn(uint16_t, size / HUGE_BYTES + 1);
     ram.tracker_bytes = (size + BLOCK_SPACE) / PAGE_SIZE * sizeof(*ram.tracker);
     ram.tracker = ram.host != NULL ? map(ram.tracker_bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1) : NULL;
-    if (ram.tracker == NULL) {
+    if (ram.tracker == NULL || ram.fills == NULL) {
         err = errno;
         goto fail;
     }
@@ -100,10 +106,12 @@ void ram_destroy(void)
         close(ram.fd);
     }
     ram.fd = -1;
+    free(ram.fills);
     block_count = 0;
     ram.size = 0;
     ram.host = NULL;
     ram.tracker = NULL;
+    ram.fills = NULL;
 }
 
 uint64_t ram_size(void)
@@ -169,6 +177,15 @@ int ram_fd(void)
 uint8_t *ram_host(void)
 {
     return ram.host;
+}
+
+void ram_filled(uint64_t ram_offset)
+{
+    uint64_t chunk = ram_offset / HUGE_BYTES;
+
+    if (chunk < ram.size / HUGE_BYTES && ram.fills[chunk] < BUSY_FILLS && ++ram.fills[chunk] == BUSY_FILLS) {
+        huge_collapse(ram.host + chunk * HUGE_BYTES, HUGE_BYTES);
+    }
 }
 
 uint32_t *ram_tracker(uint64_t ram_offset)

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include "base/clock.h"
+#include "base/huge.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cpu/cpuid.h"
@@ -75,7 +76,7 @@ void cpu_take_a20(CpuState *c)
 
 CpuState *cpu_new(unsigned index, const CpuModel *model)
 {
-    CpuState *c = xnew(CpuState);
+    CpuState *c = huge_alloc0(sizeof(CpuState)); /* TLB and jump cache are used all over, all the time */
 
     decode_init();
     c->index = index;

@@ -48,6 +48,7 @@ static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Transla
         }
         c->tlb_logged += c->tlb_logged <= TLB_LOG;
     }
+    ram_filled(flat_ram(r, page));
     e->info |= t->writable && r->writable ? TLB_PLAIN : 0;
     if (t->writable && r->writable &&
         __atomic_load_n(ram_tracker(flat_ram(r, page)), __ATOMIC_ACQUIRE) == 0) {

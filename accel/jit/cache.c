@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/huge.h"
 #include "base/mem.h"
 
 #define CODE_BYTES (64u << 20)
@@ -28,10 +29,10 @@ static bool map_code(Jit *j, Error **errp)
         }
         return false;
     }
-    j->rw = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    j->rx = mmap(NULL, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    j->rw = huge_map(CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    j->rx = huge_map(CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
     close(fd);
-    if (j->rw == MAP_FAILED || j->rx == MAP_FAILED) {
+    if (j->rw == NULL || j->rx == NULL) {
         error_set_errno(errp, errno, "cannot map translated code");
         return false;
     }
@@ -55,7 +56,7 @@ bool jit_cache_init(CpuState *c, Error **errp)
 {
     Jit *j = xnew(Jit);
 
-    j->rw = j->rx = j->ret_stack = MAP_FAILED;
+    j->ret_stack = MAP_FAILED;
     c->jit.cpu = j;
     j->records = try_alloc0(1, RECORD_BYTES);
     if (j->records == NULL) {
@@ -83,10 +84,10 @@ void jit_cache_fini(Jit *j)
     if (j == NULL) {
         return;
     }
-    if (j->rw != MAP_FAILED) {
+    if (j->rw != NULL) {
         munmap(j->rw, CODE_BYTES);
     }
-    if (j->rx != MAP_FAILED) {
+    if (j->rx != NULL) {
         munmap(j->rx, CODE_BYTES);
     }
     if (j->ret_stack != MAP_FAILED) {
@@ -95,6 +96,23 @@ void jit_cache_fini(Jit *j)
     free(j->helps);
     free(j->records);
     free(j);
+}
+
+/* What is used next goes to huge pages: translated code is spread over more pages than the host's TLB knows. */
+void jit_cache_ahead(Jit *j)
+{
+    uint8_t *at[2] = { j->at, j->cold_at };
+
+    for (unsigned n = 0; n < 2; n++) {
+        size_t chunk = (size_t)(at[n] + JIT_ROOM - j->rw) / HUGE_BYTES;
+
+        if (!(j->huge >> chunk & 1) && chunk < CODE_BYTES / HUGE_BYTES) {
+            j->huge |= 1ull << chunk;
+            j->rw[chunk * HUGE_BYTES + HUGE_BYTES - 1] = 0; /* there is something to collapse */
+            huge_collapse(j->rw + chunk * HUGE_BYTES, HUGE_BYTES);
+            huge_collapse(j->rx + chunk * HUGE_BYTES, HUGE_BYTES);
+        }
+    }
 }
 
 bool jit_cache_full(const Jit *j)

@@ -103,6 +103,7 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
         drop_all(c);
         return NULL;
     }
+    jit_cache_ahead(j);
     t = jit_translate(c, b, lin);
     if (t != NULL) {
         j->translations++;

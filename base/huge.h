@@ -1,0 +1,20 @@
+/*
+ * Huge pages: memory that is in use all the time costs fewer misses of the host's own TLB in them. All of
+ * it is a wish; a host that does not grant it is only slower.
+ */
+#ifndef BASE_HUGE_H
+#define BASE_HUGE_H
+
+#include <stddef.h>
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+/* huge_map - mmap() at a multiple of HUGE_BYTES that the kernel chooses. NULL and errno when it fails. */
+void *huge_map(size_t n, int prot, int flags, int fd);
+/* huge_alloc0 - zeroed memory for a large structure, for free(); aborts when there is none. */
+void *huge_alloc0(size_t n);
+/* huge_collapse - what lies in [@p, @p + @n), multiples of HUGE_BYTES, moves to huge pages now; also in a
+ * shared mapping, where the kernel would not do it by itself. Takes about half a millisecond each. */
+void huge_collapse(void *p, size_t n);
+
+#endif
