@@ -131,3 +131,8 @@ void hmp_eject(HmpSession *m, FILE *out, const Args *a)
         hmp_error(out, err);
     }
 }
+
+void hmp_info_block_jobs(HmpSession *m, FILE *out, const Args *a)
+{
+    fprintf(out, "No active jobs\n"); /* no command begins one */
+}

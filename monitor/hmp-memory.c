@@ -251,3 +251,25 @@ void hmp_gva2gpa(HmpSession *m, FILE *out, const Args *a)
         fprintf(out, "Unmapped\n");
     }
 }
+
+void hmp_gpa2hva(HmpSession *m, FILE *out, const Args *a)
+{
+    hwaddr addr = (uint64_t)arg_int(a, "addr", 0);
+    FlatView *view = flat_view(false);
+    const FlatRange *r = flat_find(view, addr);
+
+    if (r == NULL) {
+        fprintf(out, "Error: No memory is mapped at address 0x%" PRIx64 "\n", addr);
+    } else if (r->region->kind != REGION_RAM) {
+        fprintf(out, "Error: Memory at address 0x%" PRIx64 " is not RAM\n", addr);
+    } else {
+        fprintf(out, "Host virtual address for 0x%" PRIx64 " (%s) is %p\n", addr, r->region->name,
+                (void *)(ram_host() + flat_ram(r, addr)));
+    }
+    flat_view_unref(view);
+}
+
+void hmp_info_memory_size_summary(HmpSession *m, FILE *out, const Args *a)
+{
+    fprintf(out, "base memory: %" PRIu64 "\nplugged memory: 0\n", ram_size());
+}

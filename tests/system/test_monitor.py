@@ -334,6 +334,17 @@ def test_page_tables_as_qemu_shows_them(tmp_path, text):
     assert len(got[0][0].splitlines()) >= 3
 
 
+def test_answers_as_qemu_gives_them():
+    if not shutil.which(QEMU):
+        pytest.skip(f"{QEMU} (package qemu-system-x86) is not installed")
+    lines = ("info memory_size_summary", "info numa", "info block-jobs", "gpa2hva 0x1234", "gpa2hva 0x10000000000")
+    got = []
+    for program in (DOPPEL, QEMU):
+        with VM("-S", "-net", "none", "-m", "64", program=program, monitor=True) as vm:
+            got.append([re.sub(r"\(.*\) is 0x\w+", "is there", vm.mon.cmd(line)).replace("Error: ", "") for line in lines])
+    assert got[0] == got[1]
+
+
 def test_completion(guest, tmp_path):
     """Tab: commands with what they mean, topics, drives, files; the rest of the line stays."""
     (tmp_path / "folder").mkdir()

@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include "base/error.h"
 #include "base/mem.h"
+#include "monitor/hmp-internal.h"
 #include "monitor/qmp-internal.h"
 
 static char *written(const Json *v)
@@ -147,6 +148,14 @@ static void table(void **state)
         assert_true(*c->args == '\0' || strchr(c->args, ':') != NULL);
     }
     assert_null(command_find(COMMAND_QMP, "nosuch"));
+    for (const Command *c = command_next(NULL, COMMAND_HUMAN); c != NULL; c = command_next(c, COMMAND_HUMAN)) {
+        assert_false(hmp_not_here(c->name));
+    }
+    for (const Command *c = command_next(NULL, COMMAND_INFO); c != NULL; c = command_next(c, COMMAND_INFO)) {
+        autofree char *name = xasprintf("info %s", c->name);
+
+        assert_false(hmp_not_here(name));
+    }
 }
 
 int main(void)
