@@ -181,8 +181,9 @@ check-full: FULL = --full --timeout 900
 check-full: export FAULTS_ALL = 1
 check-full: export DIFF_COUNT ?= 2000
 check-full: export DECODE_COUNT ?= 10000000
+check-full: export LOCKSTEP_SECONDS ?= 60
 check-full: check check-headers
-	@env -u DIFF_COUNT -u DECODE_COUNT $(MAKE) --no-print-directory check-sanitize
+	@env -u DIFF_COUNT -u DECODE_COUNT -u LOCKSTEP_SECONDS $(MAKE) --no-print-directory check-sanitize
 
 SAN_MAKE = $(MAKE) --no-print-directory BUILD=build-san OPT='-O1 -g' \
            SAN_FLAGS='-fsanitize=address,undefined -fno-omit-frame-pointer'

@@ -36,7 +36,7 @@ typedef struct AccelOps {
     void (*info)(CpuState *c, FILE *out);
 } AccelOps;
 
-extern const AccelOps accel_interp, accel_jit;
+extern const AccelOps accel_interp, accel_jit, accel_lockstep;
 
 /* accel_init - the engine @ops for @count processors (borrowed, constant until accel_fini()).
  * They do not run yet. */

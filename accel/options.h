@@ -20,7 +20,8 @@ typedef struct TrickInfo {
 extern const TrickInfo trick_info[TRICKS];
 
 typedef struct AccelOptions {
-    uint32_t off;  /* bit n: not that Trick */
+    uint32_t off;      /* bit n: not that Trick */
+    uint64_t lockstep; /* a seed: accel/lockstep; 0: not that */
 } AccelOptions;
 
 extern AccelOptions accel_options; /* constant after start-up; tests change it between engines */

@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "bus/lock.h"
 
+static void (*watch_fn)(void *opaque, uint64_t page_offset);
+static void *watch_opaque; /* both constant while processors run */
 static unsigned logs; /* that run; under the machine lock to change, atomic */
 
 static uint32_t *tracker_of(const DirtyLog *log, uint64_t page)
@@ -100,7 +102,7 @@ bool dirty_harvest(DirtyLog *log, uint64_t first, uint64_t len, uint64_t *map)
 
 void dirty_mark(uint64_t ram_offset, uint64_t len)
 {
-    if (__atomic_load_n(&logs, __ATOMIC_RELAXED) == 0 || len == 0) {
+    if ((__atomic_load_n(&logs, __ATOMIC_RELAXED) == 0 && watch_fn == NULL) || len == 0) {
         return;
     }
     for (uint64_t at = ram_offset & ~(uint64_t)(PAGE_SIZE - 1); at < ram_offset + len;
@@ -110,7 +112,20 @@ void dirty_mark(uint64_t ram_offset, uint64_t len)
         if (__atomic_load_n(word, __ATOMIC_RELAXED) & TRACK_LOG) {
             __atomic_and_fetch(word, ~(uint32_t)TRACK_LOG, __ATOMIC_SEQ_CST);
         }
+        if (__atomic_load_n(word, __ATOMIC_RELAXED) & TRACK_WATCH) {
+            uint32_t was = __atomic_fetch_and(word, ~(uint32_t)TRACK_WATCH, __ATOMIC_SEQ_CST);
+
+            if ((was & TRACK_WATCH) && watch_fn != NULL) {
+                watch_fn(watch_opaque, at);
+            }
+        }
     }
+}
+
+void ram_watch(void (*fn)(void *opaque, uint64_t page_offset), void *opaque)
+{
+    watch_fn = fn;
+    watch_opaque = opaque;
 }
 
 void ram_stored(uint64_t ram_offset, uint64_t len)

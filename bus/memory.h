@@ -83,12 +83,17 @@ enum {
     TRACK_CODE = 1 << 0,        /* unit of a count: processors that hold code of this page */
     TRACK_CODE_MASK = 0xffff,
     TRACK_LOG = 1 << 16,        /* its next store goes to the dirty log, which clears the bit */
+    TRACK_WATCH = 1 << 17,      /* its next store is told to ram_watch()'s, which clears the bit */
 };
 /* ram_tracker - the word of the page at @ram_offset; accessed with __atomic builtins. */
 uint32_t *ram_tracker(uint64_t ram_offset);
 /* ram_filled - a processor's TLB got an entry for it. What often does goes to huge pages of the host. General
  * registers only. */
 void ram_filled(uint64_t ram_offset);
+
+/* ram_watch - @fn is called, on any thread, when a page that has TRACK_WATCH was stored to; NULL: no more. The
+ * caller sets the bits. */
+void ram_watch(void (*fn)(void *opaque, uint64_t page_offset), void *opaque);
 
 /* ---- the dirty log ---- */
 

@@ -17,6 +17,7 @@
 #include "cpu/flags.h"
 #include "cpu/insn.h"
 #include "cpu/segment.h"
+#include "cpu/tape.h"
 
 bool cpu_many;
 const EngineOps *engine_ops;
@@ -382,9 +383,14 @@ uint64_t cpu_tsc_hz(void)
 
 uint64_t cpu_tsc(CpuState *c)
 {
-    int64_t raw = c->hooks.tsc_now != NULL ? c->hooks.tsc_now(c) : clock_now(CLK_VIRTUAL) * 2;
+    uint64_t v;
+    int64_t raw;
 
-    return (uint64_t)(raw + c->tsc_offset);
+    if (tape_read(c, TAPE_TSC, 0, &v)) {
+        return v;
+    }
+    raw = c->hooks.tsc_now != NULL ? c->hooks.tsc_now(c) : clock_now(CLK_VIRTUAL) * 2;
+    return tape_was(c, TAPE_TSC, 0, (uint64_t)(raw + c->tsc_offset));
 }
 
 void cpu_random_seed(uint64_t seed)
@@ -403,7 +409,7 @@ void cpu_random_set_state(uint64_t state)
     random_state = state;
 }
 
-uint64_t cpu_random(CpuState *c)
+static uint64_t random_new(void)
 {
     uint64_t v = 0;
 
@@ -415,4 +421,11 @@ uint64_t cpu_random(CpuState *c)
     v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9ull;
     v = (v ^ v >> 27) * 0x94d049bb133111ebull;
     return v ^ v >> 31;
+}
+
+uint64_t cpu_random(CpuState *c)
+{
+    uint64_t v;
+
+    return tape_read(c, TAPE_RANDOM, 0, &v) ? v : tape_was(c, TAPE_RANDOM, 0, random_new());
 }

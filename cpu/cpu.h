@@ -207,6 +207,8 @@ typedef struct JitJump {
 /* The translator's part of a processor: its code reaches all of CpuState by one segment register. */
 typedef struct JitState {
     uint64_t tmp[2];   /* scratch within one instruction */
+    uint64_t count;    /* instructions begun, and looks around until code is left: accel/lockstep */
+    int32_t budget;
     void *site;        /* the jump by which code was left, to be linked; NULL for none */
     uint64_t host_rsp; /* of the frame that entered code */
     /* The return stack: pairs of host and guest return address, see accel/jit/stubs.c. */
@@ -327,6 +329,7 @@ typedef struct CpuState {
     uint8_t phys_bits;
     CpuHooks hooks;
     struct Engine *engine; /* the engine's own data of this processor */
+    struct CpuTape *tape;  /* cpu/tape.h; NULL but in tests of engines */
 
     /* log2 of the largest page that was cached since the last flush of its kind, 0 for none: INVLPG looks
      * for all parts of one. By what it held, data or code; global; half of the address space. */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cpu/flags.h"
+#include "cpu/tape.h"
 
 static bool is_soft(IntKind k)
 {
@@ -286,7 +287,7 @@ static void triple_fault(CpuState *c)
     c->activity = CPU_SHUTDOWN;
     log_guest("cpu %u: triple fault at %04x:%016lx\n", c->index, c->segs[SEG_CS].selector,
               (unsigned long)c->regs[GPR_RIP]);
-    if (c->hooks.shutdown != NULL) {
+    if (c->hooks.shutdown != NULL && !tape_plays(c)) {
         c->hooks.shutdown(c);
     }
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cpu/engine.h"
+#include "cpu/tape.h"
 
 #define PTE_P 1ull
 #define PTE_W 2ull
@@ -50,7 +51,13 @@ uint64_t phys_ld(CpuState *c, hwaddr pa, unsigned n)
         memcpy(&v, p, n);
         return v;
     }
-    return r == NULL ? ~0ull >> (64 - 8 * n) : mmio_read(r->region, r->offset + (pa - r->first), n);
+    if (r == NULL) {
+        return ~0ull >> (64 - 8 * n);
+    }
+    if (tape_read(c, TAPE_MMIO_READ, pa, &v)) {
+        return v;
+    }
+    return tape_was(c, TAPE_MMIO_READ, pa, mmio_read(r->region, r->offset + (pa - r->first), n));
 }
 
 void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n)
@@ -63,7 +70,7 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n)
 
         memcpy(p, &val, n);
         engine_stored(c, ram, n);
-    } else if (r != NULL) {
+    } else if (r != NULL && !tape_write(c, TAPE_MMIO_WRITE, pa, val & ~0ull >> (64 - 8 * n))) {
         mmio_write(r->region, r->offset + (pa - r->first), val, n);
     }
 }

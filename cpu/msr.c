@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cpu/mmu.h"
 #include "cpu/segment.h"
+#include "cpu/tape.h"
 
 /* IA32_ARCH_CAPABILITIES of the models that have it: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY,
  * SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
@@ -83,6 +84,29 @@ static bool apic_msr(uint32_t msr)
     return msr == 0x1b || msr == 0x6e0 || (msr >= 0x800 && msr < 0x900);
 }
 
+static bool apic_read(CpuState *c, uint32_t msr, uint64_t *val)
+{
+    uint64_t ok;
+
+    if (tape_read(c, TAPE_MSR_READ, msr, val)) {
+        return tape_read(c, TAPE_MSR_OK, msr, &ok) && ok;
+    }
+    *val = 0;
+    ok = c->hooks.apic_rdmsr(c, msr, val);
+    tape_was(c, TAPE_MSR_READ, msr, *val);
+    return tape_was(c, TAPE_MSR_OK, msr, ok);
+}
+
+static bool apic_write(CpuState *c, uint32_t msr, uint64_t val)
+{
+    uint64_t ok;
+
+    if (tape_write(c, TAPE_MSR_WRITE, msr, val)) {
+        return tape_read(c, TAPE_MSR_OK, msr, &ok) && ok;
+    }
+    return tape_was(c, TAPE_MSR_OK, msr, c->hooks.apic_wrmsr(c, msr, val));
+}
+
 bool cpu_rdmsr(CpuState *c, uint32_t msr, uint64_t *val)
 {
     const MsrField *f = find_field(msr);
@@ -93,7 +117,7 @@ bool cpu_rdmsr(CpuState *c, uint32_t msr, uint64_t *val)
         return true;
     }
     if (apic_msr(msr) && c->hooks.apic_rdmsr != NULL) {
-        return c->hooks.apic_rdmsr(c, msr, val);
+        return apic_read(c, msr, val);
     }
     a = array_msr(c, msr);
     if (a != NULL) {
@@ -181,7 +205,7 @@ bool cpu_wrmsr(CpuState *c, uint32_t msr, uint64_t val)
         return true;
     }
     if (apic_msr(msr) && c->hooks.apic_wrmsr != NULL) {
-        return c->hooks.apic_wrmsr(c, msr, val);
+        return apic_write(c, msr, val);
     }
     a = array_msr(c, msr);
     if (a != NULL) {

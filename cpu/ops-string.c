@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "cpu/segment.h"
+#include "cpu/tape.h"
 
 static uint64_t amask(const Insn *i)
 {
@@ -126,13 +127,30 @@ static void check_io(CpuState *c, uint16_t port, unsigned size)
     }
 }
 
+static uint32_t in_port(CpuState *c, uint16_t port, unsigned size)
+{
+    uint64_t v;
+
+    if (tape_read(c, TAPE_PORT_IN, port, &v)) {
+        return (uint32_t)v;
+    }
+    return (uint32_t)tape_was(c, TAPE_PORT_IN, port, port_read(port, size));
+}
+
+static void out_port(CpuState *c, uint16_t port, uint32_t val, unsigned size)
+{
+    if (!tape_write(c, TAPE_PORT_OUT, port, val)) {
+        port_write(port, val, size);
+    }
+}
+
 static void step_ins(CpuState *c, const Insn *i, unsigned size)
 {
     uint16_t port = (uint16_t)c->regs[GPR_RDX];
     vaddr off = c->regs[GPR_RDI] & amask(i);
 
     mem_probe_write(c, SEG_ES, off, size); /* the port may not be read twice */
-    st_n(c, SEG_ES, off, port_read(port, size), size);
+    st_n(c, SEG_ES, off, in_port(c, port, size), size);
     reg_advance(c, i, GPR_RDI, step_of(c, size));
 }
 
@@ -140,7 +158,7 @@ static void step_outs(CpuState *c, const Insn *i, unsigned size)
 {
     uint64_t v = ld_n(c, i->seg, c->regs[GPR_RSI] & amask(i), size);
 
-    port_write((uint16_t)c->regs[GPR_RDX], (uint32_t)v, size);
+    out_port(c, (uint16_t)c->regs[GPR_RDX], (uint32_t)v, size);
     reg_advance(c, i, GPR_RSI, step_of(c, size));
 }
 
@@ -287,7 +305,7 @@ static void port_in(CpuState *c, const Insn *i)
     uint32_t v;
 
     check_io(c, port, size);
-    v = port_read(port, size);
+    v = in_port(c, port, size);
     switch (size) {
     case 1: c->regs[GPR_RAX] = (c->regs[GPR_RAX] & ~0xffull) | (v & 0xff); break;
     case 2: reg16_set(c, GPR_RAX, (uint16_t)v); break;
@@ -301,7 +319,7 @@ static void port_out(CpuState *c, const Insn *i)
     uint16_t port = i->opcode & 8 ? (uint16_t)c->regs[GPR_RDX] : (uint8_t)i->imm;
 
     check_io(c, port, size);
-    port_write(port, (uint32_t)(c->regs[GPR_RAX] & (~0ull >> (64 - 8 * size))), size);
+    out_port(c, port, (uint32_t)(c->regs[GPR_RAX] & (~0ull >> (64 - 8 * size))), size);
 }
 
 #define R1(op, name, ops, fl, h) { MAP_1, op, P_ANY, EXT_ANY, EXT_ANY, FEAT_NONE, fl, name, ops, X1(h) }

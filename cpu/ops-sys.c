@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cpu/cpuid.h"
 #include "cpu/segment.h"
+#include "cpu/tape.h"
 
 static void need_cpl0(CpuState *c)
 {
@@ -31,8 +32,8 @@ static void mov_r_cr(CpuState *c, const Insn *i)
     default: cpu_ud(c);
     }
     need_cpl0(c);
-    if (i->reg == 8 && c->hooks.get_cr8 != NULL) {
-        v = c->hooks.get_cr8(c);
+    if (i->reg == 8 && c->hooks.get_cr8 != NULL && !tape_read(c, TAPE_CR8_READ, 0, &v)) {
+        v = tape_was(c, TAPE_CR8_READ, 0, c->hooks.get_cr8(c));
     }
     c->regs[i->rm] = c->code64 ? v : (uint32_t)v;
 }
@@ -54,7 +55,7 @@ static void mov_cr_r(CpuState *c, const Insn *i)
         if (v & ~15ull) {
             cpu_gp0(c);
         }
-        if (c->hooks.set_cr8 != NULL) {
+        if (c->hooks.set_cr8 != NULL && !tape_write(c, TAPE_CR8_WRITE, 0, v)) {
             c->hooks.set_cr8(c, (uint8_t)v);
         }
     }

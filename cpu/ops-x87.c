@@ -12,6 +12,7 @@
 #include "cpu/x87.h"
 #include "cpu/ops-x87.h"
 #include "cpu/flags.h"
+#include "cpu/tape.h"
 
 /* ---- frame of every instruction ---- */
 
@@ -20,7 +21,7 @@ void x87_update_es(CpuState *c)
     bool on = (c->fsw & ~c->fcw & 0x3f) != 0, was = (c->fsw & FSW_ES) != 0;
 
     c->fsw = (uint16_t)((c->fsw & ~(FSW_ES | FSW_B)) | (on ? FSW_ES | FSW_B : 0));
-    if (on != was && !(c->cr0 & CR0_NE) && c->hooks.ferr) {
+    if (on != was && !(c->cr0 & CR0_NE) && c->hooks.ferr && !tape_plays(c)) {
         c->hooks.ferr(c, on);
     }
 }
@@ -35,7 +36,7 @@ void x87_check_pending(CpuState *c)
     }
     /* The real processor would freeze until the interrupt that FERR# asked for; it was asked for
      * when ES rose, so going on is what a handler that sets IGNNE# sees. */
-    if (c->hooks.ferr) {
+    if (c->hooks.ferr && !tape_plays(c)) {
         c->hooks.ferr(c, true);
     }
 }

@@ -67,6 +67,9 @@ static bool make_accel(const MachineConfig *cfg, Error **errp)
     /* -icount looks around after each block: the reference's, whose runs are then the same */
     bool reference = cfg->accel == ACCEL_INTERP || cfg->icount_shift >= 0;
 
+    if (cfg->accel_options.lockstep != 0) {
+        return accel_init(&accel_lockstep, cpus, cpu_count, errp);
+    }
     return accel_init(reference ? &accel_interp : &accel_jit, cpus, cpu_count, errp);
 }
 

@@ -86,7 +86,8 @@ static void accel_props(FILE *out)
     for (size_t n = 0; n < ARRAY_SIZE(prop_help); n++) {
         fprintf(out, "  %-24s %s\n", prop_help[n][0], prop_help[n][1]);
     }
-    fprintf(out, "for the search of a mistake, =off:\n");
+    fprintf(out, "for the search of a mistake:\n");
+    fprintf(out, "  %-24s %s\n", "x-lockstep=<int>", "all that is translated is compared with the reference (one processor); a seed");
     for (Trick t = 0; t < TRICKS; t++) {
         trick_key(t, key);
         fprintf(out, "  %s=<bool>%*s %s\n", key, 17 - (int)strlen(key), "", trick_info[t].help);
@@ -102,6 +103,7 @@ static void accel_values(OptList *l, AccelOptions *o)
         o->off &= ~(1u << t);
         o->off |= opt_get_bool(l, key, true) ? 0 : 1u << t;
     }
+    o->lockstep = opt_get_u64(l, "x-lockstep", UINT64_MAX, 0);
     opt_get_choice(l, "thread", threads, 1);
     opt_get_u64(l, "tb-size", UINT32_MAX, 0);
     opt_get_bool(l, "one-insn-per-tb", false);

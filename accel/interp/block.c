@@ -80,8 +80,7 @@ void block_flush_page(CpuState *c, vaddr page)
 
 /* ---- building ---- */
 
-/* Host address of the code byte at @lin, or NULL outside of RAM and ROM. */
-static const uint8_t *fetch_host(CpuState *c, vaddr lin)
+const uint8_t *block_fetch(CpuState *c, vaddr lin)
 {
     Engine *e = c->engine;
     FetchEntry *f = &e->fetch[lin >> PAGE_SHIFT & 63];
@@ -144,7 +143,7 @@ static void decode_at(CpuState *c, vaddr lin, uint64_t rip, const uint8_t *host,
         cpu_gp0(c);
     }
     memcpy(buf, host, avail);
-    *host2 = fetch_host(c, next_page_lin(c, lin));
+    *host2 = block_fetch(c, next_page_lin(c, lin));
     if (*host2 == NULL) {
         cpu_gp0(c);
     }
@@ -207,7 +206,7 @@ static bool same_code(CpuState *c, const Block *b, vaddr lin)
     if (b->host2 == NULL) {
         return true;
     }
-    return fetch_host(c, next_page_lin(c, lin)) == b->host2 && b->insns[0].len == b->bytes &&
+    return block_fetch(c, next_page_lin(c, lin)) == b->host2 && b->insns[0].len == b->bytes &&
            memcmp(b->insns + 1, b->host2, b->bytes - (PAGE_SIZE - (lin & 0xfff))) == 0;
 }
 
@@ -272,7 +271,7 @@ const Block *block_lookup(CpuState *c, vaddr lin)
     bool global;
     Block *b;
 
-    host = fetch_host(c, lin);
+    host = block_fetch(c, lin);
     if (host == NULL) {
         return NULL;
     }
@@ -297,7 +296,7 @@ const Block *block_lookup(CpuState *c, vaddr lin)
 const Insn *block_single(CpuState *c, vaddr lin)
 {
     Insn *i = &c->engine->single;
-    const uint8_t *host = fetch_host(c, lin), *second;
+    const uint8_t *host = block_fetch(c, lin), *second;
     uint8_t buf[15];
     bool global;
     hwaddr pa;

@@ -75,6 +75,9 @@ bool block_global(CpuState *c, vaddr lin);
  * memory; the record is the engine's until the next call. Raises fetch faults. */
 const Insn *block_single(CpuState *c, vaddr lin);
 
+/* block_fetch - host address of the code byte at @lin, or NULL outside of RAM and ROM. Raises fetch faults. */
+const uint8_t *block_fetch(CpuState *c, vaddr lin);
+
 /* block_limit - blocks of @c have at most @insns instructions: tests. */
 void block_limit(CpuState *c, unsigned insns);
 /* block_extend - for the translator: blocks of @c go on behind a conditional jump (if @far), and @dropped

@@ -95,7 +95,7 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
             return t;
         }
     }
-    if (b->runs < HOT) {
+    if (b->runs < HOT && !j->counting) {
         b->runs++;
         return NULL;
     }
@@ -245,7 +245,7 @@ static void run_trans(CpuState *c, const Block *b, Trans *t)
 /* Translated code may run now; its key. */
 static bool may_run(const CpuState *c, uint32_t *key)
 {
-    return !icount_on && accel_breakpoints == 0 && !log_on(LOG_EXEC | LOG_CPU) && present_key(c, key);
+    return (!icount_on || c->jit.cpu->counting) && accel_breakpoints == 0 && !log_on(LOG_EXEC | LOG_CPU) && present_key(c, key);
 }
 
 const void *jit_find(CpuState *c)
@@ -258,7 +258,7 @@ const void *jit_find(CpuState *c)
     Trans *t;
 
     set_poll(c);
-    if ((requests(c) & c->jit.poll) || c->careful || c->activity != CPU_RUNNING ||
+    if ((requests(c) & c->jit.poll) || c->careful || (c->jit.cpu->counting && c->jit.budget < 0) || c->activity != CPU_RUNNING ||
         c->jit.cpu->alone || !may_run(c, &key)) {
         return NULL;
     }
@@ -325,6 +325,33 @@ bool jit_run_once(CpuState *c, bool alone)
         run_trans(c, b, t);
     }
     return t != NULL;
+}
+
+void jit_counting(CpuState *c)
+{
+    c->jit.cpu->counting = c->jit.cpu->strict = true;
+}
+
+bool jit_chain(CpuState *c, unsigned polls)
+{
+    vaddr lin = linear_rip(c);
+    Block *b = (Block *)block_find(c, lin);
+    uint32_t key;
+    Trans *t;
+
+    c->jit.site = NULL;
+    take_segment(c);
+    if (b == NULL || !may_run(c, &key)) {
+        return false;
+    }
+    set_key(c, key);
+    t = find(c, b, lin);
+    if (t == NULL) {
+        return false;
+    }
+    c->jit.budget = (int32_t)polls;
+    run_trans(c, b, t);
+    return true;
 }
 
 static __attribute__((noinline)) void loop(CpuState *c)

@@ -78,6 +78,7 @@ typedef struct Jit {
     MmuMode mmu;
     bool bmi2, strict, alone; /* alone: tests; translations do not go on to others */
     bool avx;                /* the host has it */
+    bool counting;           /* code counts instructions, and is left after a number of looks around */
     uint32_t vec_keys;       /* of KEY_VEC, what is translated at all */
     uint32_t last_id;
     PageId ids[PAGE_ID_HASH];
@@ -241,6 +242,11 @@ static inline unsigned jit_jump_index(vaddr lin)
  * it goes on to no other that has to be looked for. Faults
  * go to fault_env. False: there is none in this mode. Flags are exact at faults with jit_strict. */
 bool jit_run_once(CpuState *c, bool alone);
+/* jit_chain - run translated code from CS:RIP on until it is left after @polls looks around, for accel/lockstep:
+ * all code is translated at its first sight. False: none can be in this mode, nothing was done. */
+bool jit_chain(CpuState *c, unsigned polls);
+/* jit_counting - before the first: code counts in CpuState.jit.count. */
+void jit_counting(CpuState *c);
 extern bool jit_strict; /* tests: flags are exact at every fault and look around */
 
 #endif

@@ -130,6 +130,7 @@ void emit_cold(Tr *t, Cold *k)
         emit_far_leave(t, k);
         break;
     case COLD_LEAVE:
+        x87_pointers_of(t, k->x87_last, k->x87_mem, k->x87_next);
         emit_leave(t, NULL, k->target, false);
         break;
     case COLD_FILL:

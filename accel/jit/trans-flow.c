@@ -178,9 +178,17 @@ void poll_here(Tr *t, vaddr lin)
     Cold *k = cold_new(t, COLD_LEAVE);
 
     k->target = lin;
+    k->x87_last = t->x87_last;
+    k->x87_mem = t->x87_mem;
+    k->x87_next = t->x87_next;
     emit_op(&t->e, 0, 0x8b, H_S1, GS(requests));
     emit_op(&t->e, 0, 0x85, H_S1, GS(jit.poll));
     cold_jump(t, k, 5);
+    if (t->j->counting) {
+        emit_op(&t->e, 0, 0x83, 5, GS(jit.budget)); /* SUB */
+        put8(&t->e, 1);
+        cold_jump(t, k, 8); /* JS */
+    }
     if (t->flags == FLAGS_HOST) {
         t->flags = FLAGS_DEAD;
     }

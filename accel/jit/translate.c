@@ -169,8 +169,19 @@ static void stack(Tr *t, const Plan *p)
 
 /* ---- the passes ---- */
 
+/* One more instruction has begun; r14 is free before each. */
+static void count(Tr *t)
+{
+    emit_load(&t->e, H_S2, GS(jit.count));
+    emit_op(&t->e, F_W, 0x8d, H_S2, MEM(H_S2, RM_NONE, 0, 1));
+    emit_store(&t->e, H_S2, GS(jit.count));
+}
+
 void trans_insn(Tr *t, const Plan *p)
 {
+    if (t->j->counting) {
+        count(t);
+    }
     switch (p->kind) {
     case PLAN_HELP: case PLAN_END:
         x87_pointers(t);

@@ -2,6 +2,7 @@
  * Random instances of table rows for tests/cpu/test-diff.c.
  */
 #include "tests/cpu/diff-gen.h"
+#include "accel/lockstep/lockstep.h"
 
 #include <string.h>
 #include "base/mem.h"
@@ -27,16 +28,6 @@ uint64_t diff_rnd(void)
 static bool one_in(unsigned n)
 {
     return (diff_rnd() >> 20) % n == 0;
-}
-
-static bool name_in(const char *name, const char *const *list)
-{
-    for (; *list != NULL; list++) {
-        if (strcmp(*list, name) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool diff_can_test(const OpRow *row, unsigned bits)
@@ -500,54 +491,7 @@ void diff_gen_state(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *dat
 
 uint64_t diff_undefined_flags(const DiffCase *t, const DiffState *before)
 {
-    static const struct {
-        const char *name;
-        uint64_t flags;
-    } table[] = {
-        { "and", FLAG_AF }, { "or", FLAG_AF }, { "xor", FLAG_AF }, { "test", FLAG_AF },
-        { "mul", FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF },
-        { "imul", FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF },
-        { "div", FLAGS_ARITH }, { "idiv", FLAGS_ARITH },
-        { "shl", FLAG_AF }, { "shr", FLAG_AF }, { "sar", FLAG_AF }, { "sal", FLAG_AF },
-        { "shld", FLAG_AF }, { "shrd", FLAG_AF },
-        { "bsf", FLAGS_ARITH & ~FLAG_ZF }, { "bsr", FLAGS_ARITH & ~FLAG_ZF },
-        { "bt", FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-        { "bts", FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-        { "btr", FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-        { "btc", FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-        { "aaa", FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF },
-        { "aas", FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF },
-        { "aam", FLAG_OF | FLAG_AF | FLAG_CF }, { "aad", FLAG_OF | FLAG_AF | FLAG_CF },
-        { "daa", FLAG_OF }, { "das", FLAG_OF },
-        { "andn", FLAG_AF | FLAG_PF }, { "bextr", FLAG_AF | FLAG_PF | FLAG_SF },
-        { "blsi", FLAG_AF | FLAG_PF }, { "blsmsk", FLAG_AF | FLAG_PF },
-        { "blsr", FLAG_AF | FLAG_PF }, { "bzhi", FLAG_AF | FLAG_PF },
-        { "tzcnt", FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-        { "lzcnt", FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF },
-    };
-    static const char *const shifts[] = { "shl", "shr", "sar", "sal", "shld", "shrd", "rol", "ror",
-                                          "rcl", "rcr", NULL };
-    uint64_t r = 0;
-
-    for (unsigned k = 0; k < ARRAY_SIZE(table); k++) {
-        if (strcmp(table[k].name, t->row->name) == 0) {
-            r = table[k].flags;
-        }
-    }
-    if (name_in(t->row->name, shifts)) {
-        unsigned size = t->insn.opsize;
-        bool by_cl = strstr(t->row->operands, "cl") != NULL;
-        bool by_one = strchr(t->row->operands, '1') != NULL;
-        unsigned n = by_cl ? (uint8_t)before->gpr[GPR_RCX] : by_one ? 1 : (uint8_t)t->insn.imm;
-
-        n &= size == 8 ? 63 : 31;
-        r |= n != 1 ? FLAG_OF : 0;
-        if (n > 8 * size && t->row->name[0] == 's') {
-            r |= FLAGS_ARITH; /* CF, and the result of SHLD */
-        }
-        r = n == 0 ? 0 : r;
-    }
-    return r;
+    return step_undefined(&t->insn, (uint8_t)before->gpr[GPR_RCX]);
 }
 
 static unsigned shift_count(const DiffCase *t, const DiffState *before)

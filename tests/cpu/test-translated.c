@@ -2,10 +2,11 @@
  * What a translator may get wrong between instructions: returns that are not where calls came from, code that
  * changes under its translations, pages that are mapped anew, registers that stay in the host's.
  *
- * All of it again without each of the translator's tricks, and without all of them.
+ * All of it again without each of the translator's tricks, without all of them, and in lockstep with the reference.
  *
  * Memory is mapped one to one up to 4 MiB; from 4 MiB on, pages are mapped by the table at PT.
  */
+#include <stdlib.h>
 #include "accel/options.h"
 #include "bus/memory.h"
 #include "cpu/mmu.h"
@@ -238,5 +239,8 @@ int main(void)
         failed += cmocka_run_group_tests_name(trick_info[t].name, tests, NULL, NULL);
     }
     accel_options.off = (1u << TRICKS) - 1;
-    return failed + cmocka_run_group_tests_name("all tricks", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("all tricks", tests, NULL, NULL);
+    accel_options.off = 0;
+    setenv("DOPPEL_ENGINE", "lockstep", 1);
+    return failed + cmocka_run_group_tests_name("lockstep", tests, NULL, NULL);
 }

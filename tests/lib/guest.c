@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include "accel/accel.h"
+#include "accel/options.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "bus/lock.h"
@@ -23,11 +24,15 @@ static CpuModel model;
 static CpuState *cpus[GUEST_CPUS];
 static unsigned count;
 
-/* The engine under test: the translator, or by DOPPEL_ENGINE=interp the reference. */
+/* The engine under test: the translator, or by DOPPEL_ENGINE=interp the reference, =lockstep both. */
 static const AccelOps *engine(void)
 {
     const char *s = getenv("DOPPEL_ENGINE");
 
+    if (s != NULL && strcmp(s, "lockstep") == 0) {
+        accel_options.lockstep = 1;
+        return &accel_lockstep;
+    }
     return s != NULL && strcmp(s, "interp") == 0 ? &accel_interp : &accel_jit;
 }
 

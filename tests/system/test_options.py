@@ -103,6 +103,9 @@ def opt_accel(tmp):
         assert "engine: doppel" in vm.mon.cmd("info jit")
     for name in ("tcg", "interp"):
         refused("-accel", f"{name},x-nonesuch=off", names=["x-nonesuch", *tricks])
+    with monitor("-accel", "tcg,x-lockstep=5") as vm:
+        assert "engine: lockstep" in vm.mon.cmd("info jit")
+    refused("-accel", "tcg,x-lockstep=5", "-smp", "2", names="x-lockstep")
     refused("-accel", "interp,x-link=off", names="x-link")
     refused("-accel", "tcg,x-link=maybe", names=["x-link", "maybe"])
     refused("-accel", "nonesuch", names="nonesuch")

@@ -1,0 +1,489 @@
+/*
+ * The engine that compares the translator with the reference.
+ */
+#include "accel/lockstep/lockstep.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include "accel/accel.h"
+#include "accel/interp/interp.h"
+#include "accel/jit/plan.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "cpu/disas.h"
+#include "cpu/mmu.h"
+
+#define TRAIL 48u /* last instructions that a report shows */
+
+StepStats lockstep_stats;
+void (*lockstep_differs)(void);
+
+static struct {
+    CpuState *cpu, *ref;   /* that lives; that plays */
+    CpuState *before, *after; /* of cpu: the part in front of CpuState.insn */
+    CpuTape tape;
+    uint64_t random;
+    bool running;          /* a stretch of translated code */
+    bool faulted, fetch;   /* it ended by a fault; that of fetching an instruction */
+    bool foreign;          /* the machine's memory map or modes changed without ref: its TLB is worth nothing */
+    uint64_t count, done;  /* instructions of the stretch; that ref did */
+    bool ref_faulted, ref_fetch;
+    uint64_t undefined;    /* flags, as of ref */
+    bool tainted;          /* one of them was read, or pushed */
+    struct Decoded *decoded;
+    vaddr trail[TRAIL];    /* where instructions were that ref did last */
+} ls;
+
+static uint64_t rnd(void)
+{
+    uint64_t v = ls.random += 0x9e3779b97f4a7c15ull; /* splitmix64 (public domain, Vigna) */
+
+    v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9ull;
+    v = (v ^ v >> 27) * 0x94d049bb133111ebull;
+    return v ^ v >> 31;
+}
+
+static void copy_state(CpuState *to, const CpuState *from)
+{
+    memcpy(to, from, offsetof(CpuState, insn));
+}
+
+/* ---- the reference plays ---- */
+
+/* Decoded instructions by where their bytes are, which must be what they were. */
+typedef struct Decoded {
+    const uint8_t *host;
+    uint32_t key;
+    uint8_t code[15], reads, sets; /* flags, as in Plan */
+    Insn insn;
+} Decoded;
+
+#define DECODED 65536u
+#define KEY_DECODE 7u /* of mode_key: accel/interp/block.c */
+
+static const Decoded *decoded(CpuState *r, vaddr lin)
+{
+    const uint8_t *host = block_fetch(r, lin);
+    Decoded *d = &ls.decoded[(uintptr_t)host % DECODED];
+    uint32_t key = r->mode_key & KEY_DECODE;
+    Plan p;
+
+    if (host != NULL && d->host == host && d->key == key && memcmp(d->code, host, d->insn.len) == 0 &&
+        (lin & 0xfff) + d->insn.len <= PAGE_SIZE &&
+        (r->code64 || r->regs[GPR_RIP] + d->insn.len - 1 <= r->segs[SEG_CS].limit)) {
+        return d;
+    }
+    d->host = NULL;
+    d->insn = *block_single(r, lin);
+    plan_insn(&d->insn, (r->code64 ? KEY_64 : 0) | 31u << KEY_SEG_SHIFT | KEY_VEC | KEY_CPL0, &p);
+    d->reads = p.reads;
+    d->sets = p.sets;
+    if (host != NULL && (lin & 0xfff) + d->insn.len <= PAGE_SIZE) {
+        d->host = host;
+        d->key = key;
+        memcpy(d->code, host, d->insn.len);
+    }
+    return d;
+}
+
+static uint64_t rflags_of(uint8_t f) /* FL_* of plan.h */
+{
+    return (f & FL_CF ? FLAG_CF : 0) | (f & FL_PF ? FLAG_PF : 0) | (f & FL_AF ? FLAG_AF : 0) |
+           (f & FL_ZF ? FLAG_ZF : 0) | (f & FL_SF ? FLAG_SF : 0) | (f & FL_OF ? FLAG_OF : 0);
+}
+
+static void step(CpuState *r)
+{
+    const Decoded *d;
+    const Insn *i;
+    uint64_t undefined;
+
+    if (r->inhibit_irq) {
+        r->inhibit_irq = r->inhibit_db = false;
+        cpu_update_careful(r);
+    }
+    r->insn = NULL;
+    d = decoded(r, linear_rip(r));
+    i = &d->insn;
+    ls.tainted |= (ls.undefined & rflags_of(d->reads)) != 0;
+    undefined = step_undefined(i, (uint8_t)r->regs[GPR_RCX]);
+    r->insn = i;
+    ls.trail[ls.done % TRAIL] = linear_rip(r);
+    ls.done++;
+    r->regs[GPR_RIP] += i->len;
+    i->exec(r, i);
+    while (r->mid_repeat) {
+        r->regs[GPR_RIP] += i->len;
+        i->exec(r, i);
+    }
+    ls.undefined = (ls.undefined & ~rflags_of(d->sets)) | undefined;
+    r->insn = NULL;
+}
+
+static void play_on(CpuState *r)
+{
+    while (ls.done < ls.count && r->activity == CPU_RUNNING) {
+        step(r);
+    }
+    if (ls.faulted && ls.fetch && ls.done == ls.count) {
+        block_single(r, linear_rip(r));
+    }
+}
+
+static __attribute__((noinline)) void play(CpuState *r)
+{
+    ls.done = 0;
+    ls.undefined = 0;
+    ls.tainted = false;
+    ls.ref_faulted = ls.ref_fetch = false;
+    if (_setjmp(r->fault_env) == 0) {
+        play_on(r);
+    } else {
+        if (!ls.ref_faulted) {
+            ls.ref_faulted = true;
+            ls.ref_fetch = r->insn == NULL;
+            ls.tainted |= ls.undefined != 0;
+        }
+        interp_after_fault(r); /* which may fault in turn */
+    }
+    r->insn = NULL;
+}
+
+/* ---- comparing ---- */
+
+static void show_trail(void)
+{
+    uint64_t n = MIN(ls.done, (uint64_t)TRAIL);
+
+    fprintf(stderr, "the last %" PRIu64 " of %" PRIu64 " instructions by the reference:\n", n, ls.done);
+    for (uint64_t k = ls.done - n; k < ls.done; k++) {
+        char text[160] = "?";
+        uint8_t code[15] = { 0 };
+        hwaddr pa;
+
+        if (mmu_peek(ls.cpu, ls.trail[k % TRAIL], &pa) && mem_peek(pa, code, sizeof(code), false)) {
+            disas_one(ls.before->mode_bits, ls.trail[k % TRAIL], code, sizeof(code), text, sizeof(text));
+        }
+        fprintf(stderr, "  %016" PRIx64 "  %s\n", ls.trail[k % TRAIL], text);
+    }
+}
+
+static void report_difference(const char *what)
+{
+    const CpuState *b = ls.before;
+
+    lockstep_stats.differences++;
+    fprintf(stderr,
+            "x-lockstep: the translator differs from the reference: %s\n"
+            "stretch %" PRIu64 " of seed %" PRIu64 ", %" PRIu64 " instructions from %04x:%016" PRIx64
+            " (%u bits, CPL %u, cr0 %" PRIx64 ", cr3 %" PRIx64 "), %" PRIu64 " instructions compared before%s\n",
+            what, lockstep_stats.stretches, accel_options.lockstep, ls.count, b->segs[SEG_CS].selector,
+            b->regs[GPR_RIP], b->mode_bits, b->cpl, b->cr0, b->cr3, lockstep_stats.insns,
+            ls.faulted ? "; a fault ends it" : "");
+    show_trail();
+    fprintf(stderr, "again: the same command line (with -icount it does the same); then with x-NAME=off of each trick\n");
+    if (lockstep_differs == NULL) {
+        exit(3);
+    }
+    lockstep_differs();
+}
+
+static bool tape_text(char *text, size_t size)
+{
+    const CpuTape *t = &ls.tape;
+
+    if (t->differs) {
+        snprintf(text, size, "the reference: %s %" PRIx64 " of %" PRIx64 "; translated: %s %" PRIx64 " of %" PRIx64,
+                 tape_name(t->wrong.kind), t->wrong.addr, t->wrong.val,
+                 t->at < t->count ? tape_name(t->event[t->at].kind) : "nothing",
+                 t->at < t->count ? t->event[t->at].addr : 0, t->at < t->count ? t->event[t->at].val : 0);
+        return true;
+    }
+    if (t->at != t->count) {
+        snprintf(text, size, "the reference did not come to a %s of %" PRIx64, tape_name(t->event[t->at].kind),
+                 t->event[t->at].addr);
+        return true;
+    }
+    return false;
+}
+
+static bool flow_text(char *text, size_t size)
+{
+    if (ls.faulted != ls.ref_faulted || ls.fetch != ls.ref_fetch || ls.done != ls.count) {
+        snprintf(text, size, "%s after %" PRIu64 " instructions translated, %s after %" PRIu64 " by the reference",
+                 ls.fetch ? "a fetch fault" : ls.faulted ? "a fault" : "no fault", ls.count,
+                 ls.ref_fetch ? "a fetch fault" : ls.ref_faulted ? "a fault" : "no fault", ls.done);
+        return true;
+    }
+    return false;
+}
+
+static void add_text(char *all, size_t size, const char *text)
+{
+    snprintf(all + strlen(all), size - strlen(all), "%s%s", *all != '\0' ? "; " : "", text);
+}
+
+static void compare(void)
+{
+    char text[256], all[1024] = "";
+    uint8_t was, is;
+    int64_t at = step_ram_compare(&was, &is, &lockstep_stats.accessed);
+
+    if (flow_text(text, sizeof(text))) {
+        add_text(all, sizeof(all), text);
+    }
+    if (tape_text(text, sizeof(text))) {
+        add_text(all, sizeof(all), text);
+    }
+    if (step_compare(ls.after, ls.ref, ls.undefined, text, sizeof(text))) {
+        add_text(all, sizeof(all), text);
+    }
+    if (at >= 0) {
+        snprintf(text, sizeof(text), "RAM byte %" PRIx64 ": translated %02x, reference %02x", (uint64_t)at, was, is);
+        add_text(all, sizeof(all), text);
+    }
+    if (*all == '\0') {
+        return;
+    }
+    if (ls.tainted) {
+        lockstep_stats.undefined++;
+        ls.foreign = true;
+        step_ram_adopt(ls.cpu);
+        return;
+    }
+
+    report_difference(all);
+}
+
+/* ---- a stretch ---- */
+
+/* Things that a guest must not notice. */
+static void disturb(CpuState *c)
+{
+    uint64_t r = rnd();
+
+    if (r % 512 == 0) {
+        accel_jit.drop_code(c);
+    }
+    if (r >> 16 & 15) {
+        return;
+    }
+    switch (r >> 20 & 3) {
+    case 0:
+        tlb_flush(c, true);
+        ls.foreign = true;
+        break;
+    case 1:
+        jit_new_generation(c, true);
+        break;
+    case 2: /* the return stack */
+        c->jit.ret_stamp = 0;
+        memset(c->jit.cpu->ret_stamps, 0, sizeof(c->jit.cpu->ret_stamps));
+        break;
+    default:
+        tlb_flush_page(c, c->regs[GPR_RSP]);
+        ls.foreign = true;
+        break;
+    }
+}
+
+static unsigned length(void)
+{
+    uint64_t r = rnd();
+
+    return (unsigned)(r & 3 ? r >> 8 & 511 : r >> 8 & 15);
+}
+
+/* The stretch that ran is in memory and in CpuState: is it what the reference does? */
+static void check(CpuState *c)
+{
+    CpuState *r = ls.ref;
+
+    ls.running = false;
+    c->tape = NULL;
+    c->insn = NULL;
+    ls.count = c->jit.count;
+    c->insns += ls.count;
+    if (c->mid_repeat || ls.tape.full || !step_ram_rollback(c)) {
+        lockstep_stats.skipped++;
+        ls.foreign = true;
+        return;
+    }
+    lockstep_stats.stretches++;
+    copy_state(ls.after, c);
+    copy_state(r, ls.before);
+    r->requests = 0;
+    if (r->view != c->view) {
+        cpu_take_view(r);
+    }
+    if (ls.foreign) {
+        ls.foreign = false;
+        tlb_flush(r, true);
+    }
+    tlb_protect_tracked(r);
+    tape_rewind(&ls.tape, true);
+    r->tape = &ls.tape;
+    play(r);
+    compare();
+    lockstep_stats.insns += ls.count;
+    tlb_protect_tracked(c);
+    disturb(c);
+}
+
+static void live(CpuState *c, vaddr lin)
+{
+    lockstep_stats.live++;
+    ls.foreign = true;
+    interp_block(c, lin, block_find(c, lin));
+}
+
+static void stretch(CpuState *c)
+{
+    vaddr lin = linear_rip(c);
+
+    block_find(c, lin); /* a fault of this is not the stretch's */
+    step_ram_sync();
+    tlb_protect_tracked(c);
+    copy_state(ls.before, c);
+    c->jit.count = 0;
+    tape_rewind(&ls.tape, false);
+    c->tape = &ls.tape;
+    ls.faulted = ls.fetch = false;
+    ls.running = true;
+    if (jit_chain(c, length())) {
+        check(c);
+        return;
+    }
+    ls.running = false;
+    c->tape = NULL;
+    live(c, lin);
+}
+
+/* ---- the engine ---- */
+
+static __attribute__((noinline)) void loop(CpuState *c)
+{
+    for (;;) {
+        uint64_t cr3 = c->cr3;
+        uint32_t key = c->mode_key;
+
+        if (requests(c) != 0 && !interp_take_requests(c)) {
+            return;
+        }
+        if (c->activity != CPU_RUNNING) {
+            return;
+        }
+        if (interp_event(c)) {
+            ls.foreign = true;
+            continue;
+        }
+        ls.foreign |= cr3 != c->cr3 || key != c->mode_key;
+        stretch(c);
+    }
+}
+
+static void lockstep_run(CpuState *c)
+{
+    c->jit.site = NULL;
+    if (_setjmp(c->fault_env) != 0) {
+        if (ls.running && !ls.faulted) {
+            ls.faulted = true;
+            ls.fetch = c->insn == NULL;
+        }
+        interp_after_fault(c); /* which may fault in turn */
+        if (ls.running) {
+            check(c);
+        }
+    }
+    loop(c);
+}
+
+static bool lockstep_init(CpuState *c, Error **errp)
+{
+    if (c->index != 0) {
+        error_set(errp, "x-lockstep: not with more than one processor");
+        return false;
+    }
+    if (!accel_jit.cpu_init(c, errp)) {
+        return false;
+    }
+    jit_counting(c);
+    ls.cpu = c;
+    ls.ref = cpu_new(0, c->model);
+    ls.decoded = xnewn(Decoded, DECODED);
+    ls.before = cpu_new(0, c->model);
+    ls.after = cpu_new(0, c->model);
+    ls.random = accel_options.lockstep;
+    ls.foreign = true;
+    memset(&lockstep_stats, 0, sizeof(lockstep_stats));
+    return block_init(ls.ref, errp) && step_ram_init(errp);
+}
+
+static void lockstep_fini(CpuState *c)
+{
+    step_ram_fini();
+    accel_jit.cpu_fini(c);
+    block_fini(ls.ref);
+    cpu_free(ls.ref);
+    free(ls.decoded);
+    cpu_free(ls.before);
+    cpu_free(ls.after);
+    memset(&ls, 0, sizeof(ls));
+}
+
+static void code_written(CpuState *c, uint64_t ram_offset, unsigned len)
+{
+    accel_jit.code_written(ls.cpu, ram_offset, len); /* the other holds no blocks */
+}
+
+static void queue_drop(CpuState *c, uint64_t ram_offset, uint64_t len)
+{
+    step_ram_foreign();
+    accel_jit.queue_drop(c, ram_offset, len);
+}
+
+static void flush(CpuState *c, bool global)
+{
+    (c == ls.cpu ? accel_jit.flush : block_flush)(c, global);
+}
+
+static void flush_page(CpuState *c, vaddr page)
+{
+    (c == ls.cpu ? accel_jit.flush_page : block_flush_page)(c, page);
+}
+
+static void switch_space(CpuState *c, uint64_t space, bool keep)
+{
+    if (c == ls.cpu) {
+        accel_jit.switch_space(c, space, keep);
+    } else {
+        block_flush(c, false);
+    }
+}
+
+static void info(CpuState *c, FILE *out)
+{
+    const StepStats *s = &lockstep_stats;
+
+    fprintf(out,
+            "lockstep: seed %" PRIu64 ": %" PRIu64 " stretches of %" PRIu64 " instructions compared, %" PRIu64
+            " not; %" PRIu64 " blocks by the reference alone; %" PRIu64 " accessed bits, %" PRIu64 " by undefined flags and %" PRIu64
+            " stretches differ\n",
+            accel_options.lockstep, s->stretches, s->insns, s->skipped, s->live, s->accessed, s->undefined,
+            s->differences);
+    accel_jit.info(c, out);
+}
+
+const AccelOps accel_lockstep = {
+    .name = "lockstep",
+    .cpu_init = lockstep_init,
+    .cpu_fini = lockstep_fini,
+    .run = lockstep_run,
+    .drop_code = block_drop_all,
+    .code_written = code_written,
+    .queue_drop = queue_drop,
+    .flush = flush,
+    .flush_page = flush_page,
+    .switch_space = switch_space,
+    .info = info,
+};

@@ -1,0 +1,366 @@
+/*
+ * Random code in all modes, translated and by the reference (accel/lockstep): bytes of any value, instructions of any
+ * row, and loops, calls and stores that hit code. Memory is kept from run to run, so that translations grow old.
+ *
+ *   test-lockstep [--seed N] [--seconds N]
+ *
+ * Without --seconds, LOCKSTEP_SECONDS of the environment, or a few images.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "accel/accel.h"
+#include "accel/icount.h"
+#include "accel/lockstep/lockstep.h"
+#include "accel/options.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "cpu/cpuid.h"
+#include "cpu/flags.h"
+#include "cpu/mmu.h"
+#include "cpu/segment.h"
+#include "tests/cpu/diff-gen.h"
+#include "tests/test.h"
+
+#define RAM (1u << 20)
+#define HALT 0xf00u /* gates lead here */
+#define GDT 0x800u
+#define IDT 0xa00u
+#define TSS 0x600u
+#define CODE 0x10000u
+#define CODE_BYTES 0x8000u
+#define DATA 0x20000u
+#define DATA_BYTES 0xc0000u
+#define PML4 0xf0000u  /* and three tables behind it */
+#define RUNS 40        /* of an image */
+#define BUDGET 3000    /* instructions of a run, about */
+
+static struct {
+    uint64_t seed, seconds;
+} opt = { .seed = 1 };
+
+static CpuState *c;
+static CpuModel model;
+static IoRegion ram;
+static Timer limit;
+static unsigned differences;
+
+static void put(uint32_t at, const void *p, size_t n)
+{
+    machine_lock();
+    assert_true(dma_write(at, p, n)); /* tells the engine */
+    machine_unlock();
+}
+
+static void put64(uint32_t at, uint64_t v)
+{
+    put(at, &v, 8);
+}
+
+static void stop(void *opaque)
+{
+    cpu_request(c, REQ_STOP);
+}
+
+static void differs(void)
+{
+    differences++;
+    cpu_request(c, REQ_STOP);
+}
+
+static void begin(void)
+{
+    Error *err = NULL;
+
+    assert_true(cpu_model_parse("max", true, &model, &err));
+    assert_true(ram_create(RAM, &err));
+    ram_region_init(&ram, "ram", 0, RAM);
+    machine_lock();
+    assert_true(mem_map(&ram, 0, 0, false, &err));
+    machine_unlock();
+    c = cpu_new(0, &model);
+    icount_init(0);
+    accel_options.lockstep = opt.seed;
+    assert_true(accel_init(&accel_lockstep, &c, 1, &err));
+    cpu_current = c;
+    lockstep_differs = differs;
+    timer_init(&limit, CLK_VIRTUAL, stop, NULL, NULL);
+}
+
+/* ---- code ---- */
+
+static uint64_t rnd(uint64_t n)
+{
+    return diff_rnd() % n;
+}
+
+/* One instruction of any row; the bytes it took. */
+static unsigned any_insn(uint8_t *p, unsigned bits)
+{
+    DecodeMode m = { .bits = (uint8_t)bits, .protected_mode = true, .features = c->features };
+    DiffCase t;
+
+    while (!diff_gen_insn(&m, (unsigned)rnd(opcode_row_count()), &t)) {
+    }
+    memcpy(p, t.code, t.len);
+    return t.len;
+}
+
+/* Moves and arithmetic between registers and memory near a register; pushes and pops. */
+static unsigned plain_insn(uint8_t *p, unsigned bits)
+{
+    static const uint8_t ops[] = { 0x8b, 0x89, 0x01, 0x03, 0x29, 0x2b, 0x31, 0x33, 0x39, 0x3b, 0x85, 0x8a, 0x88, 0x11,
+                                   0x13, 0x87, 0x8d, 0x63 };
+    uint8_t *at = p, r = (uint8_t)rnd(256);
+
+    if (r < 48) {
+        *p++ = (uint8_t)(0x50 | (r & 15));
+        return 1;
+    }
+    if (bits == 64 && rnd(2)) {
+        *p++ = (uint8_t)(0x40 | rnd(16));
+    } else if (rnd(16) == 0) {
+        *p++ = 0x66;
+    }
+    *p++ = ops[rnd(sizeof(ops))];
+    *p++ = (uint8_t)(rnd(3) == 0 ? 0xc0 | rnd(64) : 0x40 | rnd(64));
+    if ((p[-1] & 0xc7) == 0x44) {
+        *p++ = (uint8_t)rnd(256);
+    }
+    if ((p[-1] & 0xc0) != 0xc0) {
+        *p++ = (uint8_t)rnd(256);
+    }
+    return (unsigned)(p - at);
+}
+
+static unsigned jump(uint8_t *p)
+{
+    static const uint8_t short_ops[] = { 0xeb, 0xe2, 0xe3, 0x70, 0x72, 0x74, 0x75, 0x78, 0x7c, 0x7d };
+    uint8_t r = (uint8_t)rnd(8);
+    int32_t rel = (int32_t)rnd(0x4000) - 0x2000;
+
+    if (r < 3) {
+        *p = short_ops[rnd(sizeof(short_ops))];
+        p[1] = (uint8_t)rnd(256);
+        return 2;
+    }
+    if (r < 4) {
+        *p = 0xc3;
+        return 1;
+    }
+    if (r < 5) { /* indirect, by a register that may point to code */
+        p[0] = 0xff;
+        p[1] = (uint8_t)((rnd(2) ? 0xd0 : 0xe0) | rnd(8));
+        return 2;
+    }
+    *p = r < 7 ? 0xe8 : 0xe9;
+    memcpy(p + 1, &rel, 4);
+    return 5;
+}
+
+static void make_code(unsigned bits)
+{
+    static uint8_t code[CODE_BYTES + 64];
+    unsigned wild = (unsigned)rnd(4);
+
+    for (unsigned n = 0; n < CODE_BYTES;) {
+        unsigned r = (unsigned)rnd(16);
+
+        if (wild == 0 || r == 0) {
+            code[n++] = (uint8_t)rnd(256);
+        } else if (r < 4) {
+            n += any_insn(code + n, bits);
+        } else if (r < 6) {
+            n += jump(code + n);
+        } else {
+            n += plain_insn(code + n, bits);
+        }
+    }
+    put(CODE, code, CODE_BYTES);
+}
+
+/* ---- modes ---- */
+
+/* Gates to HLT, a TSS; the first 2 MiB mapped one to one, the next by pages to anywhere. */
+static void tables(bool wide)
+{
+    uint32_t tss[26] = { 0, 0x8000, wide ? 0 : 0x10 };
+
+    tss[25] = 0x68u << 16;
+    put64(GDT, 0);
+    put64(GDT + 8, wide ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull);
+    put64(GDT + 16, 0x00cf93000000ffffull);
+    put64(GDT + 24, wide ? 0x00affb000000ffffull : 0x00cffb000000ffffull);
+    put64(GDT + 32, 0x00cff3000000ffffull);
+    put64(GDT + 40, 0x00008b0000000067ull | (uint64_t)TSS << 16);
+    put64(GDT + 48, 0);
+    for (unsigned n = 0; n < 32; n++) {
+        uint64_t gate = HALT | 8 << 16 | 0xee0000000000ull;
+
+        put64(IDT + n * (wide ? 16 : 8), gate);
+        if (wide) {
+            put64(IDT + n * 16 + 8, 0);
+        }
+    }
+    put(HALT, "\xf4", 1);
+    put(TSS, tss, sizeof(tss));
+    put64(PML4, (PML4 + 0x1000) | 7);
+    put64(PML4 + 0x1000, (PML4 + 0x2000) | 7);
+    put64(PML4 + 0x2000, 0x87);
+    put64(PML4 + 0x2008, (PML4 + 0x3000) | 7);
+}
+
+static void map_pages(void)
+{
+    for (unsigned n = 0; n < 512; n++) {
+        uint64_t frame = rnd(3) ? DATA / 4096 + rnd(DATA_BYTES / 4096) : CODE / 4096 + rnd(CODE_BYTES / 4096);
+
+        put64(PML4 + 0x3000 + 8 * n, frame << 12 | (rnd(8) ? 7 : rnd(8)) | (rnd(16) ? 0 : 1ull << 63));
+    }
+}
+
+static void segment(unsigned seg, uint16_t sel)
+{
+    Desc d = { ld_le32(ram_host() + GDT + (sel & ~7)), ld_le32(ram_host() + GDT + (sel & ~7) + 4), 0, 0 };
+
+    c->segs[seg] = desc_segment(sel, &d);
+}
+
+static void enter(unsigned mode)
+{
+    bool wide = mode & 1, user = mode & 2;
+
+    tables(wide);
+    c->gdtr = (DescTable){ GDT, 55 };
+    c->idtr = (DescTable){ IDT, wide ? 511 : 255 };
+    Desc d = { 0x00000067 | TSS << 16, 0x00008b00, 0, 0 };
+    c->tr = desc_segment(40, &d);
+    c->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_MP | (mode & 8 ? CR0_WP : 0);
+    c->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_PGE;
+    c->xcr0 = 7;
+    if (wide || (mode & 16)) {
+        c->cr3 = PML4;
+        c->cr4 |= CR4_PAE;
+        if (wide) {
+            c->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
+        } else {
+            c->efer = EFER_NXE;
+            c->pdpte[0] = (PML4 + 0x2000) | 1;
+        }
+        c->cr0 |= CR0_PG;
+    }
+    segment(SEG_CS, user ? 27 : 8);
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        if (n != SEG_CS) {
+            segment(n, user ? 35 : 16);
+        }
+    }
+    c->cpl = user ? 3 : 0;
+}
+
+static uint64_t some_value(void)
+{
+    switch (rnd(8)) {
+    case 0: case 1: case 2:
+        return DATA + rnd(DATA_BYTES);
+    case 3:
+        return CODE + rnd(CODE_BYTES);
+    case 4:
+        return 0x200000 + rnd(0x200000);
+    case 5:
+        return DATA + 0x1000 * rnd(DATA_BYTES / 0x1000) - rnd(64);
+    case 6:
+        return rnd(256);
+    default:
+        return diff_rnd();
+    }
+}
+
+static void run(unsigned mode)
+{
+    uint64_t bits = FLAGS_ARITH | FLAG_DF | FLAG_IF | FLAG_IOPL | FLAG_AC;
+
+    cpu_reset(c, false);
+    if (mode & 0x80) {
+        seg_load_real(c, SEG_CS, 0x1000);
+        c->cr4 = CR4_OSFXSR;
+    } else {
+        enter(mode);
+    }
+    for (unsigned n = 0; n < 16; n++) {
+        c->regs[n] = some_value();
+    }
+    c->regs[GPR_RSP] = DATA + 0x10000 + rnd(0x10000) * (rnd(4) ? 8 : 1);
+    c->regs[GPR_RIP] = (mode & 0x80 ? 0 : CODE) + rnd(CODE_BYTES);
+    c->mxcsr = 0x1f80;
+    c->fcw = 0x37f;
+    rflags_put(c, 2 | (diff_rnd() & bits & ~(rnd(8) ? FLAG_DF | FLAG_AC : 0ull)));
+    cpu_update_mode(c);
+    cpu_update_careful(c);
+    tlb_flush(c, true);
+    c->icount_last = c->insns;
+    timer_arm(&limit, clock_now(CLK_VIRTUAL) + BUDGET);
+    while (c->activity == CPU_RUNNING && timer_pending(&limit) && differences == 0) {
+        accel_lockstep.run(c);
+    }
+    timer_cancel(&limit);
+    cpu_unrequest(c, ~0u);
+}
+
+/* An image, and runs of it; what to say about it. */
+static void image(uint64_t seed)
+{
+    static const uint8_t modes[] = { 1, 1, 1 | 2, 1 | 8, 0, 2, 16, 16 | 2, 16 | 8, 1 | 2 | 8, 0x80 };
+    unsigned mode;
+
+    diff_seed(seed);
+    mode = modes[rnd(sizeof(modes))];
+    tables(mode & 1);
+    map_pages();
+    make_code(mode & 0x80 ? 16 : mode & 1 ? 64 : 32);
+    for (unsigned n = 0; n < RUNS && differences == 0; n++) {
+        run(mode);
+    }
+    if (differences != 0) {
+        printf("again: test-lockstep --seed %lu (mode %02x)\n", (unsigned long)seed, mode);
+        fail();
+    }
+}
+
+static void random_code(void **state)
+{
+    time_t end = time(NULL) + (time_t)opt.seconds;
+    uint64_t n = 0;
+
+    begin();
+    do {
+        image(opt.seed + n++);
+    } while (opt.seconds != 0 ? time(NULL) < end : n < 60);
+    printf("%lu images from seed %lu: %lu stretches of %lu instructions compared, %lu not; %lu by undefined flags\n",
+           (unsigned long)n, (unsigned long)opt.seed, (unsigned long)lockstep_stats.stretches,
+           (unsigned long)lockstep_stats.insns, (unsigned long)lockstep_stats.skipped,
+           (unsigned long)lockstep_stats.undefined);
+    assert_true(lockstep_stats.insns > 1000);
+    accel_fini();
+    cpu_free(c);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(random_code) };
+    const char *s = getenv("LOCKSTEP_SECONDS");
+
+    opt.seconds = s != NULL ? strtoull(s, NULL, 0) : 0;
+    for (int n = 1; n + 1 < argc; n += 2) {
+        if (strcmp(argv[n], "--seed") == 0) {
+            opt.seed = strtoull(argv[n + 1], NULL, 0);
+        } else if (strcmp(argv[n], "--seconds") == 0) {
+            opt.seconds = strtoull(argv[n + 1], NULL, 0);
+        }
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
