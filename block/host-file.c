@@ -234,21 +234,21 @@ int host_flush(HostFile *f)
     return r;
 }
 
-/* punch - a hole; only whole blocks of a file that was opened with O_DIRECT, since the rest of one may be written. */
-static int punch(HostFile *f, uint64_t offset, uint64_t len)
+/* punch - a hole, or zeros; only whole blocks of a file that was opened with O_DIRECT, since the rest of one may be
+ * written. */
+static int punch(HostFile *f, int how, uint64_t offset, uint64_t len)
 {
     if (((offset | len) & (f->align - 1)) != 0) {
         return -EINVAL;
     }
-    return host_calls->fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0
-               ? 0 : -errno;
+    return host_calls->fallocate(f->fd, how | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0 ? 0 : -errno;
 }
 
-int host_zero(HostFile *f, uint64_t offset, uint64_t len)
+int host_zero(HostFile *f, uint64_t offset, uint64_t len, bool unmap)
 {
     static const uint8_t zeros[65536] __attribute__((aligned(ALIGN_MAX)));
 
-    if (punch(f, offset, len) == 0 && lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len)) {
+    if (punch(f, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, len) == 0 && lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len)) {
         return 0;
     }
     while (len > 0) {
@@ -278,7 +278,7 @@ uint64_t host_extent(const HostFile *f, uint64_t offset, uint64_t len, bool *hol
 
 void host_discard(HostFile *f, uint64_t offset, uint64_t len)
 {
-    int r = punch(f, offset, len);
+    int r = punch(f, FALLOC_FL_PUNCH_HOLE, offset, len);
 
     (void)r; /* a file system without holes keeps the bytes */
 }

@@ -37,8 +37,8 @@ int host_read(const HostFile *f, uint64_t offset, void *buf, size_t len);
 int host_write(HostFile *f, uint64_t offset, const void *buf, size_t len);
 /* host_flush - data, and the size of the file, are on stable storage after it. */
 int host_flush(HostFile *f);
-/* host_zero - zeros, by a hole where the file system can. */
-int host_zero(HostFile *f, uint64_t offset, uint64_t len);
+/* host_zero - zeros; with @unmap by a hole, else by blocks that stay allocated, where the file system can. */
+int host_zero(HostFile *f, uint64_t offset, uint64_t len, bool unmap);
 /* host_extent - how much of [@offset, +@len) is alike: a hole, which reads as zeros, or not. At least 1 for @len >= 1. */
 uint64_t host_extent(const HostFile *f, uint64_t offset, uint64_t len, bool *hole);
 /* host_discard - the range may read as anything from now on; never fails. */

@@ -320,7 +320,17 @@ int image_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t l
 
 int image_zero(BlockImage *img, uint64_t offset, uint64_t len)
 {
-    return img->read_only ? -EROFS : written(img, img->fmt->zero(img, offset, len));
+    return img->read_only ? -EROFS : written(img, img->fmt->zero(img, offset, len, true));
+}
+
+int image_zero_keep(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    return img->read_only ? -EROFS : written(img, img->fmt->zero(img, offset, len, false));
+}
+
+int image_discard(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    return img->read_only ? -EROFS : img->fmt->discard != NULL ? written(img, img->fmt->discard(img, offset, len)) : 0;
 }
 
 int image_flush(BlockImage *img)

@@ -40,7 +40,10 @@ typedef struct ImageFormat {
     /* 0 or -errno, in bounds of img->size */
     int (*read)(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len);
     int (*write)(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len);
-    int (*zero)(BlockImage *img, uint64_t offset, uint64_t len);
+    /* zero - @unmap: the host need not keep room for it. */
+    int (*zero)(BlockImage *img, uint64_t offset, uint64_t len, bool unmap);
+    /* discard - what can be given back easily of the range, and reads as zeros then; NULL: nothing can. */
+    int (*discard)(BlockImage *img, uint64_t offset, uint64_t len);
     int (*flush)(BlockImage *img);
     /* status - of the range at @offset (below img->size), at most @len bytes of it. */
     int (*status)(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r);
@@ -91,10 +94,18 @@ void image_unref(BlockImage *img); /* closes with the last one; NULL is fine */
 int image_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len);
 int image_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len);
 int image_zero(BlockImage *img, uint64_t offset, uint64_t len);
+/* image_zero_keep - and the host keeps room for it, where it had. */
+int image_zero_keep(BlockImage *img, uint64_t offset, uint64_t len);
+/* image_discard - the guest does not need the range any more: parts of it read as zeros then. */
+int image_discard(BlockImage *img, uint64_t offset, uint64_t len);
 int image_flush(BlockImage *img);
 /* image_status - see ImageFormat; @chain: what images behind hold counts as this one's. */
 int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *r);
 int image_truncate(BlockImage *img, uint64_t size);
+
+/* image_commit - write what @img, and those between, hold to @base, which is behind it, is opened for writing, and grows
+ * if need be. @progress (may be NULL) is told of each piece. @img stays as it is. */
+int image_commit(BlockImage *img, BlockImage *base, void (*progress)(void *opaque, uint64_t bytes), void *opaque);
 
 /* image_format_find - by name; NULL with errp that says what is known and what is not yet. */
 const ImageFormat *image_format_find(const char *name, struct Error **errp);

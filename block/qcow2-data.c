@@ -286,7 +286,7 @@ static int zero_cluster(Qcow2 *q, uint64_t offset)
     return r;
 }
 
-int qcow2_zero(BlockImage *img, uint64_t offset, uint64_t len)
+int qcow2_zero(BlockImage *img, uint64_t offset, uint64_t len, bool unmap)
 {
     Qcow2 *q = img->priv;
     int r = 0;
@@ -306,6 +306,24 @@ int qcow2_zero(BlockImage *img, uint64_t offset, uint64_t len)
         }
         offset += n;
         len -= n;
+    }
+    return r;
+}
+
+int qcow2_discard(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    Qcow2 *q = img->priv;
+    uint64_t end = offset + len, at = (offset + q->cluster_size - 1) & ~(uint64_t)(q->cluster_size - 1);
+    int r = 0;
+
+    if (q->version < 3 && img->backing != NULL) {
+        return 0; /* what is behind would come to light */
+    }
+    end = end == img->size ? qcow2_clusters(q, end) << q->cluster_bits : end;
+    for (; at < end && end - at >= q->cluster_size && r == 0; at += q->cluster_size) {
+        pthread_mutex_lock(&q->lock);
+        r = zero_cluster(q, at);
+        pthread_mutex_unlock(&q->lock);
     }
     return r;
 }

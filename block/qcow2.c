@@ -481,6 +481,7 @@ const ImageFormat qcow2_format = {
     .read = qcow2_read,
     .write = qcow2_write,
     .zero = qcow2_zero,
+    .discard = qcow2_discard,
     .flush = qcow2_flush,
     .status = qcow2_status,
     .truncate = qcow2_truncate,

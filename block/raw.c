@@ -47,9 +47,15 @@ static int raw_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint3
     return guards_header(img, offset, buf, len) ? -EPERM : host_write(&img->host, offset, buf, len);
 }
 
-static int raw_zero(BlockImage *img, uint64_t offset, uint64_t len)
+static int raw_zero(BlockImage *img, uint64_t offset, uint64_t len, bool unmap)
 {
-    return host_zero(&img->host, offset, len);
+    return host_zero(&img->host, offset, len, unmap);
+}
+
+static int raw_discard(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    host_discard(&img->host, offset, len);
+    return 0;
 }
 
 static int raw_flush(BlockImage *img)
@@ -84,6 +90,7 @@ const ImageFormat raw_format = {
     .read = raw_read,
     .write = raw_write,
     .zero = raw_zero,
+    .discard = raw_discard,
     .flush = raw_flush,
     .status = raw_status,
     .truncate = raw_truncate,
