@@ -11,6 +11,7 @@
 #include "base/event.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "block/qcow2.h"
 
 static BlockBackend *backends; /* in the order in which they were made; loop thread */
 
@@ -31,6 +32,29 @@ void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque)
     }
 }
 
+/* open_medium - as @p says. */
+static BlockImage *open_medium(const BlockParams *p, Error **errp)
+{
+    bool read_only = p->read_only || p->snapshot;
+    unsigned flags = (read_only ? IMAGE_READ_ONLY : 0) | (p->direct ? IMAGE_DIRECT : 0) |
+                     (p->no_locks ? IMAGE_NO_LOCK : 0) | (p->force_share ? IMAGE_FORCE_SHARE : 0);
+    BlockImage *img, *front;
+
+    if (p->force_share && !read_only) {
+        error_set(errp, "force-share=on can only be used with read-only images");
+        return NULL;
+    }
+    img = image_open_with(p->file, p->format, flags, p->cache, errp);
+    if (img == NULL || !p->snapshot || p->read_only) {
+        return img;
+    }
+    front = image_overlay(img, errp);
+    if (front == NULL) {
+        image_unref(img);
+    }
+    return front;
+}
+
 BlockBackend *blk_new(const BlockParams *p, Error **errp)
 {
     BlockBackend *b, **end = &backends;
@@ -41,7 +65,7 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
         return NULL;
     }
     if (p->file != NULL) {
-        img = image_open(p->file, p->format, p->read_only, p->cache, errp);
+        img = open_medium(p, errp);
         if (img == NULL) {
             return NULL;
         }
@@ -55,6 +79,10 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
     b->cache = p->cache;
     b->serial = xstrdup(p->serial);
     b->read_only = p->read_only;
+    b->direct = p->direct;
+    b->no_locks = p->no_locks;
+    b->discard = p->discard;
+    b->detect_zeroes = p->detect_zeroes;
     b->write_error = p->write_error;
     b->read_error = p->read_error;
     while (*end != NULL) {
@@ -196,12 +224,14 @@ static bool check_removable(const BlockBackend *b, Error **errp)
 bool blk_change(BlockBackend *b, const char *file, const char *format, bool read_only, bool force,
                 Error **errp)
 {
+    const BlockParams p = { .file = file, .format = format, .read_only = read_only, .cache = b->cache,
+                            .direct = b->direct, .no_locks = b->no_locks };
     BlockImage *img;
 
     if (!check_removable(b, errp)) {
         return false;
     }
-    img = image_open(file, format, read_only, b->cache, errp);
+    img = open_medium(&p, errp);
     if (img != NULL && sandbox_on()) {
         block_workers();
     }
@@ -228,6 +258,60 @@ bool blk_tray(BlockBackend *b, bool open, bool force, Error **errp)
     return ok;
 }
 
+/* ---- what is behind, and how large it is ---- */
+
+bool blk_commit(BlockBackend *b, Error **errp)
+{
+    BlockImage *img = b->img, *base = img != NULL ? img->backing : NULL;
+    int r;
+
+    if (base == NULL) {
+        error_set_errno(errp, img == NULL ? ENOMEDIUM : ENOTSUP, "'commit' error for '%s'", b->name);
+        return false;
+    }
+    block_drain();
+    if (base->read_only && !image_make_writable(base, errp)) {
+        error_prepend(errp, "'commit' error for '%s': ", b->name);
+        return false;
+    }
+    r = image_commit(img, base, NULL, NULL);
+    if (r == 0 && img->fmt == &qcow2_format && !img->read_only) {
+        r = qcow2_make_empty(img);
+    }
+    if (r != 0) {
+        error_set_errno(errp, -r, "'commit' error for '%s'", b->name);
+    }
+    return r == 0;
+}
+
+bool blk_resize(BlockBackend *b, uint64_t size, Error **errp)
+{
+    int r;
+
+    if (b->img == NULL) {
+        error_set(errp, "Device '%s' has no medium", b->name);
+        return false;
+    }
+    size = (size + 511) & ~511ull;
+    block_drain();
+    r = image_truncate(b->img, size);
+    if (r != 0) {
+        error_set_errno(errp, -r, "%s: cannot resize %s", b->name, b->img->file);
+        return false;
+    }
+    block_lock();
+    if (b->ops != NULL && b->ops->resized != NULL) {
+        b->ops->resized(b->opaque);
+    }
+    block_unlock();
+    return true;
+}
+
+const BlockStats *blk_stats(const BlockBackend *b)
+{
+    return &b->stats;
+}
+
 void blk_info(BlockBackend *b, BlockInfo *info)
 {
     struct stat st;
@@ -237,6 +321,8 @@ void blk_info(BlockBackend *b, BlockInfo *info)
         .attached = b->attached,
         .cache = b->cache,
         .io_status = b->io_status,
+        .direct = b->direct,
+        .detect_zeroes = b->detect_zeroes,
         .removable = removable(b),
         .has_tray = b->ops != NULL && b->ops->tray_open != NULL,
         .tray_open = tray_open(b),
@@ -247,6 +333,19 @@ void blk_info(BlockBackend *b, BlockInfo *info)
         info->format = b->img->format;
         info->size = b->img->size;
         info->read_only = b->img->read_only;
+        info->temporary = b->img->temporary;
+        info->cache = b->img->cache;
+        info->direct = b->img->flags & IMAGE_DIRECT;
+        info->backing = b->img->backing != NULL ? b->img->backing->file : NULL;
+        for (const BlockImage *i = b->img->backing; i != NULL; i = i->backing) {
+            info->depth++;
+        }
+        if (b->img->fmt == &qcow2_format) {
+            const Qcow2 *q = b->img->priv;
+
+            info->cluster_size = q->cluster_size;
+            info->dirty = q->incompatible & INCOMPAT_DIRTY;
+        }
         info->used = fstat(b->img->host.fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
     }
 }
@@ -301,6 +400,11 @@ uint64_t blk_size(const BlockBackend *b)
 bool blk_stops(const BlockBackend *b, bool write)
 {
     return (write ? b->write_error : b->read_error) >= BLK_ENOSPC;
+}
+
+bool blk_discards(const BlockBackend *b)
+{
+    return b->discard;
 }
 
 const char *blk_serial(const BlockBackend *b)

@@ -42,6 +42,13 @@ typedef enum BlockOnError {
     BLK_STOP,    /* the request is held back, the machine stops: block_retry() */
 } BlockOnError;
 
+/* What is done with zeros that are written: detect-zeroes=. */
+typedef enum BlockDetect {
+    BLK_DETECT_OFF,
+    BLK_DETECT_ON,    /* they are written as zeros, which keep their room on the host */
+    BLK_DETECT_UNMAP, /* they need not */
+} BlockDetect;
+
 /* What a back end has met since block_retry(). */
 typedef enum BlockIoStatus {
     BLK_OK,
@@ -57,6 +64,12 @@ typedef struct BlockParams {
     bool read_only;
     BlockCache cache;
     BlockOnError write_error, read_error;
+    BlockDetect detect_zeroes;
+    bool direct;      /* past the host's page cache */
+    bool no_locks;    /* of the file: file.locking=off */
+    bool force_share; /* read-only, though others write to it */
+    bool snapshot;    /* nothing is written to the file: blk_commit() */
+    bool discard;     /* what the guest does not need any more is given back */
 } BlockParams;
 
 /* ---- machine/ and monitor/ ---- */
@@ -99,12 +112,34 @@ bool blk_eject(BlockBackend *b, bool force, struct Error **errp);
  * blk_eject() otherwise. */
 bool blk_tray(BlockBackend *b, bool open, bool force, struct Error **errp);
 
+/* blk_resize - the medium to @size bytes; the device is told. blk_commit - what the medium holds goes to the one behind
+ * it, and it is empty then. Both: loop thread, machine lock not held, processors parked. */
+bool blk_resize(BlockBackend *b, uint64_t size, struct Error **errp);
+bool blk_commit(BlockBackend *b, struct Error **errp);
+
+typedef struct BlockCount {
+    uint64_t bytes, operations, failed, invalid, ns;
+} BlockCount;
+/* What was asked for since the start. Bytes and operations that were done; ns: how long they took in all. */
+typedef struct BlockStats {
+    BlockCount read, write, flush, unmap;
+    uint64_t highest; /* byte that was written */
+    int64_t last_ns;  /* CLK_REAL when one ended; 0: none yet */
+} BlockStats;
+/* blk_stats - machine lock held. */
+const BlockStats *blk_stats(const BlockBackend *b);
+
 typedef struct BlockInfo {
     const char *name;
     const char *file;     /* NULL: no medium. Borrowed until the medium changes */
     const char *format;
     const char *attached; /* id of the device, or NULL */
+    const char *backing;  /* behind it, or NULL */
+    unsigned depth;       /* how many stand behind each other there */
     uint64_t size, used;  /* bytes: seen by the guest, taken on the host */
+    uint32_t cluster_size; /* of its format, or 0 */
+    BlockDetect detect_zeroes;
+    bool direct, temporary, dirty;
     BlockCache cache;
     BlockIoStatus io_status;
     bool read_only, removable, has_tray, tray_open, locked;
@@ -123,6 +158,7 @@ typedef struct BlockDevOps {
     void (*set_tray)(void *opaque, bool open);
     bool (*tray_open)(void *opaque); /* NULL: there is no tray */
     bool (*locked)(void *opaque);    /* the guest holds the medium; NULL: never */
+    void (*resized)(void *opaque); /* the medium has another size; may be NULL */
     void (*eject_request)(void *opaque); /* the user pressed the button of a locked tray; may be NULL */
 } BlockDevOps;
 
@@ -163,6 +199,10 @@ BlockReq *blk_read(BlockBackend *b, uint64_t offset, uint32_t len, BlockDone *do
 BlockReq *blk_write(BlockBackend *b, uint64_t offset, const void *data, uint32_t len,
                     BlockDone *done, void *opaque);
 BlockReq *blk_flush(BlockBackend *b, BlockDone *done, void *opaque);
+/* blk_discard - the guest does not need [@offset, +@len) any more, of any length; nothing without discard=unmap. */
+BlockReq *blk_discard(BlockBackend *b, uint64_t offset, uint64_t len, BlockDone *done, void *opaque);
+/* blk_discards - it would do something. */
+bool blk_discards(const BlockBackend *b);
 /* blk_cancel - @done will not be called. Data of a write may get to the medium or not. NULL is
  * fine. */
 void blk_cancel(BlockReq *req);

@@ -356,8 +356,13 @@ int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, Ima
 int image_truncate(BlockImage *img, uint64_t size)
 {
     uint64_t old = img->size, behind = img->backing != NULL ? MIN(img->backing->size, size) : 0;
-    int r = img->read_only ? -EROFS : img->fmt->truncate != NULL ? img->fmt->truncate(img, size) : -ENOTSUP;
+    int r = img->read_only ? -EROFS : img->fmt->truncate == NULL ? -ENOTSUP : 0;
 
+    if (r == 0 && size < old) { /* so that it does not come back when the disk grows again */
+        r = img->fmt->zero(img, size, old - size, true);
+        r = r == 0 ? image_flush(img) : r;
+    }
+    r = r == 0 ? img->fmt->truncate(img, size) : r;
     if (r == 0 && behind > old) { /* what was hidden by the end of the disk does not come to light */
         r = image_zero(img, old, behind - old);
         r = r == 0 ? image_flush(img) : r;

@@ -47,7 +47,8 @@ typedef struct ImageFormat {
     int (*flush)(BlockImage *img);
     /* status - of the range at @offset (below img->size), at most @len bytes of it. */
     int (*status)(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r);
-    int (*truncate)(BlockImage *img, uint64_t size); /* to a larger size; NULL: cannot */
+    /* truncate - to a larger size, or a smaller one behind which all is zeros; NULL: cannot */
+    int (*truncate)(BlockImage *img, uint64_t size);
 } ImageFormat;
 
 struct BlockImage {
@@ -62,6 +63,7 @@ struct BlockImage {
     uint64_t size; /* bytes, a multiple of 512 */
     unsigned flags; /* IMAGE_* of image_open_with() */
     bool read_only;
+    bool temporary; /* image_overlay() */
     bool guessed;  /* nobody said that it is raw: sector 0 must not become another format's header */
     BlockCache cache;
 };
@@ -85,6 +87,9 @@ enum {
 };
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
                             struct Error **errp);
+/* image_overlay - an image of as many bytes in front of @behind, which it takes over unless it fails: nothing is written
+ * to that; what is written is gone with the image. */
+BlockImage *image_overlay(BlockImage *behind, struct Error **errp);
 /* image_make_writable - one that was opened read-only, and of a chain, say. Nothing else uses it meanwhile. */
 bool image_make_writable(BlockImage *img, struct Error **errp);
 BlockImage *image_ref(BlockImage *img);
@@ -101,6 +106,7 @@ int image_discard(BlockImage *img, uint64_t offset, uint64_t len);
 int image_flush(BlockImage *img);
 /* image_status - see ImageFormat; @chain: what images behind hold counts as this one's. */
 int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *r);
+/* image_truncate - to another size; what is behind a smaller one is lost. */
 int image_truncate(BlockImage *img, uint64_t size);
 
 /* image_commit - write what @img, and those between, hold to @base, which is behind it, is opened for writing, and grows

@@ -12,6 +12,9 @@ struct BlockBackend {
     char *serial;
     bool read_only;  /* how media are opened */
     BlockOnError write_error, read_error;
+    BlockDetect detect_zeroes;
+    bool direct, no_locks, discard;
+    BlockStats stats; /* under the machine lock */
     BlockIoStatus io_status; /* under the machine lock */
     char *attached;  /* id of the device */
     bool used;       /* by a device */

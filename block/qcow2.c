@@ -456,7 +456,7 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
     uint64_t entries = MAX(qcow2_l1_entries(q, size), q->l1_size);
     int r;
 
-    if (size < img->size || (q->snapshots != 0 && q->version < 3)) {
+    if (q->snapshots != 0 && q->version < 3) {
         return -ENOTSUP; /* snapshots of version 2 need not say how large the disk was */
     }
     if (entries > QCOW2_L1_MAX / 8) {

@@ -23,14 +23,15 @@ typedef enum BlockOp {
     OP_READ,
     OP_WRITE,
     OP_FLUSH,
+    OP_DISCARD,
 } BlockOp;
 
 struct BlockReq {
     BlockImage *img; /* NULL: it fails */
     BlockOp op;
-    uint64_t offset;
-    uint32_t len;
+    uint64_t offset, len;
     uint8_t *data; /* ours */
+    int64_t begun; /* CLK_REAL */
     int ret;
     bool started, cancelled;
     bool performed;   /* the host was asked */
@@ -106,14 +107,32 @@ static BlockReq *queue_take(Queue *q)
 
 /* ---- workers ---- */
 
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    return n > 0 && p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+static int perform_write(BlockReq *req)
+{
+    BlockDetect detect = req->blk->detect_zeroes;
+
+    if (detect != BLK_DETECT_OFF && all_zero(req->data, req->len)) {
+        return detect == BLK_DETECT_UNMAP && req->blk->discard ? image_zero(req->img, req->offset, req->len)
+                                                               : image_zero_keep(req->img, req->offset, req->len);
+    }
+    return image_write(req->img, req->offset, req->data, (uint32_t)req->len);
+}
+
 static int perform(BlockReq *req)
 {
     req->performed = true;
     switch (req->op) {
     case OP_READ:
-        return image_read(req->img, req->offset, req->data, req->len);
+        return image_read(req->img, req->offset, req->data, (uint32_t)req->len);
     case OP_WRITE:
-        return image_write(req->img, req->offset, req->data, req->len);
+        return perform_write(req);
+    case OP_DISCARD:
+        return req->blk->discard ? image_discard(req->img, req->offset, req->len) : 0;
     default:
         return image_flush(req->img);
     }
@@ -269,7 +288,7 @@ static bool failed(BlockReq *req)
     if (req->blk->io_status == BLK_OK) { /* the first says why */
         req->blk->io_status = req->ret == -ENOSPC ? BLK_NO_SPACE : BLK_FAILED;
     }
-    req->held = true;
+    req->held = true; /* its time runs on */
     stop_machine();
     return true;
 }
@@ -301,6 +320,28 @@ bool block_held(void)
     return r != NULL;
 }
 
+/* count - a request that was made and ended. */
+static void count(const BlockReq *req)
+{
+    BlockStats *s = &req->blk->stats;
+    BlockCount *const counts[] = { [OP_READ] = &s->read, [OP_WRITE] = &s->write, [OP_FLUSH] = &s->flush,
+                                   [OP_DISCARD] = &s->unmap };
+    BlockCount *c = counts[req->op];
+    int64_t now = clock_now(CLK_REAL);
+
+    c->ns += (uint64_t)(now - req->begun);
+    s->last_ns = now;
+    if (req->ret != 0 && !req->performed) {
+        c->invalid++;
+    } else if (req->ret != 0) {
+        c->failed++;
+    } else {
+        c->operations++;
+        c->bytes += req->len;
+        s->highest = req->op == OP_WRITE ? MAX(s->highest, req->offset + req->len) : s->highest;
+    }
+}
+
 /* complete - tell the device, and start what waited for it. */
 static void complete(BlockReq *req)
 {
@@ -309,6 +350,7 @@ static void complete(BlockReq *req)
     if (req->ret < 0 && req->performed && failed(req)) {
         return;
     }
+    count(req);
     while (*p != req) {
         p = &(*p)->next;
     }
@@ -362,23 +404,37 @@ static int check(const BlockReq *req)
     if (req->img == NULL) {
         return -ENOMEDIUM;
     }
-    if (req->len > BLK_REQUEST_MAX || req->offset > req->img->size ||
+    if ((req->len > BLK_REQUEST_MAX && req->op != OP_DISCARD) || req->offset > req->img->size ||
         req->len > req->img->size - req->offset) {
         return -EINVAL;
     }
-    return req->op == OP_WRITE && req->img->read_only ? -EROFS : 0;
+    return (req->op == OP_WRITE || req->op == OP_DISCARD) && req->img->read_only ? -EROFS : 0;
+}
+
+/* buffer_new - aligned, so that O_DIRECT needs no other. */
+static uint8_t *buffer_new(uint64_t len, bool zeros)
+{
+    void *p = NULL;
+
+    if (posix_memalign(&p, 4096, len) != 0) {
+        return NULL;
+    }
+    if (zeros) {
+        memset(p, 0, len);
+    }
+    return p;
 }
 
 static BlockReq *submit(BlockBackend *b, BlockOp op, uint64_t offset, const void *data,
-                        uint32_t len, BlockDone *done, void *opaque)
+                        uint64_t len, BlockDone *done, void *opaque)
 {
     BlockReq *req = xnew(BlockReq), **end = &requests;
 
     *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op, .blk = b,
-                       .offset = offset, .len = len, .done = done, .opaque = opaque };
+                       .offset = offset, .len = len, .begun = clock_now(CLK_REAL), .done = done, .opaque = opaque };
     req->ret = check(req);
-    if (req->ret == 0 && len > 0) {
-        req->data = try_alloc0(1, len);
+    if (req->ret == 0 && len > 0 && op != OP_DISCARD) {
+        req->data = buffer_new(len, data == NULL);
         if (req->data == NULL) {
             req->ret = -ENOMEM;
         } else if (data != NULL) {
@@ -409,6 +465,11 @@ BlockReq *blk_write(BlockBackend *b, uint64_t offset, const void *data, uint32_t
 BlockReq *blk_flush(BlockBackend *b, BlockDone *done, void *opaque)
 {
     return submit(b, OP_FLUSH, 0, NULL, 0, done, opaque);
+}
+
+BlockReq *blk_discard(BlockBackend *b, uint64_t offset, uint64_t len, BlockDone *done, void *opaque)
+{
+    return submit(b, OP_DISCARD, offset, NULL, len, done, opaque);
 }
 
 void blk_cancel(BlockReq *req)

@@ -105,6 +105,7 @@ typedef struct MachineConfig {
     VgaChoice vga;
 
     /* running */
+    bool snapshot; /* of all drives */
     bool no_reboot, no_shutdown, stopped, nographic, daemonize;
     bool sandbox; /* -sandbox on */
     char *gdb;     /* where the gdb stub listens, as a legacy chardev string; NULL: none */

@@ -60,7 +60,8 @@ static bool default_cd(const MachineConfig *cfg)
     return true;
 }
 
-static bool open_one(const Drive *d, Error **errp)
+/* open_one - @snapshots: -snapshot. */
+static bool open_one(const Drive *d, bool snapshots, Error **errp)
 {
     BlockParams p = {
         .name = d->id,
@@ -71,6 +72,12 @@ static bool open_one(const Drive *d, Error **errp)
         .cache = d->cache,
         .write_error = d->write_error,
         .read_error = d->read_error,
+        .detect_zeroes = d->detect_zeroes,
+        .direct = d->direct,
+        .no_locks = d->no_locks,
+        .force_share = d->force_share,
+        .discard = d->discard,
+        .snapshot = d->snapshot_said ? d->snapshot : snapshots,
     };
 
     if (blk_new(&p, errp) == NULL) {
@@ -87,7 +94,7 @@ static bool add_empty(MachineConfig *cfg, Drive d, const char *id, Error **errp)
     d.from = xasprintf("default drive %s", id);
     cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
     cfg->drives[cfg->drive_count] = d;
-    return open_one(&cfg->drives[cfg->drive_count++], errp);
+    return open_one(&cfg->drives[cfg->drive_count++], false, errp);
 }
 
 bool drives_open(MachineConfig *cfg, Error **errp)
@@ -99,7 +106,7 @@ bool drives_open(MachineConfig *cfg, Error **errp)
             error_set(errp, "%s: machine type does not support it: there is no board", d->from);
             return false;
         }
-        if (!open_one(d, errp)) {
+        if (!open_one(d, cfg->snapshot, errp)) {
             return false;
         }
     }

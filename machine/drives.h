@@ -29,6 +29,9 @@ typedef struct Drive {
     bool read_only;
     BlockCache cache;
     BlockOnError write_error, read_error;
+    BlockDetect detect_zeroes;
+    bool direct, no_locks, force_share, discard;
+    bool snapshot, snapshot_said; /* not said: as -snapshot has it */
     char *from;         /* the option, for messages */
 } Drive;
 

@@ -96,40 +96,62 @@ static bool find_place(MachineConfig *cfg, OptList *l, unsigned which, Drive *d,
     return true;
 }
 
+/* parse_cache - cache= stands for three switches, which can be given one by one too. */
 static void parse_cache(OptList *l, Drive *d)
 {
+    static const struct {
+        const char *name;
+        bool writeback, direct, no_flush;
+    } modes[] = {
+        { "writeback", true, false, false }, { "none", true, true, false }, { "off", true, true, false },
+        { "writethrough", false, false, false }, { "directsync", false, true, false },
+        { "unsafe", true, false, true },
+    };
     const char *cache = opt_get_str(l, "cache", "writeback");
+    bool writeback, no_flush;
+    unsigned n = 0;
 
-    if (strcmp(cache, "writethrough") == 0) {
-        d->cache = BLK_WRITETHROUGH;
-    } else if (strcmp(cache, "unsafe") == 0) {
-        d->cache = BLK_UNSAFE;
-    } else if (strcmp(cache, "none") == 0 || strcmp(cache, "directsync") == 0) {
-        opt_bad(l, "cache=%s is not supported yet (there are writeback, writethrough and unsafe)",
-                cache);
-    } else if (strcmp(cache, "writeback") != 0) {
-        opt_bad(l, "cache=%s: invalid cache option", cache);
+    while (n < ARRAY_SIZE(modes) && strcmp(modes[n].name, cache) != 0) {
+        n++;
+    }
+    if (n == ARRAY_SIZE(modes)) {
+        opt_bad(l, "invalid cache option");
+        n = 0;
+    }
+    writeback = opt_get_bool(l, "cache.writeback", modes[n].writeback);
+    no_flush = opt_get_bool(l, "cache.no-flush", modes[n].no_flush);
+    d->direct = opt_get_bool(l, "cache.direct", modes[n].direct);
+    d->cache = no_flush ? BLK_UNSAFE : writeback ? BLK_WRITEBACK : BLK_WRITETHROUGH;
+}
+
+/* parse_aio - threads carry out requests in each of these; native promises that they go past the page cache. */
+static void parse_aio(OptList *l, const Drive *d)
+{
+    const char *aio = opt_get_str(l, "aio", "threads");
+
+    if (strcmp(aio, "native") == 0 && !d->direct) {
+        opt_bad(l, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
+    } else if (strcmp(aio, "threads") != 0 && strcmp(aio, "native") != 0 && strcmp(aio, "io_uring") != 0) {
+        opt_bad(l, "invalid aio option");
     }
 }
 
-/* only - a key whose default alone is there yet. */
-static void only(OptList *l, const char *key, const char *value, const char *other)
+static void parse_policies(OptList *l, Drive *d)
 {
-    const char *v = opt_get_str(l, key, value);
+    static const char *const detects[] = { "off", "on", "unmap", NULL }; /* as BlockDetect */
+    static const char *const locks[] = { "auto", "on", "off", NULL };
+    const char *discard = opt_get_str(l, "discard", "ignore");
 
-    if (strcmp(v, value) != 0 && strcmp(v, other) != 0) {
-        opt_bad(l, "%s=%s is not supported yet (only %s)", key, v, value);
+    parse_aio(l, d);
+    d->discard = strcmp(discard, "unmap") == 0 || strcmp(discard, "on") == 0;
+    if (!d->discard && strcmp(discard, "ignore") != 0 && strcmp(discard, "off") != 0) {
+        opt_bad(l, "Invalid discard option");
     }
-}
-
-static void parse_policies(OptList *l)
-{
-    only(l, "aio", "threads", "threads");
-    only(l, "discard", "ignore", "off");
-    only(l, "detect-zeroes", "off", "off");
-    if (opt_get_bool(l, "snapshot", false)) {
-        opt_bad(l, "snapshot=on is not supported yet");
-    }
+    d->detect_zeroes = (BlockDetect)opt_get_choice(l, "detect-zeroes", detects, 0);
+    d->no_locks = opt_get_choice(l, "file.locking", locks, 0) == 2;
+    d->force_share = opt_get_bool(l, "force-share", false);
+    d->snapshot_said = opt_has(l, "snapshot");
+    d->snapshot = opt_get_bool(l, "snapshot", false);
     if (opt_get_bool(l, "copy-on-read", false)) {
         opt_bad(l, "copy-on-read=on is not supported yet");
     }
@@ -169,9 +191,9 @@ static bool unknown_key(void *opaque, const char *key, const char *value, Error 
 {
     static const char *const not_yet[] = { "throttling.", "bps", "iops", "group", "file.", "driver",
                                            "backing.", "l2-cache", "cache.", "node-name", "stats",
-                                           "cyls", "heads", "secs", "trans", "addr", "locking",
+                                           "cyls", "heads", "secs", "trans", "addr",
                                            "encrypt", "lazy-refcounts", "pass-discard",
-                                           "overlap-check", "force-share", "auto-read-only",
+                                           "overlap-check", "auto-read-only",
                                            "size", "offset" };
 
     for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
@@ -207,7 +229,7 @@ static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **
     d.cdrom = opt_get_choice(l, "media", media, 0) == 1;
     d.read_only = opt_get_bool(l, "read-only", opt_get_bool(l, "readonly", false));
     parse_cache(l, &d);
-    parse_policies(l);
+    parse_policies(l, &d);
     parse_on_error(l, &d);
     if (!find_place(cfg, l, which, &d, errp)) {
         return false;

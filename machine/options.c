@@ -45,6 +45,9 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
     case FLAG_NO_REBOOT:
         c->no_reboot = true;
         break;
+    case FLAG_SNAPSHOT:
+        c->snapshot = true;
+        break;
     case FLAG_NO_SHUTDOWN:
         c->no_shutdown = true;
         break;

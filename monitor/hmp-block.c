@@ -5,24 +5,19 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "accel/accel.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "block/block.h"
 #include "bus/lock.h"
+#include "monitor/ops.h"
 
 typedef struct BlockList {
     FILE *out;
     const char *name; /* NULL: all */
     bool verbose, any;
 } BlockList;
-
-static const char *cache_name(BlockCache cache)
-{
-    static const char *const names[] = { "writeback", "writethrough",
-                                         "writeback, ignore flushes" };
-
-    return names[cache];
-}
 
 static void print_image(FILE *out, const BlockInfo *i)
 {
@@ -32,6 +27,12 @@ static void print_image(FILE *out, const BlockInfo *i)
                  " bytes)\ndisk size: %s\n",
             i->file, i->format, text_show_size(i->size, size), i->size,
             text_show_size(i->used, used));
+    if (i->cluster_size != 0) {
+        fprintf(out, "cluster_size: %u\n", i->cluster_size);
+    }
+    if (i->backing != NULL) {
+        fprintf(out, "backing file: %s\n", i->backing);
+    }
 }
 
 static void print_block(void *opaque, BlockBackend *b)
@@ -65,7 +66,14 @@ static void print_block(void *opaque, BlockBackend *b)
                 i.tray_open ? "open" : "closed");
     }
     if (i.file != NULL) {
-        fprintf(out, "    Cache mode:       %s\n", cache_name(i.cache));
+        fprintf(out, "    Cache mode:       %s%s%s\n", i.cache == BLK_WRITETHROUGH ? "writethrough" : "writeback",
+                i.direct ? ", direct" : "", i.cache == BLK_UNSAFE ? ", ignore flushes" : "");
+        if (i.backing != NULL) {
+            fprintf(out, "    Backing file:     %s (chain depth: %u)\n", i.backing, i.depth);
+        }
+        if (i.detect_zeroes != BLK_DETECT_OFF) {
+            fprintf(out, "    Detect zeroes:    %s\n", i.detect_zeroes == BLK_DETECT_ON ? "on" : "unmap");
+        }
         if (l->verbose) {
             print_image(out, &i);
         }
@@ -135,4 +143,66 @@ void hmp_eject(HmpSession *m, FILE *out, const Args *a)
 void hmp_info_block_jobs(HmpSession *m, FILE *out, const Args *a)
 {
     fprintf(out, "No active jobs\n"); /* no command begins one */
+}
+
+static void print_stats(void *opaque, BlockBackend *b)
+{
+    const BlockStats *s = blk_stats(b);
+
+    fprintf(opaque, "%s: rd_bytes=%" PRIu64 " wr_bytes=%" PRIu64 " rd_operations=%" PRIu64 " wr_operations=%" PRIu64
+            " flush_operations=%" PRIu64 " wr_total_time_ns=%" PRIu64 " rd_total_time_ns=%" PRIu64
+            " flush_total_time_ns=%" PRIu64 " rd_merged=0 wr_merged=0 idle_time_ns=%" PRId64 "\n", blk_name(b),
+            s->read.bytes, s->write.bytes, s->read.operations, s->write.operations, s->flush.operations, s->write.ns,
+            s->read.ns, s->flush.ns, s->last_ns != 0 ? clock_now(CLK_REAL) - s->last_ns : 0);
+}
+
+void hmp_info_blockstats(HmpSession *m, FILE *out, const Args *a)
+{
+    machine_lock();
+    blk_each(print_stats, out);
+    machine_unlock();
+}
+
+void hmp_block_resize(HmpSession *m, FILE *out, const Args *a)
+{
+    const char *name = arg_str(a, "device");
+    BlockBackend *b = blk_find(name);
+    Error *err = NULL;
+    uint64_t size;
+
+    if (b == NULL) {
+        fprintf(out, "Error: Cannot find device='%s' nor node-name=''\n", name);
+    } else if (!text_size(arg_str(a, "size"), 1 << 20, &size) || size > INT64_MAX) {
+        fprintf(out, "Error: invalid size '%s'\n", arg_str(a, "size"));
+    } else if (!op_block_resize(b, size, &err)) {
+        hmp_error(out, err);
+    }
+}
+
+static void commit_one(void *opaque, BlockBackend *b)
+{
+    Error *err = NULL;
+    BlockInfo i;
+
+    machine_lock();
+    blk_info(b, &i);
+    machine_unlock();
+    if (i.backing != NULL && !blk_commit(b, &err)) {
+        hmp_error(opaque, err);
+    }
+}
+
+void hmp_commit(HmpSession *m, FILE *out, const Args *a)
+{
+    const char *name = arg_str(a, "device");
+    BlockBackend *b = strcmp(name, "all") != 0 ? find(out, name) : NULL;
+    Error *err = NULL;
+
+    accel_pause();
+    if (strcmp(name, "all") == 0) {
+        blk_each(commit_one, out);
+    } else if (b != NULL && !blk_commit(b, &err)) {
+        hmp_error(out, err);
+    }
+    accel_resume();
 }

@@ -12,9 +12,9 @@
 /* Of QEMU's, as its `help` lists them; refused by name. */
 static const char *const not_here[] = {
     "announce_self", "balloon", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume",
-    "block_job_set_speed", "block_resize", "block_set_io_throttle", "block_stream", "calc_dirty_rate",
+    "block_job_set_speed", "block_set_io_throttle", "block_stream", "calc_dirty_rate",
     "chardev-change", "client_migrate_info", "closefd",
-    "commit", "delvm", "device_add", "device_del", "drive_add", "drive_backup", "drive_del", "drive_mirror",
+    "delvm", "device_add", "device_del", "drive_add", "drive_backup", "drive_del", "drive_mirror",
     "dump-guest-memory", "dumpdtb", "exit_preconfig", "getfd", "gpa2hpa", "loadvm", "mce", "migrate_cancel", "migrate_continue", "migrate_incoming",
     "migrate_pause", "migrate_recover", "migrate_set_capability", "migrate_set_parameter",
     "migrate_start_postcopy", "nbd_server_add", "nbd_server_remove", "nbd_server_start", "nbd_server_stop",
@@ -23,7 +23,7 @@ static const char *const not_here[] = {
     "ringbuf_write", "savevm", "singlestep", "snapshot_blkdev", "snapshot_blkdev_internal",
     "snapshot_delete_blkdev_internal", "stopcapture", "sum", "sync-profile", "system_wakeup", "trace-file",
     "watchdog_action", "wavcapture", "x_colo_lost_heartbeat",
-    "info balloon", "info blockstats", "info capture", "info cryptodev", "info dump",
+    "info balloon", "info capture", "info cryptodev", "info dump",
     "info hotpluggable-cpus", "info iothreads", "info memdev", "info memory-devices",
     "info migrate", "info migrate_capabilities", "info migrate_parameters",
     "info opcount", "info profile", "info qdm", "info qom-tree", "info ramblock",

@@ -6,6 +6,7 @@
 #include "accel/accel.h"
 #include "base/error.h"
 #include "base/optlist.h"
+#include "block/block.h"
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "hw/display/screen.h"
@@ -108,4 +109,16 @@ Chardev *op_chardev_add(OptList *l, Error **errp)
         opt_set(l, "wait", "off");
     }
     return chardev_new(l, errp);
+}
+
+/* ---- disks ---- */
+
+bool op_block_resize(BlockBackend *b, uint64_t size, Error **errp)
+{
+    bool ok;
+
+    accel_pause();
+    ok = blk_resize(b, size, errp);
+    accel_resume();
+    return ok;
 }

@@ -1,5 +1,5 @@
 /*
- * What the monitors do with keys, mice, screens and lines, for commands of the human one and of QMP alike. Loop
+ * What the monitors do with keys, mice, screens, lines and disks, for commands of the human one and of QMP alike. Loop
  * thread without the machine lock.
  */
 #ifndef MONITOR_OPS_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "ui/screendump.h"
 
+struct BlockBackend;
 struct Chardev;
 struct Error;
 struct Keymap;
@@ -32,5 +33,7 @@ bool op_screendump(const char *name, const char *path, DumpFormat format, struct
 
 /* op_chardev_add - as chardev_new(), but nobody is waited for. */
 struct Chardev *op_chardev_add(struct OptList *l, struct Error **errp);
+/* op_block_resize - blk_resize(), while no processor runs. */
+bool op_block_resize(struct BlockBackend *b, uint64_t size, struct Error **errp);
 
 #endif

@@ -7,21 +7,28 @@
 
 #include <string.h>
 #include <json-c/json.h>
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/mem.h"
 #include "block/block.h"
 #include "bus/lock.h"
+#include "monitor/ops.h"
 
 static Json *inserted_json(const BlockInfo *i)
 {
+    static const char *const detects[] = { "off", "on", "unmap" };
     static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
     Json *o = json_object_new_object(), *image = json_object_new_object(), *cache = json_object_new_object();
 
     json_add_text(o, "file", i->file);
     json_add_bool(o, "ro", i->read_only);
     json_add_text(o, "drv", i->format);
-    json_add_int(o, "backing_file_depth", 0);
+    json_add_int(o, "backing_file_depth", i->depth);
+    if (i->backing != NULL) {
+        json_add_text(o, "backing_file", i->backing);
+    }
     json_add_bool(o, "encrypted", false);
-    json_add_text(o, "detect_zeroes", "off");
+    json_add_text(o, "detect_zeroes", detects[i->detect_zeroes]);
     for (size_t n = 0; n < ARRAY_SIZE(limits); n++) {
         json_add_int(o, limits[n], 0);
     }
@@ -29,10 +36,13 @@ static Json *inserted_json(const BlockInfo *i)
     json_add_text(image, "format", i->format);
     json_add_int(image, "virtual-size", (int64_t)i->size);
     json_add_int(image, "actual-size", (int64_t)i->used);
-    json_add_bool(image, "dirty-flag", false);
+    json_add_bool(image, "dirty-flag", i->dirty);
+    if (i->cluster_size != 0) {
+        json_add_int(image, "cluster-size", i->cluster_size);
+    }
     json_add(o, "image", image);
     json_add_bool(cache, "writeback", i->cache != BLK_WRITETHROUGH);
-    json_add_bool(cache, "direct", false);
+    json_add_bool(cache, "direct", i->direct);
     json_add_bool(cache, "no-flush", i->cache == BLK_UNSAFE);
     json_add(o, "cache", cache);
     json_add_int(o, "write_threshold", 0);
@@ -61,6 +71,77 @@ static void add_block(void *opaque, BlockBackend *b)
         json_add_text(o, "io-status", states[i.io_status]);
     }
     json_object_array_add(opaque, o);
+}
+
+static void add_count(Json *o, const char *name, const BlockCount *c, bool bytes)
+{
+    static const char *const keys[] = { "%s_operations", "failed_%s_operations", "invalid_%s_operations",
+                                        "%s_total_time_ns", "%s_bytes", "%s_merged" };
+    const uint64_t values[] = { c->operations, c->failed, c->invalid, c->ns, c->bytes, 0 };
+
+    for (size_t n = 0; n < ARRAY_SIZE(keys) - (bytes ? 0u : 2u); n++) {
+        const char *mark = strstr(keys[n], "%s");
+        autofree char *key = xasprintf("%.*s%s%s", (int)(mark - keys[n]), keys[n], name, mark + 2);
+
+        json_add_int(o, key, (int64_t)values[n]);
+    }
+}
+
+static void add_stats(void *opaque, BlockBackend *b)
+{
+    Json *o = json_object_new_object(), *stats = json_object_new_object();
+    const BlockStats *s = blk_stats(b);
+    BlockInfo i;
+
+    blk_info(b, &i);
+    json_add_text(o, "device", i.name);
+    if (i.attached != NULL) {
+        json_add_text(o, "qdev", i.attached);
+    }
+    add_count(stats, "rd", &s->read, true);
+    add_count(stats, "wr", &s->write, true);
+    add_count(stats, "flush", &s->flush, false);
+    add_count(stats, "unmap", &s->unmap, true);
+    json_add_int(stats, "wr_highest_offset", (int64_t)s->highest);
+    if (s->last_ns != 0) {
+        json_add_int(stats, "idle_time_ns", clock_now(CLK_REAL) - s->last_ns);
+    }
+    json_add_bool(stats, "account_invalid", true);
+    json_add_bool(stats, "account_failed", true);
+    json_add(stats, "timed_stats", json_object_new_array());
+    json_add(o, "stats", stats);
+    json_object_array_add(opaque, o);
+}
+
+bool qmp_query_blockstats(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    if (qmp_bool(args, "query-nodes", false)) {
+        error_set(errp, "query-nodes is not supported yet");
+        return false;
+    }
+    *ret = json_object_new_array();
+    machine_lock();
+    blk_each(add_stats, *ret);
+    machine_unlock();
+    return true;
+}
+
+bool qmp_block_resize(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    const char *device = qmp_str(args, "device"), *node = qmp_str(args, "node-name");
+    BlockBackend *b = device != NULL ? blk_find(device) : NULL;
+    int64_t size = json_object_get_int64(json_object_object_get(args, "size"));
+
+    if (b == NULL) {
+        error_set(errp, "Cannot find device='%s' nor node-name='%s'", device != NULL ? device : "",
+                  node != NULL ? node : "");
+        return false;
+    }
+    if (size < 0) {
+        error_set(errp, "Parameter 'size' expects a >0 size");
+        return false;
+    }
+    return op_block_resize(b, (uint64_t)size, errp);
 }
 
 bool qmp_query_block(QmpSession *s, Json *args, Json **ret, Error **errp)

@@ -3,7 +3,8 @@
  *
  * Source: ATA/ATAPI-6, clause 8 (command descriptions) and Annex A for those that older systems
  * still send. Not modelled: security, power management other than what is reported, removable
- * media, TRIM, tagged queueing: IDENTIFY does not claim them, and they are aborted.
+ * media, tagged queueing: IDENTIFY does not claim them, and they are aborted. TRIM, of the 7th edition (ACS), is there
+ * for drives that give back what the guest does not need (discard=unmap).
  */
 #include "hw/ide/internal.h"
 
@@ -83,6 +84,19 @@ static void cmd_transfer(IdeDrive *d, unsigned how)
     } else {
         ide_pio_in(d, bytes);
     }
+}
+
+/* DATA SET MANAGEMENT: sectors full of ranges that are not needed any more. */
+static void cmd_data_set(IdeDrive *d, unsigned how)
+{
+    if (d->now.feature != 1 || !blk_discards(d->blk) || d->bus->dma == NULL || d->hob.count != 0 ||
+        d->now.count != 1) {
+        abort_command(d);
+        return;
+    }
+    d->ext = true;
+    d->stream = false;
+    ide_dma(d, IDE_SECTOR, false);
 }
 
 static void cmd_verify(IdeDrive *d, unsigned how)
@@ -204,6 +218,7 @@ typedef struct AtaCommand {
 } AtaCommand;
 
 static const AtaCommand commands[] = {
+    { IDE_DATA_SET, IDE_DATA_SET, cmd_data_set, HOW_EXT },
     { 0x10, 0x1f, cmd_nothing, 0 }, /* RECALIBRATE */
     { 0x20, 0x21, cmd_transfer, 0 },
     { 0x24, 0x24, cmd_transfer, HOW_EXT },

@@ -130,7 +130,14 @@ bool ide_geometry(Device *dev, IdeGeometry *g)
 
 /* ---- life ---- */
 
-static const BlockDevOps disk_block_ops = { 0 };
+static void disk_resized(void *opaque)
+{
+    IdeDrive *d = opaque;
+
+    d->sectors = MAX(MIN(blk_size(d->blk) / IDE_SECTOR, BIT64(48)), 1u);
+}
+
+static const BlockDevOps disk_block_ops = { .resized = disk_resized };
 
 static bool check_disk(IdeDrive *d, Error **errp)
 {

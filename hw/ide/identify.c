@@ -95,6 +95,11 @@ void ata_identify(IdeDrive *d)
             put(d, 108 + n, (uint16_t)(d->wwn >> (48 - 16 * n)));
         }
     }
+    if (blk_discards(d->blk)) { /* the 7th edition's bit is what TRIM is believed with */
+        put(d, 80, 0x00fe);
+        put(d, 105, 1); /* sectors of ranges in one command */
+        put(d, 169, 1);
+    }
     put(d, 106, 0x4000); /* logical sectors of 512 bytes */
     put(d, 217, d->rotation_rate);
 }

@@ -12,6 +12,7 @@
 #define IDE_BUF_SIZE 65536u
 #define IDE_DMA_CHUNK 262144u
 #define IDE_MULTIPLE_MAX 16
+#define IDE_DATA_SET 0x06 /* DATA SET MANAGEMENT */
 
 /* Status register */
 #define ST_ERR 0x01 /* packet devices: CHK */

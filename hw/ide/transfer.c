@@ -323,6 +323,45 @@ static void dma_send(IdeDrive *d)
     dma_moved(d, n, len);
 }
 
+/* ---- TRIM: 64 ranges of a sector, eight bytes each; the place in the low 48 bits, the count above ---- */
+
+static void trim_step(IdeDrive *d);
+
+static void trimmed(void *opaque, int ret, const uint8_t *data)
+{
+    IdeDrive *d = opaque;
+
+    d->req = NULL;
+    if (ret < 0) {
+        d->buf_pos = 0;
+        medium_failed(d, ret);
+        return;
+    }
+    trim_step(d);
+}
+
+static void trim_step(IdeDrive *d)
+{
+    while (d->buf_pos < d->buf_len) {
+        uint64_t range = ld_le64(d->buf + d->buf_pos), lba = range & (BIT64(48) - 1), count = range >> 48;
+
+        d->buf_pos += 8;
+        if (count == 0) {
+            continue;
+        }
+        if (lba > d->sectors || count > d->sectors - lba) {
+            d->buf_pos = 0;
+            ide_fail(d, ER_IDNF | ER_ABRT);
+            return;
+        }
+        d->pos = lba * IDE_SECTOR;
+        d->req = blk_discard(d->blk, d->pos, count * IDE_SECTOR, trimmed, d);
+        return;
+    }
+    d->buf_pos = 0;
+    dma_moved(d, d->buf_len, d->buf_len);
+}
+
 static void dma_out(IdeDrive *d)
 {
     uint32_t len = (uint32_t)MIN(d->left, IDE_BUF_SIZE), n;
@@ -333,6 +372,11 @@ static void dma_out(IdeDrive *d)
         return;
     }
     d->buf_len = n;
+    if (d->command == IDE_DATA_SET) {
+        d->buf_pos = 0;
+        trim_step(d);
+        return;
+    }
     d->req = blk_write(d->blk, d->pos, d->buf, n, dma_write_done, d);
 }
 

@@ -60,7 +60,7 @@ static void *find_drive(const char *id, Error **errp)
 
 static int setup(void **state)
 {
-    BlockParams hp = { .name = "disk", .file = disk_path, .format = "raw" };
+    BlockParams hp = { .name = "disk", .file = disk_path, .format = "raw", .discard = true };
     BlockParams cp = { .name = "disc", .file = disc_path, .format = "raw", .read_only = true };
 
     fake_setup(state);
@@ -526,6 +526,63 @@ static void test_dma_short_table(void **state)
     assert_int_equal(ram_host()[0x30000 + 1536 - 701], disk_byte(9, 511));
 }
 
+/* DATA SET MANAGEMENT: what is trimmed reads as zeros, what lies beside it stays; nonsense is refused. */
+static void test_trim(void **state)
+{
+    uint8_t id[512], buf[512];
+
+    command(PRI, 0xec, 0, 0);
+    read_words(PRI, id, 512);
+    take_irq(14);
+    assert_int_equal(word(id, 169), 1);
+    assert_int_equal(word(id, 105), 1);
+    st_le64(ram_host() + 0x40000, 16 | 8ull << 48);
+    st_le64(ram_host() + 0x40000 + 8, 100 | 0ull << 48); /* nothing */
+    st_le64(ram_host() + 0x40000 + 504, (SECTORS - 8) | 8ull << 48);
+    prd(0, 0x40000, 512, true);
+    out8(PRI + 1, 1);
+    command48(PRI, 0x06, 0, 1);
+    bm_start(0);
+    clock_step(1000000);
+    take_irq(14);
+    out8(BM, 0);
+    out8(BM + 2, 4);
+    assert_int_equal(alt(PRI), ST_OK);
+    for (unsigned n = 14; n < 26; n++) {
+        assert_int_equal(blk_pread(disk, n * 512, buf, 512), 0);
+        assert_int_equal(buf[1], n >= 16 && n < 24 ? 0 : disk_byte(n, 1));
+    }
+    assert_int_equal(blk_pread(disk, (SECTORS - 1) * 512, buf, 512), 0);
+    assert_int_equal(buf[1], 0);
+    st_le64(ram_host() + 0x40000, (SECTORS - 8) | 9ull << 48); /* beyond the end */
+    command48(PRI, 0x06, 0, 1);
+    bm_start(0);
+    clock_step(1000000);
+    take_irq(14);
+    assert_int_equal(alt(PRI) & 1, 1);
+    assert_int_equal(in8(PRI + 1) & 0x10, 0x10);
+    out8(BM, 0);
+    out8(BM + 2, 6);
+    out8(PRI + 1, 0); /* not TRIM */
+    command48(PRI, 0x06, 0, 1);
+    take_irq(14);
+    assert_int_equal(in8(PRI + 1), 4);
+}
+
+/* Another size of the medium is the disk's at once. */
+static void test_resize(void **state)
+{
+    machine_unlock();
+    assert_true(blk_resize(disk, SECTORS * 1024, NULL));
+    machine_lock();
+    command48(PRI, 0x27, 0, 0); /* READ NATIVE MAX ADDRESS EXT */
+    take_irq(14);
+    assert_int_equal(in8(PRI + 3) | in8(PRI + 4) << 8, SECTORS * 2 - 1);
+    command48(PRI, 0x24, SECTORS * 2 - 1, 1);
+    wait_idle(PRI);
+    assert_int_equal(alt(PRI), ST_ASK);
+}
+
 static void test_dma_errors(void **state)
 {
     prd(0, 0xe0000000, 512, true); /* no memory there */
@@ -897,7 +954,7 @@ int main(void)
         T(test_presence), T(test_signature), T(test_identify), T(test_pio_read), T(test_chs),
         T(test_multiple), T(test_pio_write), T(test_other_commands), T(test_reset_during_read),
         T(test_dma_read), T(test_dma_write_larger_table), T(test_dma_short_table),
-        T(test_dma_errors), T(test_dma_hostile_table), T(test_inquiry), T(test_cd_pio),
+        T(test_dma_errors), T(test_trim), T(test_resize), T(test_dma_hostile_table), T(test_inquiry), T(test_cd_pio),
         T(test_cd_dma), T(test_toc), T(test_media_change), T(test_saved_state),
         T(test_properties),
     };

@@ -492,6 +492,13 @@ def opt_cdrom(tmp):
 
 
 @row
+def opt_snapshot(tmp):
+    d = disk(tmp)
+    assert f"Backing file:     {d} (chain depth: 1)" in blocks("-snapshot", "-hda", d)["ide0-hd0"]
+    assert "Backing file" not in blocks("-snapshot", "-drive", f"file={d},format=raw,snapshot=off")["ide0-hd0"]
+
+
+@row
 def opt_drive(tmp):
     d, e = disk(tmp), disk(tmp, "e.img")
     got = blocks("-drive", f"file={d},format=raw,index=1,cache=writethrough,serial=x",
@@ -503,8 +510,18 @@ def opt_drive(tmp):
     refused("-drive", f"file={d},format=nonesuch", names="Unknown driver 'nonesuch'")
     refused("-drive", f"file={d},if=nonesuch", names="unsupported bus type 'nonesuch'")
     assert "floppy1" in blocks("-drive", f"file={d},if=floppy,index=1,format=raw")
-    for key in ("if=virtio", "cache=none", "snapshot=on", "aio=native", "discard=unmap", "bps=1",
-                "file.locking=off", "throttling.bps-total=1"):
+    for key, shows in (("cache=directsync", "writethrough, direct"), ("cache=none,aio=native", "writeback, direct"),
+                       ("cache.direct=on,cache.no-flush=on", "writeback, direct, ignore flushes"),
+                       ("aio=io_uring,discard=unmap,file.locking=off", "Cache mode:       writeback"), ("snapshot=on", "Backing file:"),
+                       ("detect-zeroes=on", "Detect zeroes:    on")):
+        assert shows in blocks("-drive", f"file={d},format=raw,{key}")["ide0-hd0"]
+    refused("-drive", f"file={d},format=raw,aio=native", names="requires cache.direct=on")
+    refused("-drive", f"file={d},format=raw,aio=nonesuch", names="invalid aio option")
+    refused("-drive", f"file={d},format=raw,cache=nonesuch", names="invalid cache option")
+    refused("-drive", f"file={d},format=raw,discard=nonesuch", names="Invalid discard option")
+    refused("-drive", f"file={d},format=raw,force-share=on", names="can only be used with read-only images")
+    refused("-drive", f"file={d},format=raw,detect-zeroes=nonesuch", names="detect-zeroes")
+    for key in ("if=virtio", "copy-on-read=on", "bps=1", "throttling.bps-total=1"):
         refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
     refused("-drive", f"file={d},nonesuch=1", names="nonesuch")
     for key in ("werror=stop", "werror=enospc", "werror=auto", "rerror=ignore", "rerror=report,werror=report"):
