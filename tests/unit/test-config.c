@@ -135,7 +135,8 @@ static void test_drives(void **state)
     bad("d -drive index=4", "if=ide,bus=2,unit=0");
     bad("d -hda a -hdb b -drive bus=0", "if=ide,bus=0,unit=2");
     bad("d -hda a -hdb b -hdc c -hdd d -drive file=e", "if=ide,bus=2,unit=0");
-    bad("d -drive cache=none", "cache=none is not supported yet");
+    bad("d -drive cache=nonesuch", "invalid cache option");
+    bad("d -drive aio=native", "requires cache.direct=on");
     bad("d -drive cache=x", "invalid cache option");
     bad("d -drive foo=1", "does not support the option 'foo'");
     bad("d -drive iops_max=1", "iops_max= is not supported yet");
