@@ -16,6 +16,16 @@ static void tlb_drop(TlbEntry *e, unsigned n)
     e->info = 0;
 }
 
+void tlb_forget_stack(CpuState *c)
+{
+    /* what a stack at STACK_NONE itself would be in, which should be a fault */
+    static uint8_t nowhere[PAGE_SIZE] __attribute__((aligned(4096)));
+
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        c->tlb_stack[m] = (TlbStack){ STACK_NONE, (uint64_t)(uintptr_t)nowhere };
+    }
+}
+
 /* Every entry, of the modes that have any. */
 static void tlb_scan(CpuState *c, bool global)
 {
@@ -31,6 +41,7 @@ static void tlb_scan(CpuState *c, bool global)
 
 static void tlb_empty(CpuState *c, bool global)
 {
+    tlb_forget_stack(c);
     if (global || c->tlb_logged > TLB_LOG) {
         tlb_scan(c, global);
     } else {
@@ -46,6 +57,9 @@ static void tlb_empty(CpuState *c, bool global)
     for (unsigned k = 0; k <= global; k++) {
         memset(c->large_data[k], 0, sizeof(c->large_data[k]));
     }
+    if (global) {
+        memset(c->large_seen[0], 0, sizeof(c->large_seen[0]));
+    }
 }
 
 void tlb_flush(CpuState *c, bool global)
@@ -53,6 +67,9 @@ void tlb_flush(CpuState *c, bool global)
     tlb_empty(c, global);
     for (unsigned k = 0; k <= global; k++) {
         memset(c->large_code[k], 0, sizeof(c->large_code[k]));
+    }
+    if (global) {
+        memset(c->large_seen[1], 0, sizeof(c->large_seen[1]));
     }
     engine_ops->flush(c, global);
 }
@@ -78,18 +95,36 @@ static void flush_large(CpuState *c, vaddr lin, unsigned shift)
     }
 }
 
+/* Is @lin perhaps in a large page of which data or @code was cached? */
+static bool in_large(const CpuState *c, bool code, vaddr lin)
+{
+    static const uint8_t shifts[] = { 21, 22, 30 };
+
+    for (unsigned k = 0; k < ARRAY_SIZE(shifts); k++) {
+        unsigned bit = large_bit(lin, shifts[k]);
+
+        if (c->large_seen[code][bit / 64] >> bit % 64 & 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void tlb_flush_page(CpuState *c, vaddr lin)
 {
     unsigned n = lin >> PAGE_SHIFT & (TLB_SIZE - 1), half = lin >> 63;
     unsigned large = MAX(c->large_data[0][half], c->large_data[1][half]);
 
+    tlb_forget_stack(c);
     for (unsigned m = 0; m < MMU_MODES; m++) {
         tlb_drop(&c->tlb[m][n], n);
     }
-    if (large != 0) {
+    if (large != 0 && in_large(c, false, lin)) {
         flush_large(c, lin, large);
     }
-    if (c->large_code[0][half] | c->large_code[1][half]) {
+    if ((c->large_code[0][half] | c->large_code[1][half]) && in_large(c, true, lin)) {
+        memset(c->large_code, 0, sizeof(c->large_code));
+        memset(c->large_seen[1], 0, sizeof(c->large_seen[1]));
         engine_ops->flush(c, true);
     } else {
         engine_ops->flush_page(c, lin & ~0xfffull);
@@ -98,6 +133,7 @@ void tlb_flush_page(CpuState *c, vaddr lin)
 
 void tlb_protect(CpuState *c, uint64_t host)
 {
+    tlb_forget_stack(c);
     for (unsigned m = 0; m < MMU_MODES; m++) {
         for (unsigned n = 0; n < TLB_SIZE && c->tlb_used[m]; n++) {
             if (c->tlb[m][n].host == host) {
@@ -109,6 +145,7 @@ void tlb_protect(CpuState *c, uint64_t host)
 
 void tlb_protect_tracked(CpuState *c)
 {
+    tlb_forget_stack(c);
     for (unsigned m = 0; m < MMU_MODES; m++) {
         for (unsigned n = 0; n < TLB_SIZE && c->tlb_used[m]; n++) {
             TlbEntry *e = &c->tlb[m][n];
@@ -321,7 +358,7 @@ const uint8_t *mmu_fetch(CpuState *c, vaddr lin, hwaddr *pa, bool *global)
         c->cr2 = lin;
         cpu_raise_err(c, EXC_PF, err);
     }
-    tlb_note_large(c->large_code, lin, &t);
+    tlb_note_large(c, true, lin, &t);
     *pa = t.pa;
     *global = t.global;
     r = flat_find(cpu_view(c), t.pa);

@@ -18,6 +18,7 @@
 #include "cpu/insn.h"
 #include "cpu/segment.h"
 #include "cpu/tape.h"
+#include "cpu/tlb.h"
 
 bool cpu_many;
 const EngineOps *engine_ops;
@@ -89,6 +90,7 @@ CpuState *cpu_new(unsigned index, const CpuModel *model)
     c->delivering = -1;
     c->a20_mask = ~0ull;
     memset(c->tlb_used, true, sizeof(c->tlb_used)); /* not cleared yet */
+    tlb_forget_stack(c);
     cpu_reset(c, false);
     return c;
 }

@@ -191,6 +191,14 @@ typedef struct TlbEntry {
                       guest-physical page */
 } TlbEntry;
 
+/* The page that the stack pointer was last in, where the TLB has it writable: translated code looks here
+ * first. It goes whenever any entry of the TLB does. */
+typedef struct TlbStack {
+    uint64_t tag; /* STACK_NONE: none; a page that no canonical address is in */
+    uint64_t host;
+} TlbStack;
+#define STACK_NONE 0x5bd1e995a7c0d000ull
+
 /* Where translated code goes on at a linear address: accel/jit. */
 #define JUMP_BITS 13
 #define JUMP_SIZE (1u << JUMP_BITS)
@@ -334,6 +342,8 @@ typedef struct CpuState {
     /* log2 of the largest page that was cached since the last flush of its kind, 0 for none: INVLPG looks
      * for all parts of one. By what it held, data or code; global; half of the address space. */
     uint8_t large_data[2][2], large_code[2][2];
+    /* Which large pages these were, among others: a filter by large_bit(), of data and of code. */
+    uint64_t large_seen[2][64];
 
     /* Slots (mode << TLB_BITS | slot) that were filled by pages that are not global since the last flush
      * of those; tlb_logged > TLB_LOG: more than are listed. */
@@ -349,6 +359,7 @@ typedef struct CpuState {
     bool a20_masked; /* level of A20M#; becomes a20_mask where REQ_A20 is taken */
 
     JitState jit; /* accel/jit, vcpu thread only */
+    TlbStack tlb_stack[MMU_MODES];
 
     TlbEntry tlb[MMU_MODES][TLB_SIZE];
 } CpuState;

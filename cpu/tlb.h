@@ -15,15 +15,26 @@ static inline TlbEntry *tlb_slot(CpuState *c, MmuMode mode, vaddr lin)
 
 #define TLB_PLAIN 0x800ull /* of info: stores go to RAM, but for what the page's tracker word asks */
 
-/* tlb_note_large - @table is CpuState.large_data or .large_code. */
-static inline void tlb_note_large(uint8_t table[2][2], vaddr lin, const Translation *t)
+/* large_bit - the bit of CpuState.large_seen for the page of 1 << @shift bytes at @lin. */
+static inline unsigned large_bit(vaddr lin, unsigned shift)
 {
-    uint8_t *large = &table[t->global][lin >> 63];
+    return (unsigned)(((lin >> shift) * 0x9e3779b97f4a7c15ull + shift * 0x7f4a7c15f39cc060ull) >> 52);
+}
 
-    if (t->shift > PAGE_SHIFT && t->shift > *large) {
-        *large = t->shift;
+/* tlb_note_large - data or @code of the page at @lin is cached. */
+static inline void tlb_note_large(CpuState *c, bool code, vaddr lin, const Translation *t)
+{
+    uint8_t *large = code ? &c->large_code[t->global][lin >> 63] : &c->large_data[t->global][lin >> 63];
+    unsigned bit = large_bit(lin, t->shift);
+
+    if (t->shift > PAGE_SHIFT) {
+        *large = *large > t->shift ? *large : t->shift;
+        c->large_seen[code][bit / 64] |= 1ull << bit % 64;
     }
 }
+
+/* tlb_forget_stack - CpuState.tlb_stack holds nothing. */
+void tlb_forget_stack(CpuState *c);
 
 /* tlb_enter - the page of @lin in @mode, which a walk found; not where accesses to it must be seen. */
 static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Translation *t)
@@ -40,7 +51,7 @@ static inline void tlb_enter(CpuState *c, vaddr lin, MmuMode mode, const Transla
     e->rtag = lin & ~0xfffull;
     e->wtag = TLB_NONE(n);
     e->info = page | (uint64_t)t->shift << 1 | t->global;
-    tlb_note_large(c->large_data, lin, t);
+    tlb_note_large(c, false, lin, t);
     c->tlb_used[mode] = true;
     if (!t->global) {
         if (c->tlb_logged < TLB_LOG) {

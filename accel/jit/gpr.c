@@ -183,6 +183,35 @@ unsigned jit_fill(CpuState *c, vaddr lin, uint64_t write)
     return fill(c, lin, write) ? FILL_AGAIN : write && beside_code(c, lin) ? FILL_ONCE : FILL_NONE;
 }
 
+unsigned jit_fill_stack(CpuState *c, vaddr lin, uint64_t write)
+{
+    const TlbEntry *e = tlb_slot(c, c->mmu, lin);
+    vaddr page = lin & ~(vaddr)(PAGE_SIZE - 1);
+    unsigned widest = 32;
+    TlbStack *s = &c->tlb_stack[c->mmu];
+
+    if ((write ? e->wtag : e->rtag) != page) {
+        unsigned done = jit_fill(c, lin, write);
+
+        if (done != FILL_AGAIN) {
+            return done;
+        }
+    }
+    if (s->tag == page) {
+        return jit_fill(c, lin, write); /* it crosses pages */
+    }
+    if (e->wtag == page) {
+        *s = (TlbStack){ page, e->host };
+        return FILL_AGAIN;
+    }
+    if (lin - page > PAGE_SIZE - widest) {
+        return jit_fill(c, lin, write);
+    }
+    c->jit.once[0] = e->host;
+    c->jit.once[1] = lin - page;
+    return FILL_ONCE;
+}
+
 /* ---- x87 ---- */
 
 void jit_x87_pack(CpuState *c)

@@ -88,7 +88,7 @@ typedef struct Jit {
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
-    uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
+    uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write, *stack_read, *stack_write,
         *load_vec, *load_x87, *string, *ret_miss;
 } Jit;
 
@@ -143,6 +143,8 @@ const void *jit_next(CpuState *c);
  * see it; or JitState.once holds what to use for this access alone. */
 enum { FILL_NONE, FILL_AGAIN, FILL_ONCE };
 unsigned jit_fill(CpuState *c, vaddr lin, uint64_t write);
+/* jit_fill_stack - the same for CpuState.tlb_stack. */
+unsigned jit_fill_stack(CpuState *c, vaddr lin, uint64_t write);
 /* jit_x87_pack, jit_x87_unpack - CpuState to JitState.x87 and back. */
 void jit_x87_pack(CpuState *c);
 void jit_x87_unpack(CpuState *c);

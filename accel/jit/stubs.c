@@ -186,12 +186,12 @@ static uint8_t *load_x87_stub(Emit *e, CpuState *c)
 
 /* r13 is the address. It returns to where it was called from, or 5 bytes behind that: to the reference, or
  * 10: r13 and r14 are an offset and a host page. */
-static uint8_t *fill_stub(Emit *e, CpuState *c, bool write)
+static uint8_t *fill_stub(Emit *e, CpuState *c, const void *fn, bool write)
 {
     uint8_t *start = e->p, *none;
 
     emit_const(e, H_S2, write);
-    call_gpr(e, c, jit_fill);
+    call_gpr(e, c, fn);
     none = emit_jump(e, 2, NULL);
     put8(e, 0x77); /* JA over the RET */
     put8(e, 1);
@@ -291,8 +291,10 @@ void jit_stubs(CpuState *c, Jit *j)
     save = save_stub(&e, c, j);
     j->load_vec = load_vec_stub(&e, j);
     j->load_x87 = load_x87_stub(&e, c);
-    j->fill_read = fill_stub(&e, c, false);
-    j->fill_write = fill_stub(&e, c, true);
+    j->fill_read = fill_stub(&e, c, jit_fill, false);
+    j->fill_write = fill_stub(&e, c, jit_fill, true);
+    j->stack_read = fill_stub(&e, c, jit_fill_stack, false);
+    j->stack_write = fill_stub(&e, c, jit_fill_stack, true);
 
     j->enter = e.p; /* rdi: code, executable view */
     for (unsigned n = 0; n < ARRAY_SIZE(saved); n++) {

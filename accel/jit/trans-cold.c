@@ -77,17 +77,31 @@ static void emit_cold_help(Tr *t, const Cold *k)
 /* r13 is the address xor the tag, r14 the entry's offset. */
 static void emit_fill(Tr *t, const Cold *k)
 {
+    size_t field = k->write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag);
+    const Jit *j = t->j;
+
     if (!trick_on(TRICK_TLB_FILL)) {
         cold_jump(t, k->slow, JUMP_ALWAYS);
         return;
     }
-    emit_op(&t->e, F_W, 0x33, H_S1,
-            GS_IDX(H_S2, offsetof(CpuState, tlb) + (size_t)t->mmu * sizeof(t->c->tlb[0]) +
-                             (k->write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));
-    emit_jump(&t->e, JUMP_CALL, k->write ? t->j->fill_write : t->j->fill_read);
+    if (k->ea == EA_CONST) {
+        emit_const(&t->e, H_S1, k->target);
+    } else {
+        emit_op(&t->e, F_W, 0x33, H_S1, k->ea == EA_STACK ? GS_AT(stack_offset(t, offsetof(TlbStack, tag)))
+                                                          : GS_IDX(H_S2, tlb_offset(t, 0, field)));
+    }
+    if (k->ea == EA_STACK) {
+        emit_jump(&t->e, JUMP_CALL, k->write ? j->stack_write : j->stack_read);
+    } else {
+        emit_jump(&t->e, JUMP_CALL, k->write ? j->fill_write : j->fill_read);
+    }
     emit_jump(&t->e, JUMP_ALWAYS, k->back);
     cold_jump(t, k->slow, JUMP_ALWAYS);
-    emit_jump(&t->e, JUMP_ALWAYS, k->once);
+    if (k->alone) {
+        cold_jump(t, k->slow, JUMP_ALWAYS);
+    } else {
+        emit_jump(&t->e, JUMP_ALWAYS, k->once);
+    }
 }
 
 /* r13 is where the RET goes. The pair on top goes; they begin anew at the bottom. */

@@ -241,7 +241,9 @@ static void push_pair(Tr *t)
         put8(e, 0x68); /* PUSH imm32 */
         put32(e, (uint32_t)t->next);
     } else {
-        emit_const(e, H_S2, t->next);
+        if (!t->code64) { /* else it is in r14 */
+            emit_const(e, H_S2, t->next);
+        }
         put8(e, 0x41);
         put8(e, 0x56); /* PUSH r14 */
     }
@@ -251,13 +253,14 @@ static void push_pair(Tr *t)
 static void push_return(Tr *t, Cold *slow)
 {
     Emit *e = &t->e;
-    Rm to = MEM_OPERAND;
+    Rm to;
 
     if (t->grouped) {
         to = MEM(H_S1, RM_NONE, 0, (int)t->group_off - (int)width(t));
     } else {
         mem_address_of(t, GPR_RSP, -(int)width(t));
         mem_check(t, width(t), true, slow);
+        to = MEM_OPERAND;
     }
     if (!t->code64 || is_small(t)) {
         emit_op(e, t->code64 ? F_W : 0, 0xc7, 0, to);
@@ -306,7 +309,7 @@ static void call(Tr *t)
 static void ret(Tr *t)
 {
     Cold *slow = cold_help_end(t), *other;
-    Rm from = MEM_OPERAND;
+    Rm from;
 
     flags_save(t);
     if (t->grouped) {
@@ -314,6 +317,7 @@ static void ret(Tr *t)
     } else {
         mem_address_of(t, GPR_RSP, 0);
         mem_check(t, width(t), false, slow);
+        from = MEM_OPERAND;
     }
     emit_op(&t->e, t->code64 ? F_W : 0, 0x8b, H_S1, from);
     if (!trick_on(TRICK_RETURN_STACK)) {

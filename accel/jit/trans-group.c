@@ -172,7 +172,8 @@ unsigned group_begin(Tr *t, unsigned n)
     k->x87_next = t->x87_next;
     base = guest_value(t, g.base, H_S1);
     emit_op(&t->e, f, 0x8d, H_S1, MEM(base, RM_NONE, 0, (int)g.lo));
-    mem_check_or(t, (unsigned)(g.hi - g.lo), g.write, k);
+    t->ea = g.base == GPR_RSP ? EA_STACK : EA_ANY;
+    mem_check_group(t, (unsigned)(g.hi - g.lo), g.write, k);
     mem_one(t);
     t->grouped = true;
     t->group_off = -g.lo;

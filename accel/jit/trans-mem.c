@@ -3,6 +3,8 @@
  */
 #include "accel/jit/trans.h"
 
+#include "accel/options.h"
+
 unsigned guest_value(Tr *t, unsigned guest, unsigned scratch)
 {
     if (!in_slot(guest)) {
@@ -68,15 +70,20 @@ static void add_segment(Tr *t, unsigned seg)
     }
 }
 
-static void address(Tr *t, bool moffs)
+static void address(Tr *t, bool moffs, bool lazy)
 {
     const Insn *i = t->insn;
     unsigned base = i->base, index = i->index, f = i->asize == 8 ? F_W : 0;
 
+    t->ea = EA_ANY;
     if (moffs || base == GPR_RIP || (base == GPR_ZERO && index == GPR_ZERO)) {
         uint64_t at = moffs ? i->imm : (base == GPR_RIP ? t->next : 0) + (uint64_t)(int64_t)i->disp;
 
-        emit_const(&t->e, H_S1, i->asize == 8 ? at : (uint32_t)at);
+        t->ea = EA_CONST;
+        t->ea_const = i->asize == 8 ? at : (uint32_t)at;
+        if (!lazy) {
+            mem_fixed(t);
+        }
     } else {
         unsigned b = base == GPR_ZERO ? RM_NONE : guest_value(t, base, H_S1);
         unsigned x = index == GPR_ZERO ? RM_NONE : guest_value(t, index, H_S2);
@@ -86,18 +93,32 @@ static void address(Tr *t, bool moffs)
         } else {
             emit_op(&t->e, f, 0x8d, H_S1, MEM(b, x, i->scale, i->disp));
         }
+        t->ea = base == GPR_RSP && x == RM_NONE ? EA_STACK : EA_ANY;
     }
+}
+
+void mem_fixed(Tr *t)
+{
+    if (t->ea == EA_CONST) {
+        emit_const(&t->e, H_S1, t->ea_const);
+    }
+    t->ea = EA_ANY;
 }
 
 void mem_address(Tr *t, bool moffs)
 {
-    address(t, moffs);
-    add_segment(t, t->insn->seg);
+    bool flat = t->insn->seg < SEG_FS;
+
+    address(t, moffs, flat);
+    if (!flat) {
+        add_segment(t, t->insn->seg);
+        t->ea = EA_ANY;
+    }
 }
 
 void mem_offset(Tr *t)
 {
-    address(t, false);
+    address(t, false, false);
 }
 
 void mem_address_of(Tr *t, unsigned base, int disp)
@@ -109,15 +130,26 @@ void mem_address_of(Tr *t, unsigned base, int disp)
     } else {
         emit_op(&t->e, f, 0x8d, H_S1, MEM(host_reg(base), RM_NONE, 0, disp));
     }
+    t->ea = base == GPR_RSP ? EA_STACK : EA_ANY;
 }
 
-static size_t tag_offset(const Tr *t, bool write)
+size_t tlb_offset(const Tr *t, vaddr page, size_t field)
 {
     return offsetof(CpuState, tlb) + (size_t)t->mmu * sizeof(t->c->tlb[0]) +
-           (write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
+           (page >> PAGE_SHIFT & (TLB_SIZE - 1)) * sizeof(TlbEntry) + field;
 }
 
-void mem_check_or(Tr *t, unsigned size, bool write, Cold *miss)
+size_t stack_offset(const Tr *t, size_t field)
+{
+    return offsetof(CpuState, tlb_stack) + (size_t)t->mmu * sizeof(TlbStack) + field;
+}
+
+static size_t tag_field(bool write)
+{
+    return write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag);
+}
+
+static void check_any(Tr *t, unsigned size, bool write, Cold *miss)
 {
     Emit *e = &t->e;
 
@@ -134,26 +166,104 @@ void mem_check_or(Tr *t, unsigned size, bool write, Cold *miss)
     }
     emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
     put32(e, (TLB_SIZE - 1) << 5);
-    emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, tag_offset(t, write)));
+    emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, tlb_offset(t, 0, tag_field(write))));
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
     put32(e, PAGE_SIZE - size);
     cold_jump(t, miss, 7); /* JA */
-    emit_load(e, H_S2, GS_IDX(H_S2, tag_offset(t, false) - offsetof(TlbEntry, rtag) +
-                                        offsetof(TlbEntry, host)));
+    emit_load(e, H_S2, GS_IDX(H_S2, tlb_offset(t, 0, offsetof(TlbEntry, host))));
+    t->operand = MEM(H_S1, H_S2, 0, 0);
 }
 
-void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
+static void check_stack(Tr *t, unsigned size, Cold *miss)
+{
+    Emit *e = &t->e;
+
+    emit_op(e, F_W, 0x33, H_S1, GS_AT(stack_offset(t, offsetof(TlbStack, tag))));
+    emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
+    put32(e, PAGE_SIZE - size);
+    cold_jump(t, miss, 7); /* JA */
+    emit_load(e, H_S2, GS_AT(stack_offset(t, offsetof(TlbStack, host))));
+    t->operand = MEM(H_S1, H_S2, 0, 0);
+}
+
+/* All bytes are in one page. */
+static void check_const(Tr *t, bool write, Cold *miss)
+{
+    vaddr page = t->ea_const & ~(vaddr)(PAGE_SIZE - 1);
+    Rm tag = GS_AT(tlb_offset(t, page, tag_field(write)));
+    Emit *e = &t->e;
+
+    if (page == (uint64_t)(int64_t)(int32_t)page) {
+        emit_op(e, F_W, 0x81, 7, tag); /* CMP */
+        put32(e, (uint32_t)page);
+    } else {
+        emit_const(e, H_S1, page);
+        emit_op(e, F_W, 0x3b, H_S1, tag);
+    }
+    cold_jump(t, miss, 5);
+    emit_load(e, H_S2, GS_AT(tlb_offset(t, page, offsetof(TlbEntry, host))));
+    t->operand = MEM(H_S2, RM_NONE, 0, (int)(t->ea_const - page));
+}
+
+static void check(Tr *t, unsigned size, bool write, Cold *miss)
+{
+    miss->ea = t->ea;
+    if (t->ea == EA_STACK) {
+        check_stack(t, size, miss);
+    } else if (t->ea == EA_CONST) {
+        check_const(t, write, miss);
+    } else {
+        check_any(t, size, write, miss);
+    }
+    t->ea = EA_ANY;
+}
+
+static bool stack_page(void)
+{
+    return trick_on(TRICK_STACK_PAGE) && trick_on(TRICK_TLB_FILL);
+}
+
+static Cold *new_fill(Tr *t, bool write, Cold *slow)
 {
     Cold *fill = cold_new(t, COLD_FILL);
 
     fill->write = write;
     fill->slow = slow;
     fill->back = t->e.p;
-    mem_check_or(t, size, write, fill);
+    fill->target = t->ea_const;
+    return fill;
+}
+
+void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
+{
+    bool inside = (t->ea_const & (PAGE_SIZE - 1)) <= PAGE_SIZE - size;
+    Cold *fill;
+
+    if (t->ea == EA_CONST && (!trick_on(TRICK_CONST_ADDRESS) || !inside)) {
+        mem_fixed(t);
+    }
+    if (t->ea == EA_STACK && !stack_page()) {
+        t->ea = EA_ANY;
+    }
+    fill = new_fill(t, write, slow);
+    check(t, size, write, fill);
     fill->once = t->e.p;
+}
+
+void mem_check_group(Tr *t, unsigned size, bool write, Cold *k)
+{
+    Cold *miss = k;
+
+    if (t->ea == EA_STACK && stack_page()) {
+        miss = new_fill(t, write, k);
+        miss->alone = true;
+    } else {
+        t->ea = EA_ANY;
+    }
+    check(t, size, write, miss);
 }
 
 void mem_one(Tr *t)
 {
-    emit_op(&t->e, F_W, 0x8d, H_S1, MEM(H_S1, H_S2, 0, 0));
+    emit_op(&t->e, F_W, 0x8d, H_S1, t->operand);
 }

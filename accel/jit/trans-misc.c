@@ -65,6 +65,7 @@ void bt_insn(Tr *t, const Plan *p)
     }
     mem_flags(t);
     mem_address(t, false);
+    mem_fixed(t);
     reg = guest_value(t, p->reg, H_S2);
     emit_op(&t->e, F_W, f ? 0x89 : 0x63, f ? reg : H_S2, f ? REG(H_S2) : REG(reg)); /* MOV, MOVSXD */
     shift(t, F_W, 7, H_S2, f ? 6 : 5);

@@ -67,6 +67,9 @@ static Rm op_address(Tr *t, const Plan *p, Cold *slow)
 {
     mem_flags(t);
     mem_address(t, p->moffs);
+    if (p->align) {
+        mem_fixed(t);
+    }
     mem_check(t, p->size, p->write, slow);
     if (p->align) {
         emit_op(&t->e, F_BRM, 0xf6, 0, REG(H_S1)); /* TEST */

@@ -80,6 +80,9 @@ static Rm operand(Tr *t, const Plan *p, Cold *slow)
         return REG(p->g_rm ? general(t, i->rm, H_S1, !p->g_write) : i->rm);
     }
     mem_address(t, false);
+    if (p->align) {
+        mem_fixed(t);
+    }
     mem_check(t, p->size, p->write, slow);
     if (p->align) {
         emit_op(&t->e, F_BRM, 0xf6, 0, REG(H_S1));

@@ -38,7 +38,8 @@ typedef struct Cold {
     uint8_t *back, *once; /* FILL: try again; go on with another address */
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
-    bool write;       /* FILL */
+    bool write, alone; /* FILL; of a group, which cannot use another address this once */
+    unsigned ea;      /* FILL: as in Tr, of @target */
     bool call;        /* FAR: @back is where it returns */
     Site *site;
     uint8_t *id, *link; /* FAR: of the site */
@@ -76,6 +77,10 @@ typedef struct Tr {
     bool grouped;         /* r13 is the host address of the group's lowest byte, */
     int64_t group_off;    /* the stack pointer (or base register) being this much above that */
     struct Cold *group;
+    /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, and not yet in r13. */
+    enum { EA_ANY, EA_STACK, EA_CONST } ea;
+    uint64_t ea_const;
+    Rm operand; /* of the last check */
     Cold cold[MAX_COLD];
     unsigned colds;
 } Tr;
@@ -106,12 +111,17 @@ void mem_address(Tr *t, bool moffs);
 void mem_address_of(Tr *t, unsigned base, int disp);
 /* mem_offset - r13 = the operand's offset in its segment. */
 void mem_offset(Tr *t);
-/* mem_check - r13, an address, becomes the offset in its page and r14 the page's host address; goes
- * to @slow where the TLB does not have it. The host's flags are lost. */
+/* mem_check - r13, the address, becomes (where it is no constant) the offset in its page and r14 the page's
+ * host address: t->operand; goes to @slow where the TLB does not have it. The host's flags are lost. */
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow);
-/* mem_check_or - the same; @miss is jumped to at once. */
-void mem_check_or(Tr *t, unsigned size, bool write, Cold *miss);
-#define MEM_OPERAND MEM(H_S1, H_S2, 0, 0)
+/* mem_check_group - the same for a group, at @k where there is none for all of it. */
+void mem_check_group(Tr *t, unsigned size, bool write, Cold *k);
+/* mem_fixed - after mem_address(): r13 is the address, even where it is a constant. */
+void mem_fixed(Tr *t);
+/* tlb_offset, stack_offset - of a field of the TLB's entry of @page, of CpuState.tlb_stack. */
+size_t tlb_offset(const Tr *t, vaddr page, size_t field);
+size_t stack_offset(const Tr *t, size_t field);
+#define MEM_OPERAND (t->operand)
 /* mem_one - both into r13; r14 is free. */
 void mem_one(Tr *t);
 
