@@ -22,6 +22,7 @@ extern const TrickInfo trick_info[TRICKS];
 typedef struct AccelOptions {
     uint32_t off;      /* bit n: not that Trick */
     uint64_t lockstep; /* a seed: accel/lockstep; 0: not that */
+    unsigned lockstep_sample; /* one stretch of old code in so many is compared; 0: each */
 } AccelOptions;
 
 extern AccelOptions accel_options; /* constant after start-up; tests change it between engines */

@@ -88,6 +88,7 @@ static void accel_props(FILE *out)
     }
     fprintf(out, "for the search of a mistake:\n");
     fprintf(out, "  %-24s %s\n", "x-lockstep=<int>", "all that is translated is compared with the reference (one processor); a seed");
+    fprintf(out, "  %-24s %s\n", "x-lockstep-sample=<int>", "of old code, only one stretch in so many (default: 1)");
     for (Trick t = 0; t < TRICKS; t++) {
         trick_key(t, key);
         fprintf(out, "  %s=<bool>%*s %s\n", key, 17 - (int)strlen(key), "", trick_info[t].help);
@@ -104,6 +105,7 @@ static void accel_values(OptList *l, AccelOptions *o)
         o->off |= opt_get_bool(l, key, true) ? 0 : 1u << t;
     }
     o->lockstep = opt_get_u64(l, "x-lockstep", UINT64_MAX, 0);
+    o->lockstep_sample = (unsigned)opt_get_u64(l, "x-lockstep-sample", UINT32_MAX, 1);
     opt_get_choice(l, "thread", threads, 1);
     opt_get_u64(l, "tb-size", UINT32_MAX, 0);
     opt_get_bool(l, "one-insn-per-tb", false);

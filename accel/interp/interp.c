@@ -195,6 +195,7 @@ void interp_run_block(CpuState *c, const Block *b)
 
 void interp_after_fault(CpuState *c)
 {
+    c->insns++; /* a guest that only faults must not stop the time of -icount */
     if (c->insn != NULL && !c->insn_faults_here) {
         c->regs[GPR_RIP] -= c->insn->len;
         if (!c->code64) {

@@ -38,7 +38,7 @@ const void *jit_help_end(CpuState *c, uint64_t i, uint64_t next)
 {
     run(c, i, next);
     c->jit.site = NULL;
-    return jit_find(c);
+    return c->mid_repeat && c->jit.cpu->counting ? NULL : jit_find(c);
 }
 
 const void *jit_next(CpuState *c)

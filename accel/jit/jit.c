@@ -332,6 +332,13 @@ void jit_counting(CpuState *c)
     c->jit.cpu->counting = c->jit.cpu->strict = true;
 }
 
+bool jit_mode(const CpuState *c)
+{
+    uint32_t key;
+
+    return may_run(c, &key);
+}
+
 bool jit_chain(CpuState *c, unsigned polls)
 {
     vaddr lin = linear_rip(c);

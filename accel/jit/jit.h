@@ -247,6 +247,8 @@ bool jit_run_once(CpuState *c, bool alone);
 /* jit_chain - run translated code from CS:RIP on until it is left after @polls looks around, for accel/lockstep:
  * all code is translated at its first sight. False: none can be in this mode, nothing was done. */
 bool jit_chain(CpuState *c, unsigned polls);
+/* jit_mode - code can be translated in the present mode. */
+bool jit_mode(const CpuState *c);
 /* jit_counting - before the first: code counts in CpuState.jit.count. */
 void jit_counting(CpuState *c);
 extern bool jit_strict; /* tests: flags are exact at every fault and look around */

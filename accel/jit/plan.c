@@ -476,11 +476,12 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
                                                 [SEG_DS] = 4, [SEG_FS] = 8, [SEG_GS] = 16 };
     const OpRow *row = opcode_row(i);
     bool ends = (row->flags & (OP_END | OP_IO)) != 0;
+    bool invalid = i->exec != row->exec[i->opsize == 8 ? 2 : i->opsize == 4 ? 1 : 0];
     PlanKind fallback;
 
     memset(p, 0, sizeof(*p));
-    if (i->exec != row->exec[i->opsize == 8 ? 2 : i->opsize == 4 ? 1 : 0]) {
-        ends = true; /* an invalid one */
+    if (invalid) {
+        ends = true;
     } else if (row->feature != FEAT_NONE && !cpu_host_has(row->feature)) {
         p->kind = PLAN_HELP;
     } else if ((row->flags & OP_FPU) && row->map == MAP_1) {
@@ -500,7 +501,7 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
     } else if (!insn_vex(i) && row->map == MAP_0F) {
         plan_0f(i, p, code64);
     }
-    if (p->kind == PLAN_HELP) {
+    if (p->kind == PLAN_HELP && !invalid) {
         plan_system(i, row, key, p);
     }
     fallback = ends ? PLAN_END : PLAN_HELP;

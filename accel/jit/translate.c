@@ -325,9 +325,12 @@ void trans_at(Tr *t, unsigned n)
  * that may leave. */
 static void poll(Tr *t, const Plan *p, unsigned k, vaddr at)
 {
-    bool last = ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_LOOP || p->kind == PLAN_CLI;
+    bool last = ends(p) || p->kind == PLAN_JCC || p->kind == PLAN_LOOP || p->kind == PLAN_CLI || p->kind == PLAN_STI;
 
-    if (t->shadow != 0 && --t->shadow == 0) {
+    if (t->shadow != 0) {
+        if (--t->shadow != 0) {
+            return; /* the instruction behind STI */
+        }
         t->polled = false;
     }
     if (!t->polled && last && t->flags == FLAGS_HOST && t->live[k] != 0) {

@@ -13,10 +13,11 @@
 #include "cpu/disas.h"
 #include "cpu/mmu.h"
 
+#define REPEAT_COST 100 /* instructions, as time, of a part of a repeated one */
 #define TRAIL 48u /* last instructions that a report shows */
 
 StepStats lockstep_stats;
-void (*lockstep_differs)(void);
+void (*lockstep_differs)(const CpuState *before);
 
 static struct {
     CpuState *cpu, *ref;   /* that lives; that plays */
@@ -26,6 +27,7 @@ static struct {
     bool running;          /* a stretch of translated code */
     bool faulted, fetch;   /* it ended by a fault; that of fetching an instruction */
     bool foreign;          /* the machine's memory map or modes changed without ref: its TLB is worth nothing */
+    uint64_t translations; /* made before it */
     uint64_t count, done;  /* instructions of the stretch; that ref did */
     bool ref_faulted, ref_fetch;
     uint64_t undefined;    /* flags, as of ref */
@@ -41,6 +43,11 @@ static uint64_t rnd(void)
     v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9ull;
     v = (v ^ v >> 27) * 0x94d049bb133111ebull;
     return v ^ v >> 31;
+}
+
+void lockstep_seed(uint64_t seed)
+{
+    ls.random = seed;
 }
 
 static void copy_state(CpuState *to, const CpuState *from)
@@ -66,10 +73,10 @@ static const Decoded *decoded(CpuState *r, vaddr lin)
     const uint8_t *host = block_fetch(r, lin);
     Decoded *d = &ls.decoded[(uintptr_t)host % DECODED];
     uint32_t key = r->mode_key & KEY_DECODE;
+    bool whole = (lin & 0xfff) + sizeof(d->code) <= PAGE_SIZE; /* an invalid one may depend on more than it has */
     Plan p;
 
-    if (host != NULL && d->host == host && d->key == key && memcmp(d->code, host, d->insn.len) == 0 &&
-        (lin & 0xfff) + d->insn.len <= PAGE_SIZE &&
+    if (host != NULL && whole && d->host == host && d->key == key && memcmp(d->code, host, sizeof(d->code)) == 0 &&
         (r->code64 || r->regs[GPR_RIP] + d->insn.len - 1 <= r->segs[SEG_CS].limit)) {
         return d;
     }
@@ -78,10 +85,10 @@ static const Decoded *decoded(CpuState *r, vaddr lin)
     plan_insn(&d->insn, (r->code64 ? KEY_64 : 0) | 31u << KEY_SEG_SHIFT | KEY_VEC | KEY_CPL0, &p);
     d->reads = p.reads;
     d->sets = p.sets;
-    if (host != NULL && (lin & 0xfff) + d->insn.len <= PAGE_SIZE) {
+    if (host != NULL && whole) {
         d->host = host;
         d->key = key;
-        memcpy(d->code, host, d->insn.len);
+        memcpy(d->code, host, sizeof(d->code));
     }
     return d;
 }
@@ -96,7 +103,7 @@ static void step(CpuState *r)
 {
     const Decoded *d;
     const Insn *i;
-    uint64_t undefined;
+    uint64_t undefined, start;
 
     if (r->inhibit_irq) {
         r->inhibit_irq = r->inhibit_db = false;
@@ -110,9 +117,10 @@ static void step(CpuState *r)
     r->insn = i;
     ls.trail[ls.done % TRAIL] = linear_rip(r);
     ls.done++;
+    start = r->regs[GPR_RIP];
     r->regs[GPR_RIP] += i->len;
     i->exec(r, i);
-    while (r->mid_repeat) {
+    while (r->mid_repeat && r->regs[GPR_RIP] == start) {
         r->regs[GPR_RIP] += i->len;
         i->exec(r, i);
     }
@@ -168,6 +176,12 @@ static void show_trail(void)
     }
 }
 
+static void show_end(const char *who, const CpuState *c)
+{
+    fprintf(stderr, "%-10s ends at %04x:%016" PRIx64 ", cr2 %" PRIx64 ", activity %u, last vector %d error %x\n", who,
+            c->segs[SEG_CS].selector, c->regs[GPR_RIP], c->cr2, c->activity, c->exc_vector, c->exc_error);
+}
+
 static void report_difference(const char *what)
 {
     const CpuState *b = ls.before;
@@ -180,12 +194,14 @@ static void report_difference(const char *what)
             what, lockstep_stats.stretches, accel_options.lockstep, ls.count, b->segs[SEG_CS].selector,
             b->regs[GPR_RIP], b->mode_bits, b->cpl, b->cr0, b->cr3, lockstep_stats.insns,
             ls.faulted ? "; a fault ends it" : "");
+    show_end("translated", ls.after);
+    show_end("reference", ls.ref);
     show_trail();
     fprintf(stderr, "again: the same command line (with -icount it does the same); then with x-NAME=off of each trick\n");
     if (lockstep_differs == NULL) {
         exit(3);
     }
-    lockstep_differs();
+    lockstep_differs(b);
 }
 
 static bool tape_text(char *text, size_t size)
@@ -294,6 +310,14 @@ static unsigned length(void)
     return (unsigned)(r & 3 ? r >> 8 & 511 : r >> 8 & 15);
 }
 
+/* Old code need not be compared each time. */
+static bool chosen(const CpuState *c)
+{
+    unsigned n = accel_options.lockstep_sample;
+
+    return n <= 1 || c->jit.cpu->translations != ls.translations || rnd() % n == 0;
+}
+
 /* The stretch that ran is in memory and in CpuState: is it what the reference does? */
 static void check(CpuState *c)
 {
@@ -303,8 +327,8 @@ static void check(CpuState *c)
     c->tape = NULL;
     c->insn = NULL;
     ls.count = c->jit.count;
-    c->insns += ls.count;
-    if (c->mid_repeat || ls.tape.full || !step_ram_rollback(c)) {
+    c->insns += ls.count + (c->mid_repeat ? REPEAT_COST : 0);
+    if (c->mid_repeat || ls.tape.full || !chosen(c) || !step_ram_rollback(c)) {
         lockstep_stats.skipped++;
         ls.foreign = true;
         return;
@@ -313,6 +337,7 @@ static void check(CpuState *c)
     copy_state(ls.after, c);
     copy_state(r, ls.before);
     r->requests = 0;
+    r->hooks = c->hooks;
     if (r->view != c->view) {
         cpu_take_view(r);
     }
@@ -342,6 +367,11 @@ static void stretch(CpuState *c)
     vaddr lin = linear_rip(c);
 
     block_find(c, lin); /* a fault of this is not the stretch's */
+    if (!jit_mode(c)) {
+        live(c, lin);
+        return;
+    }
+    ls.translations = c->jit.cpu->translations;
     step_ram_sync();
     tlb_protect_tracked(c);
     copy_state(ls.before, c);

@@ -14,7 +14,7 @@
 
 typedef struct StepStats {
     uint64_t stretches, insns; /* compared */
-    uint64_t skipped;          /* not: DMA, a repeated instruction half done, too much on the tape */
+    uint64_t skipped;          /* not: not chosen; DMA, a repeated instruction half done, too much on the tape */
     uint64_t undefined;        /* nor these: flags that are undefined were read */
     uint64_t live;             /* blocks that only the reference can run */
     uint64_t accessed;         /* differences in accessed bits of page tables, which is no mistake */
@@ -23,7 +23,10 @@ typedef struct StepStats {
 extern StepStats lockstep_stats;
 
 /* What to do after a difference was reported; NULL: the process ends with status 3. Tests. */
-extern void (*lockstep_differs)(void);
+extern void (*lockstep_differs)(const CpuState *before);
+
+/* lockstep_seed - what is random begins anew. */
+void lockstep_seed(uint64_t seed);
 
 /* ---- ram.c: the pages written ---- */
 

@@ -197,6 +197,29 @@ static void call_of_a_page_mapped_anew(void **state)
     far(code_far_cr3, (size_t)(code_far_cr3_end - code_far_cr3));
 }
 
+/* ---- what is no instruction ---- */
+
+/* LOCK before an instruction that takes none, when it is hot: #UD, which nothing here handles. */
+#define LOCKED(insn) "mov $100, %ecx\n mov $0x300000, %edi\n1: call 2f\n dec %ecx\n jns 1b\n hlt\n" \
+                     "2: test %ecx, %ecx\n jnz 3f\n .byte 0xf0\n " insn "\n3: ret\n"
+CODE(locked, LOCKED("cld"));
+CODE(locked_string, LOCKED("stosb"));
+
+static void lock_where_it_may_not_be(void **state)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        const uint8_t *code = n == 0 ? code_locked : code_locked_string;
+
+        guest_put(AT, code, (size_t)(n == 0 ? code_locked_end - code_locked : code_locked_string_end - code_locked_string));
+        guest_flat(c, 64, AT);
+        c->regs[GPR_RSP] = 0x200000;
+        for (unsigned k = 0; k < 8 && c->activity != CPU_SHUTDOWN; k++) {
+            assert_false(guest_run(c, ~0ull >> 1));
+        }
+        assert_int_equal(c->activity, CPU_SHUTDOWN);
+    }
+}
+
 /* ---- registers ---- */
 
 CODE(held, "fninit\n mov $1000, %esi\n fld1\n fldz\n xorps %xmm1, %xmm1\n mov $1, %eax\n cvtsi2sd %eax, %xmm2\n"
@@ -229,6 +252,7 @@ int main(void)
         T(second_page_of_an_instruction),
         T(store_to_the_second_page_of_an_instruction),
         T(call_of_a_page_mapped_anew),
+        T(lock_where_it_may_not_be),
         T(x87_and_sse_across_the_reference),
     };
 
