@@ -385,14 +385,16 @@ uint64_t cpu_tsc_hz(void)
 
 uint64_t cpu_tsc(CpuState *c)
 {
-    uint64_t v;
-    int64_t raw;
+    int64_t raw = c->hooks.tsc_now != NULL ? c->hooks.tsc_now(c) : clock_now(CLK_VIRTUAL) * 2;
 
-    if (tape_read(c, TAPE_TSC, 0, &v)) {
-        return v;
-    }
-    raw = c->hooks.tsc_now != NULL ? c->hooks.tsc_now(c) : clock_now(CLK_VIRTUAL) * 2;
-    return tape_was(c, TAPE_TSC, 0, (uint64_t)(raw + c->tsc_offset));
+    return (uint64_t)(raw + c->tsc_offset);
+}
+
+uint64_t cpu_read_tsc(CpuState *c)
+{
+    uint64_t v;
+
+    return tape_read(c, TAPE_TSC, 0, &v) ? v : tape_was(c, TAPE_TSC, 0, cpu_tsc(c));
 }
 
 void cpu_random_seed(uint64_t seed)

@@ -407,8 +407,9 @@ void seg_update(Segment *s);
 void cpu_update_careful(CpuState *c);
 /* cpu_dump - registers in the shape of `info registers`. */
 void cpu_dump(const CpuState *c, FILE *out);
-/* cpu_tsc - the guest's time-stamp counter now. */
+/* cpu_tsc - the guest's time-stamp counter now. cpu_read_tsc - the same, for an instruction. */
 uint64_t cpu_tsc(CpuState *c);
+uint64_t cpu_read_tsc(CpuState *c);
 
 extern const StateField cpu_fields[]; /* saved state of CpuState */
 

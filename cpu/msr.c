@@ -125,7 +125,7 @@ bool cpu_rdmsr(CpuState *c, uint32_t msr, uint64_t *val)
         return true;
     }
     switch (msr) {
-    case 0x10: *val = cpu_tsc(c); return true;
+    case 0x10: *val = cpu_read_tsc(c); return true;
     case 0x3b: *val = c->tsc_adjust; return true;
     case 0x10a: *val = ARCH_CAPS; return cpu_has(c, FEAT_ARCH_CAPABILITIES);
     case 0xfe: *val = 0x508; return true; /* MTRRcap: 8 variable, fixed, WC */
@@ -214,7 +214,7 @@ bool cpu_wrmsr(CpuState *c, uint32_t msr, uint64_t val)
     }
     switch (msr) {
     case 0x10:
-        now = cpu_tsc(c);
+        now = cpu_read_tsc(c);
         c->tsc_offset += (int64_t)(val - now);
         c->tsc_adjust += val - now;
         return true;

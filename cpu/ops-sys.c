@@ -430,7 +430,7 @@ static void rdtsc(CpuState *c, const Insn *i)
     if ((c->cr4 & CR4_TSD) && c->cpl != 0) {
         cpu_gp0(c);
     }
-    t = cpu_tsc(c);
+    t = cpu_read_tsc(c);
     c->regs[GPR_RAX] = (uint32_t)t;
     c->regs[GPR_RDX] = t >> 32;
     if (i->opcode == 0x01) { /* RDTSCP */
