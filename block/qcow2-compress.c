@@ -12,28 +12,64 @@
 #include <zstd.h>
 #endif
 
-/* As far as a reader's window goes: "Compression type", zlib is raw deflate with 12 bits of it. */
-static int pack_zlib(const uint8_t *in, uint32_t size, uint8_t *out, uint32_t *len)
+struct Qcow2Packer {
+    z_stream z; /* begun once: what it needs is a quarter of a megabyte */
+    bool begun;
+#ifdef CONFIG_ZSTD
+    ZSTD_CCtx *zstd;
+#endif
+};
+
+Qcow2Packer *qcow2_packer_new(void)
 {
-    z_stream z = { .next_in = (uint8_t *)in, .avail_in = size, .next_out = out, .avail_out = size - 1 };
+    return xnew(Qcow2Packer);
+}
+
+void qcow2_packer_free(Qcow2Packer *p)
+{
+    if (p != NULL && p->begun) {
+        deflateEnd(&p->z);
+    }
+#ifdef CONFIG_ZSTD
+    if (p != NULL) {
+        ZSTD_freeCCtx(p->zstd);
+    }
+#endif
+    free(p);
+}
+
+/* As far as a reader's window goes: "Compression type", zlib is raw deflate with 12 bits of it. */
+static int pack_zlib(Qcow2Packer *p, const uint8_t *in, uint32_t size, uint8_t *out, uint32_t *len)
+{
     int r;
 
-    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (!p->begun && deflateInit2(&p->z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
         return -ENOMEM;
     }
-    r = deflate(&z, Z_FINISH);
-    *len = size - 1 - z.avail_out;
-    deflateEnd(&z);
+    if (p->begun && deflateReset(&p->z) != Z_OK) {
+        return -EIO;
+    }
+    p->begun = true;
+    p->z.next_in = (uint8_t *)in;
+    p->z.avail_in = size;
+    p->z.next_out = out;
+    p->z.avail_out = size - 1;
+    r = deflate(&p->z, Z_FINISH);
+    *len = size - 1 - p->z.avail_out;
     return r == Z_STREAM_END ? 0 : -ENOSPC;
 }
 
-int qcow2_compress(const Qcow2 *q, const uint8_t *in, uint8_t *out, uint32_t *len)
+int qcow2_compress(const Qcow2 *q, Qcow2Packer *p, const uint8_t *in, uint8_t *out, uint32_t *len)
 {
     if (q->compression == 0) {
-        return pack_zlib(in, q->cluster_size, out, len);
+        return pack_zlib(p, in, q->cluster_size, out, len);
     }
 #ifdef CONFIG_ZSTD
-    size_t n = ZSTD_compress(out, q->cluster_size - 1, in, q->cluster_size, ZSTD_CLEVEL_DEFAULT);
+    p->zstd = p->zstd != NULL ? p->zstd : ZSTD_createCCtx();
+    if (p->zstd == NULL) {
+        return -ENOMEM;
+    }
+    size_t n = ZSTD_compressCCtx(p->zstd, out, q->cluster_size - 1, in, q->cluster_size, ZSTD_CLEVEL_DEFAULT);
 
     *len = ZSTD_isError(n) ? 0 : (uint32_t)n;
     return ZSTD_isError(n) ? -ENOSPC : 0;

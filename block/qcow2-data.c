@@ -83,7 +83,8 @@ static int read_behind(Qcow2 *q, uint64_t offset, uint8_t *buf, uint32_t len)
     return n > 0 ? image_read(back, offset, buf, n) : 0;
 }
 
-/* read_entry - [@offset, +@len) of the guest, inside one cluster that @entry describes. Without the lock. */
+/* read_entry - [@offset, +@len) of the guest, inside the cluster that @entry describes or others that follow it. Without
+ * the lock. */
 static int read_entry(Qcow2 *q, uint64_t entry, uint64_t offset, uint8_t *buf, uint32_t len)
 {
     uint32_t in = (uint32_t)(offset & (q->cluster_size - 1));
@@ -117,17 +118,36 @@ static uint32_t in_cluster(const Qcow2 *q, uint64_t offset, uint32_t len)
     return MIN(len, q->cluster_size - (uint32_t)(offset & (q->cluster_size - 1)));
 }
 
+/* follows - @entry goes on in the file where @bytes from the start of cluster @first end: data as they are, or nothing at
+ * all in both. */
+static bool follows(const Qcow2 *q, uint64_t first, uint64_t entry, uint64_t bytes)
+{
+    uint64_t plain = ~(L2_COPIED | L2_OFFSET);
+
+    if ((first & plain) != 0 || (entry & plain) != 0) {
+        return (first & ~L2_OFFSET) == L2_ZERO && (entry & ~L2_OFFSET) == L2_ZERO && q->version >= 3;
+    }
+    return (first & L2_OFFSET) == 0 ? (entry & L2_OFFSET) == 0 : (entry & L2_OFFSET) == (first & L2_OFFSET) + bytes;
+}
+
 int qcow2_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
 {
     Qcow2 *q = img->priv;
     int r = 0;
 
     while (len > 0 && r == 0) {
-        uint32_t n = in_cluster(q, offset, len);
-        uint64_t entry;
+        uint32_t in = (uint32_t)(offset & (q->cluster_size - 1)), n = in_cluster(q, offset, len);
+        uint64_t entry, next;
 
         pthread_mutex_lock(&q->lock);
         r = l2_find(q, offset, &entry);
+        while (r == 0 && n < len && !(entry & L2_COMPRESSED)) {
+            r = l2_find(q, offset + n, &next);
+            if (r != 0 || !follows(q, entry, next, (uint64_t)in + n)) {
+                break;
+            }
+            n += MIN(q->cluster_size, len - n);
+        }
         q->active++;
         pthread_mutex_unlock(&q->lock);
         if (r == 0) {
@@ -151,17 +171,19 @@ static bool in_place(const Qcow2 *q, uint64_t entry)
            (entry & L2_OFFSET) % q->cluster_size == 0 && !(q->version >= 3 && (entry & L2_ZERO));
 }
 
+static bool is_busy(const Qcow2 *q, uint64_t cluster)
+{
+    const QBusy *b = q->busy;
+
+    while (b != NULL && cluster - b->cluster >= b->count) {
+        b = b->next;
+    }
+    return b != NULL;
+}
+
 static void wait_idle(Qcow2 *q, uint64_t cluster)
 {
-    for (;;) {
-        const QBusy *b = q->busy;
-
-        while (b != NULL && b->cluster != cluster) {
-            b = b->next;
-        }
-        if (b == NULL) {
-            return;
-        }
+    while (is_busy(q, cluster)) {
         pthread_cond_wait(&q->idle, &q->lock);
     }
 }
@@ -208,7 +230,7 @@ static int fill_cluster(Qcow2 *q, uint64_t entry, uint64_t to, bool fresh, uint6
 /* write_new - the guest cluster gets a cluster of its own. Lock held, and given back meanwhile. */
 static int write_new(Qcow2 *q, uint64_t entry, uint64_t offset, const uint8_t *buf, uint32_t len)
 {
-    QBusy mine = { offset >> q->cluster_bits, q->busy };
+    QBusy mine = { offset >> q->cluster_bits, 1, q->busy };
     bool keep = q->version >= 3 && (entry & L2_ZERO) && (entry & L2_COPIED) &&
                 (entry & L2_OFFSET) != 0 && (entry & L2_OFFSET) % q->cluster_size == 0;
     uint64_t to = entry & L2_OFFSET;
@@ -238,27 +260,103 @@ static int write_new(Qcow2 *q, uint64_t entry, uint64_t offset, const uint8_t *b
     return r;
 }
 
+/* count_new - whole clusters from @offset on, at most @max, that need new ones; not those that have room already. */
+static int count_new(Qcow2 *q, uint64_t offset, uint32_t max, uint32_t *n)
+{
+    int r = 0;
+
+    for (*n = 0; *n < max && r == 0; ++*n) {
+        uint64_t at = offset + ((uint64_t)*n << q->cluster_bits), entry;
+
+        r = l2_find(q, at, &entry);
+        if (r != 0 || is_busy(q, at >> q->cluster_bits) ||
+            ((entry & L2_COPIED) && !(entry & L2_COMPRESSED) && (entry & L2_OFFSET) != 0)) {
+            break;
+        }
+    }
+    return r;
+}
+
+/* write_run - @n whole clusters get new ones, which lie in a row; *done of them. Lock held, and given back meanwhile. */
+static int write_run(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint32_t n, uint32_t *done)
+{
+    QBusy mine = { offset >> q->cluster_bits, n, q->busy };
+    uint64_t to, got = n;
+    int r;
+
+    q->busy = &mine;
+    r = qcow2_alloc_run(q, &got, &to);
+    if (r == 0) {
+        q->touched = MAX(q->touched, to + (got << q->cluster_bits));
+        q->active++;
+        pthread_mutex_unlock(&q->lock);
+        r = host_write(&q->img->host, to, buf, got << q->cluster_bits);
+        pthread_mutex_lock(&q->lock);
+        q->active--;
+        for (uint64_t k = 0; k < got; k++) {
+            uint64_t at = offset + (k << q->cluster_bits), here = to + (k << q->cluster_bits), old;
+
+            r = r == 0 ? l2_find(q, at, &old) : r;
+            r = r == 0 ? l2_set(q, at, here | L2_COPIED) : r;
+            if (r == 0) {
+                qcow2_free_entry(q, old);
+            } else {
+                qcow2_give_up(q, here >> q->cluster_bits);
+            }
+        }
+    }
+    *done = (uint32_t)got << q->cluster_bits;
+    set_idle(q, &mine);
+    return r;
+}
+
+/* write_some - as much as goes at once; *n bytes of it. Lock held, and given back meanwhile. */
+static int write_some(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint32_t len, uint32_t *n)
+{
+    uint32_t in = (uint32_t)(offset & (q->cluster_size - 1)), whole = 0;
+    uint64_t entry, next;
+    int r;
+
+    *n = in_cluster(q, offset, len);
+    wait_idle(q, offset >> q->cluster_bits);
+    r = q->broken ? -EIO : l2_find(q, offset, &entry);
+    if (r != 0) {
+        return r;
+    }
+    if (in_place(q, entry)) {
+        while (*n < len && !is_busy(q, (offset + *n) >> q->cluster_bits)) {
+            r = l2_find(q, offset + *n, &next);
+            if (r != 0 || !in_place(q, next) || !follows(q, entry, next, (uint64_t)in + *n)) {
+                break;
+            }
+            *n += MIN(q->cluster_size, len - *n);
+        }
+        q->active++;
+        pthread_mutex_unlock(&q->lock);
+        r = r == 0 ? host_write(&q->img->host, (entry & L2_OFFSET) + in, buf, *n) : r;
+        pthread_mutex_lock(&q->lock);
+        q->active--;
+        return r;
+    }
+    if (in == 0 && len >= 2 * q->cluster_size) {
+        r = count_new(q, offset, len >> q->cluster_bits, &whole);
+    }
+    if (r == 0 && whole > 1) {
+        return write_run(q, offset, buf, whole, n);
+    }
+    return r == 0 ? write_new(q, entry, offset, buf, *n) : r;
+}
+
 int qcow2_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
 {
     Qcow2 *q = img->priv;
     int r = 0;
 
     while (len > 0 && r == 0) {
-        uint32_t n = in_cluster(q, offset, len);
-        uint64_t entry;
+        uint32_t n;
 
         pthread_mutex_lock(&q->lock);
-        wait_idle(q, offset >> q->cluster_bits);
-        r = q->broken ? -EIO : l2_find(q, offset, &entry);
-        if (r == 0 && in_place(q, entry)) {
-            q->active++;
-            pthread_mutex_unlock(&q->lock);
-            r = host_write(&img->host, (entry & L2_OFFSET) + (offset & (q->cluster_size - 1)), buf, n);
-            pthread_mutex_lock(&q->lock);
-            q->active--;
-        } else if (r == 0) {
-            r = write_new(q, entry, offset, buf, n);
-        }
+        r = write_some(q, offset, buf, len, &n);
         pthread_mutex_unlock(&q->lock);
         offset += n;
         buf += n;

@@ -335,29 +335,53 @@ static int area(Qcow2 *q, uint64_t n, uint64_t *offset)
     return r;
 }
 
-static int alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
+/* take_more - the free clusters behind @cluster, in the same block; as many as *n in all. */
+static int take_more(Qcow2 *q, uint64_t cluster, uint64_t *n)
 {
-    uint64_t cluster = UINT64_MAX;
-    int r = n == 1 ? find_free(q, &cluster) : 0;
+    uint64_t k = cluster + 1;
+    QTable *t;
+    int r = count_block(q, cluster, &t);
 
-    if (r != 0) {
-        return r;
+    for (; r == 0 && t != NULL && k < cluster + *n && (k & block_mask(q)) != 0; k++) {
+        if (count_get(q, t->data, k & block_mask(q)) != 0) {
+            break;
+        }
+        count_set(q, t->data, k & block_mask(q), 1);
+        t->dirty = true;
     }
-    if (cluster == UINT64_MAX) {
-        return area(q, n, offset);
+    *n = k - cluster;
+    return r;
+}
+
+static int alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset)
+{
+    uint64_t cluster;
+    int r = find_free(q, &cluster);
+
+    if (r != 0 || cluster == UINT64_MAX) {
+        return r != 0 ? r : area(q, *n, offset);
     }
     r = refcount_set(q, cluster, 1);
-    q->free_hint = cluster + 1;
-    q->end = MAX(q->end, cluster + 1);
+    r = r == 0 ? take_more(q, cluster, n) : r;
+    q->free_hint = cluster + *n;
+    q->end = MAX(q->end, cluster + *n); /* a block's counts go on behind it */
     *offset = cluster << q->cluster_bits;
+    return r;
+}
+
+int qcow2_alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset)
+{
+    int r = alloc_run(q, n, offset);
+
+    q->unsure |= r != 0; /* clusters may be counted that nothing will refer to */
     return r;
 }
 
 int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
 {
-    int r = alloc(q, n, offset);
+    int r = n == 1 ? alloc_run(q, &n, offset) : area(q, n, offset);
 
-    q->unsure |= r != 0; /* clusters may be counted that nothing will refer to */
+    q->unsure |= r != 0;
     return r;
 }
 

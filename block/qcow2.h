@@ -71,9 +71,9 @@ typedef struct QTable {
 enum { QTABLE_HASH = 1024 };
 #define QTABLE_BYTES (32u << 20) /* what the tables in memory may take, but for dirty ones */
 
-/* A guest cluster that a write allocates. */
+/* Guest clusters that a write allocates. */
 typedef struct QBusy {
-    uint64_t cluster;
+    uint64_t cluster, count;
     struct QBusy *next;
 } QBusy;
 
@@ -184,6 +184,8 @@ int refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count);
 int refcount_add(Qcow2 *q, uint64_t cluster, int delta);
 /* qcow2_alloc - @n contiguous clusters with count 1; the offset of the first. */
 int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset);
+/* qcow2_alloc_run - the same for at most *n, at least one: as many as are free in a row, or at the end of the file. */
+int qcow2_alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset);
 /* qcow2_give_up - one reference less, once the tables that no longer hold it are in the file. */
 void qcow2_give_up(Qcow2 *q, uint64_t cluster);
 int qcow2_give_up_now(Qcow2 *q); /* all of those; from the flush */
@@ -273,8 +275,12 @@ int qcow2_make_empty(BlockImage *img);
 
 /* ---- qcow2-compress.c ---- */
 
+/* A thread's means to compress. */
+typedef struct Qcow2Packer Qcow2Packer;
+Qcow2Packer *qcow2_packer_new(void);
+void qcow2_packer_free(Qcow2Packer *p);
 /* qcow2_compress - a cluster at @in to less than one at @out; -ENOSPC: it does not get smaller. Without the lock. */
-int qcow2_compress(const Qcow2 *q, const uint8_t *in, uint8_t *out, uint32_t *len);
+int qcow2_compress(const Qcow2 *q, Qcow2Packer *p, const uint8_t *in, uint8_t *out, uint32_t *len);
 /* qcow2_write_compressed - what that made, for the guest's cluster at @offset, where nothing is yet (-EEXIST). Takes
  * the lock itself. */
 int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data, uint32_t len);

@@ -92,7 +92,8 @@ static int put_clusters(Convert *c, uint64_t at, const uint8_t *buf, uint32_t le
 }
 
 /* pack_clusters - lens[]: bytes of each compressed cluster, 0: write it as it is. */
-static void pack_clusters(const Convert *c, uint64_t at, uint8_t *buf, uint32_t len, uint8_t *packed, uint32_t *lens)
+static void pack_clusters(const Convert *c, Qcow2Packer *p, uint64_t at, uint8_t *buf, uint32_t len, uint8_t *packed,
+                          uint32_t *lens)
 {
     const Qcow2 *q = c->out->priv;
     uint32_t size = q->cluster_size;
@@ -101,7 +102,7 @@ static void pack_clusters(const Convert *c, uint64_t at, uint8_t *buf, uint32_t 
     for (uint32_t n = 0, k = 0; n < len; n += size, k++) {
         lens[k] = 0;
         if (at % size == 0 && !all_zero(buf + n, size) &&
-            (len - n >= size || at + len == c->out->size) && qcow2_compress(q, buf + n, packed + n, &lens[k]) != 0) {
+            (len - n >= size || at + len == c->out->size) && qcow2_compress(q, p, buf + n, packed + n, &lens[k]) != 0) {
             lens[k] = 0;
         }
     }
@@ -168,6 +169,7 @@ static void *work(void *opaque)
     Convert *c = opaque;
     uint8_t *buf = xnewn(uint8_t, CHUNK), *packed = c->compressed ? xnewn(uint8_t, CHUNK) : NULL;
     uint32_t *lens = xnewn(uint32_t, CHUNK / 512);
+    Qcow2Packer *packer = qcow2_packer_new();
     Piece p;
 
     pthread_mutex_lock(&c->lock);
@@ -178,7 +180,7 @@ static void *work(void *opaque)
         pthread_mutex_unlock(&c->lock);
         r = data ? image_read(p.in, p.from, buf, (uint32_t)p.len) : 0;
         if (r == 0 && data && c->compressed) {
-            pack_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens);
+            pack_clusters(c, packer, p.to, buf, (uint32_t)p.len, packed, lens);
         }
         if (r == 0 && wait_turn(c, p.number)) {
             if (data) {
@@ -198,6 +200,7 @@ static void *work(void *opaque)
     free(buf);
     free(packed);
     free(lens);
+    qcow2_packer_free(packer);
     return NULL;
 }
 
@@ -226,6 +229,7 @@ typedef struct ConvertArgs {
     bool existing, quiet, progress, bad, compressed, any_order;
     uint64_t sparse;
     unsigned threads, share; /* share: IMAGE_FORCE_SHARE */
+    ImgCache cache, source_cache;
     OptList *opts;
 } ConvertArgs;
 
@@ -263,9 +267,8 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         case 'W': a->any_order = true; break;
         case 'c': a->compressed = true; break;
         case 't':
-        case 'T': /* the result is flushed at the end in each of these */
-            if (strcmp(optarg, "writeback") != 0 && strcmp(optarg, "unsafe") != 0) {
-                error_set(errp, "-%c %s: not supported yet (writeback and unsafe are)", c, optarg);
+        case 'T':
+            if (!img_cache(optarg, c == 't' ? &a->cache : &a->source_cache, errp)) {
                 return false;
             }
             break;
@@ -316,7 +319,7 @@ static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t 
     if (!a->existing && !new_image(path, a->to, &o, errp)) {
         return NULL;
     }
-    img = image_open(path, a->to, false, a->existing ? BLK_WRITEBACK : BLK_UNSAFE, errp);
+    img = image_open_with(path, a->to, a->cache.flags, a->existing ? a->cache.mode : BLK_UNSAFE, errp);
     if (img != NULL && img->size < size) {
         error_set(errp, "%s: the output is smaller than the input", path);
         image_unref(img);
@@ -333,7 +336,7 @@ static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_
         return false;
     }
     for (int n = 0; n < c->count; n++) {
-        c->in[n] = image_open_with(files[n], a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
+        c->in[n] = image_open_with(files[n], a->from, IMAGE_READ_ONLY | a->share | a->source_cache.flags, BLK_WRITEBACK, errp);
         if (c->in[n] == NULL) {
             return false;
         }
@@ -365,7 +368,7 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
         c.own = a->base != NULL;
         c.progress = (Progress){ .on = a->progress && !a->quiet, .total = size };
         r = copy(&c, a->threads);
-        c.out->cache = BLK_WRITEBACK;
+        c.out->cache = a->cache.mode; /* a new one is made in one piece, and flushed once unless -t unsafe */
         r = r == 0 ? image_flush(c.out) : r;
         image_unref(c.out);
         if (r != 0) {

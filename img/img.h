@@ -33,6 +33,14 @@ void img_json(const char *text);
 /* img_human - "1.5 GiB"; into @buf of 32 bytes. */
 const char *img_human(uint64_t bytes, char buf[32]);
 
+/* A cache mode, of -t and -T. */
+typedef struct ImgCache {
+    BlockCache mode;
+    unsigned flags; /* IMAGE_DIRECT */
+} ImgCache;
+/* img_cache - the argument. */
+bool img_cache(const char *text, ImgCache *c, Error **errp);
+
 struct Qcow2Snapshot;
 /* img_print_snapshots - the table of info and snapshot -l. */
 void img_print_snapshots(const struct Qcow2Snapshot *list, uint32_t count);

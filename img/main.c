@@ -53,6 +53,27 @@ bool img_output(const char *text, bool *json, Error **errp)
     return true;
 }
 
+bool img_cache(const char *text, ImgCache *c, Error **errp)
+{
+    static const struct {
+        const char *name;
+        ImgCache cache;
+    } modes[] = {
+        { "writeback", { BLK_WRITEBACK, 0 } },      { "none", { BLK_WRITEBACK, IMAGE_DIRECT } },
+        { "off", { BLK_WRITEBACK, IMAGE_DIRECT } }, { "writethrough", { BLK_WRITETHROUGH, 0 } },
+        { "unsafe", { BLK_UNSAFE, 0 } },            { "directsync", { BLK_WRITETHROUGH, IMAGE_DIRECT } },
+    };
+
+    for (size_t n = 0; n < ARRAY_SIZE(modes); n++) {
+        if (strcmp(modes[n].name, text) == 0) {
+            *c = modes[n].cache;
+            return true;
+        }
+    }
+    error_set(errp, "Invalid cache option: %s", text);
+    return false;
+}
+
 void img_json(const char *text)
 {
     putchar('"');

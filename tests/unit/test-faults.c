@@ -118,16 +118,18 @@ static int op_compress(BlockImage *img)
 {
     const Qcow2 *q = img->priv;
     uint8_t *in = xnewn(uint8_t, q->cluster_size), *out = xnewn(uint8_t, q->cluster_size);
+    Qcow2Packer *p = qcow2_packer_new();
     uint32_t len;
     int r = 0;
 
     for (uint64_t k = 0; k < 5 && r == 0; k++) {
         memset(in, (int)k + 1, q->cluster_size);
-        if (qcow2_compress(q, in, out, &len) == 0) {
+        if (qcow2_compress(q, p, in, out, &len) == 0) {
             r = qcow2_write_compressed(img, ((500ull << 10) & -(uint64_t)q->cluster_size) + k * q->cluster_size, out, len);
             r = r == -EEXIST ? 0 : r;
         }
     }
+    qcow2_packer_free(p);
     free(in);
     free(out);
     return r;
