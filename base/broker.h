@@ -32,6 +32,7 @@ typedef enum BrokerOp {
     BROKER_OPEN, /* the broker's own, as the next */
     BROKER_NAME,
     BROKER_SOCKET, /* chardev/address.c */
+    BROKER_HOLDER, /* block/image-holder.c */
     BROKER_OPS,
 } BrokerOp;
 

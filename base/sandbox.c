@@ -33,6 +33,7 @@
 enum { MAX = 512 }; /* instructions of a filter */
 
 enum { L = 1 << SANDBOX_LOOP, C = 1 << SANDBOX_VCPU, D = 1 << SANDBOX_DISK, V = 1 << SANDBOX_VIEWER, ALL = L | C | D | V };
+enum { N = 1 << SANDBOX_CLASSES }; /* the loop, with a user network */
 
 /* A call that some threads may make, if @arg (an argument's low half) has none of @bits, or is @value. */
 typedef struct Allowed {
@@ -61,6 +62,9 @@ static const uint16_t hostile[] = {
 };
 
 static bool on; /* written once, before other threads are made */
+static bool network;
+static int readable[8]; /* descriptors of files and folders */
+static unsigned readable_count;
 
 typedef struct Filter {
     struct sock_filter f[MAX];
@@ -118,22 +122,24 @@ static void allow(Filter *f, const Allowed *a)
     load(f, offsetof(struct seccomp_data, nr));
 }
 
-/* apply - to the calling thread. 0 or -errno. */
+/* apply - to the calling thread. 0 or -errno. Older kernels would turn speculation off with a filter, which makes
+ * translated code slow; nothing is promised about it (SECURITY.md). */
 static int apply(const Filter *f)
 {
     struct sock_fprog prog = { .len = (unsigned short)f->n, .filter = (struct sock_filter *)f->f };
 
-    return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
+    return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &prog) < 0 ? -errno : 0;
 }
 
 static int confine(SandboxClass cls)
 {
+    unsigned classes = 1u << cls | (cls == SANDBOX_LOOP && network ? N : 0);
     Filter *f = xnew(Filter);
     int r;
 
     begin(f);
     for (size_t n = 0; n < ARRAY_SIZE(allowed); n++) {
-        if (allowed[n].classes >> cls & 1) {
+        if (allowed[n].classes & classes) {
             allow(f, &allowed[n]);
         }
     }
@@ -145,12 +151,58 @@ static int confine(SandboxClass cls)
     return r;
 }
 
-/* lock_land - no file by its name, whatever call it would be by. Kernels without Landlock do without. */
-static void lock_land(void)
+void sandbox_want_network(void)
+{
+    network = true;
+}
+
+bool sandbox_network(void)
+{
+    return !on || network;
+}
+
+void sandbox_want_read(const char *path)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC);
+
+    if (fd >= 0 && readable_count == ARRAY_SIZE(readable)) {
+        close(fd);
+    } else if (fd >= 0) {
+        readable[readable_count++] = fd;
+    }
+}
+
+static int make_land(void)
 {
     struct landlock_ruleset_attr attr = { .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1 };
-    int fd = (int)syscall(__NR_landlock_create_ruleset, &attr, sizeof(attr), 0);
 
+    return (int)syscall(__NR_landlock_create_ruleset, &attr, sizeof(attr), 0);
+}
+
+bool sandbox_has_land(void)
+{
+    int fd = make_land();
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+/* lock_land - no file by its name but those that were wanted, whatever call it would be by. Kernels without Landlock
+ * do without. */
+static void lock_land(void)
+{
+    int fd = make_land();
+
+    for (unsigned n = 0; n < readable_count; n++) {
+        struct landlock_path_beneath_attr rule = { .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
+                                                   .parent_fd = readable[n] };
+
+        syscall(__NR_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+        close(readable[n]);
+    }
+    readable_count = 0;
     if (fd >= 0) {
         syscall(__NR_landlock_restrict_self, fd, 0);
         close(fd);
@@ -173,6 +225,10 @@ bool sandbox_enter(Error **errp)
 {
     int r;
 
+    if (network && !sandbox_has_land()) {
+        error_set(errp, "no sandbox: for a user network it needs a kernel with Landlock");
+        return false;
+    }
     keep_zone();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         error_set_errno(errp, errno, "no sandbox: this kernel has no no_new_privs");

@@ -20,6 +20,15 @@ typedef enum SandboxClass {
     SANDBOX_CLASSES,
 } SandboxClass;
 
+/* Before sandbox_enter(): sandbox_want_network - the loop's thread will make sockets of the internet (a user network).
+ * sandbox_want_read - and open the file at @path, or what is in the folder, to read; needs sandbox_has_land(), a kernel
+ * with Landlock. */
+void sandbox_want_network(void);
+void sandbox_want_read(const char *path);
+bool sandbox_has_land(void);
+/* sandbox_network - false: sockets of the internet are refused. */
+bool sandbox_network(void);
+
 /* sandbox_enter - confine the calling thread, the loop's, and by it those that it makes from now on; files are opened
  * by the broker from here on. False: the kernel has no seccomp. */
 bool sandbox_enter(struct Error **errp);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/optlist.h"
@@ -22,7 +23,7 @@ static Secret *secrets;
 
 static char *read_file(const char *path, size_t *len, Error **errp)
 {
-    FILE *f = fopen(path, "rbe");
+    FILE *f = host_fopen(path, "rb");
     char *bytes = xnewn(char, SECRET_MAX + 2);
 
     errno = 0;

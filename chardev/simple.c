@@ -88,7 +88,7 @@ static int open_fifo(const char *path, const char *suffix)
     autofree char *name = xasprintf("%s%s", path, suffix);
 
     /* both ways, so that it opens without a peer and never ends */
-    return open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    return host_open(name, O_RDWR | O_NONBLOCK, 0);
 }
 
 static bool pipe_open(Chardev *c, OptList *l, Error **errp)

@@ -64,10 +64,29 @@ static void pty_free(Pty *p)
     free(p);
 }
 
+/* pty_new - tty_ioctl(4) and pts(4), since posix_openpt() opens by itself. Its master, or -errno. */
+static int pty_new(char *name, size_t size)
+{
+    int fd = host_open("/dev/ptmx", O_RDWR | O_NONBLOCK, 0), unlock = 0;
+    unsigned number;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (ioctl(fd, TIOCSPTLCK, &unlock) < 0 || ioctl(fd, TIOCGPTN, &number) < 0) {
+        int r = -errno;
+
+        close(fd);
+        return r;
+    }
+    snprintf(name, size, "/dev/pts/%u", number);
+    return fd;
+}
+
 /* The slave starts raw; closing it then leaves the master in its "nobody there" state. */
 static int pty_prepare(const char *name)
 {
-    int fd = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int fd = host_open(name, O_RDWR, 0);
     struct termios tio;
 
     if (fd < 0) {
@@ -86,15 +105,10 @@ static bool pty_open(Chardev *c, OptList *l, Error **errp)
     const char *path = opt_get_str(l, "path", NULL);
     Pty *p = xnew(Pty);
     char name[128];
-    int r = 0;
+    int r;
 
-    p->master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (p->master < 0 || grantpt(p->master) < 0 || unlockpt(p->master) < 0) {
-        r = -errno;
-    } else {
-        r = -ptsname_r(p->master, name, sizeof(name));
-    }
-    if (r == 0) {
+    r = p->master = pty_new(name, sizeof(name));
+    if (r >= 0) {
         r = pty_prepare(name);
     }
     if (r < 0) {
@@ -162,7 +176,7 @@ static bool serial_open(Chardev *c, OptList *l, Error **errp)
         error_set(errp, "serial: path= is missing");
         return false;
     }
-    fd = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    fd = host_open(path, O_RDWR | O_NONBLOCK, 0);
     if (fd < 0) {
         error_set_errno(errp, errno, "cannot open %s", path);
         return false;

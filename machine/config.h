@@ -107,7 +107,7 @@ typedef struct MachineConfig {
     /* running */
     bool snapshot; /* of all drives */
     bool no_reboot, no_shutdown, stopped, nographic, daemonize;
-    bool sandbox; /* -sandbox on */
+    enum { SANDBOX_AUTO, SANDBOX_ON, SANDBOX_OFF } sandbox; /* -sandbox; auto: on where the kernel can */
     char *gdb;     /* where the gdb stub listens, as a legacy chardev string; NULL: none */
     char *name;    /* of the guest, or NULL */
     char *process; /* -name process=, or NULL */

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/sandbox.h"
 #include "block/block.h"
+#include "block/image-holder.h"
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "chardev/address.h"
@@ -137,13 +138,20 @@ static void note_medium(void *opaque, BlockBackend *b)
     *(bool *)opaque |= blk_present(b);
 }
 
-/* confine - from here on. */
-static bool confine(Error **errp)
+/* confine - from here on. Where the kernel cannot, the default does without and says so. */
+static bool confine(const MachineConfig *cfg, Error **errp)
 {
     bool media = false;
+    Error *err = NULL;
 
-    if (!sandbox_enter(errp)) {
-        return false;
+    if (!sandbox_enter(&err)) {
+        if (cfg->sandbox == SANDBOX_ON) {
+            error_move(errp, err);
+            return false;
+        }
+        fprintf(stderr, "doppel: not confined: %s (-sandbox off says that you know)\n", error_text(err));
+        error_free(err);
+        return true;
     }
     machine_lock();
     blk_each(note_medium, &media);
@@ -189,7 +197,7 @@ static bool start(MachineConfig *cfg, Error **errp)
     if (cfg->none && board_none != NULL) {
         board_none(cfg);
     }
-    return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp) && (!cfg->sandbox || confine(errp));
+    return open_monitors(cfg, errp) && open_displays(cfg, errp) && daemon_ready(errp) && (cfg->sandbox == SANDBOX_OFF || confine(cfg, errp));
 }
 
 /* machine_main - from start() to the last descriptor; the process's exit code. */
@@ -256,7 +264,8 @@ int main(int argc, char **argv)
         return 0;
     }
     addr_setup();
-    if ((cfg->daemonize && !daemon_fork(&err)) || (cfg->sandbox && !broker_start(&err)) ||
+    image_holder_setup();
+    if ((cfg->daemonize && !daemon_fork(&err)) || (cfg->sandbox != SANDBOX_OFF && !broker_start(&err)) ||
         !open_window(cfg, &err)) {
         error_report(err);
         return 1;

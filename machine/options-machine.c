@@ -385,7 +385,7 @@ bool opt_sandbox(void *opaque, const OptionDef *def, const char *arg, Error **er
     if (l == NULL) {
         return false;
     }
-    p->cfg->sandbox = opt_get_bool(l, "enable", true);
+    p->cfg->sandbox = opt_get_bool(l, "enable", true) ? SANDBOX_ON : SANDBOX_OFF;
     for (size_t n = 0; n < ARRAY_SIZE(denied); n++) {
         const char *value = opt_get_str(l, denied[n], "deny");
 

@@ -11,7 +11,7 @@
 #include "net/backend.h"
 
 #include <config.h>
-#include "base/broker.h"
+#include "base/sandbox.h"
 #include "base/error.h"
 #ifdef CONFIG_SLIRP
 #include "net/user.h"
@@ -537,14 +537,31 @@ static bool start(User *u, UserOptions *o, Error **errp)
     return true;
 }
 
+/* want_rights - libslirp reads the name servers' file at each question: those who write it put a new one in the old
+ * one's place, in folders of their own. */
+static void want_rights(const UserOptions *o)
+{
+    static const char *const names[] = {
+        "/etc/resolv.conf", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf",
+    };
+
+    sandbox_want_network();
+    for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+        sandbox_want_read(names[n]);
+    }
+    if (o->cfg.tftp_path != NULL) {
+        sandbox_want_read(o->cfg.tftp_path);
+    }
+}
+
 static bool user_open(NetBackend *b, OptList *l, Error **errp)
 {
     User *u = container_of(b, User, b);
     UserOptions *o = xnew(UserOptions);
     int r;
 
-    if (broker_active()) {
-        error_set(errp, "type=user: not in the sandbox yet (-sandbox off)");
+    if (!sandbox_network()) {
+        error_set(errp, "type=user: this process was confined without a user network (-sandbox off)");
         user_options_free(o);
         return false;
     }
@@ -552,6 +569,7 @@ static bool user_open(NetBackend *b, OptList *l, Error **errp)
         user_options_free(o);
         return false;
     }
+    want_rights(o);
     u->in_tail = &u->in;
     timer_init(&u->wake, CLK_VIRTUAL, on_wake, u, NULL);
     u->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -1019,7 +1019,6 @@ def opt_sandbox(tmp):
             assert f"Seccomp:\t{mode}\n" in open(f"/proc/{m.p.pid}/status").read()
     refused("-sandbox", "on,spawn=allow", names="spawn=allow")
     refused("-sandbox", "on,nonesuch=deny", names="nonesuch")
-    refused("-sandbox", "on", "-nic", "user", names="sandbox")
 
 
 @row
