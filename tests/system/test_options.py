@@ -1017,6 +1017,8 @@ def opt_sandbox(tmp):
     for arg, mode in [("on", "2"), ("off", "0"), ("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "2")]:
         with monitor("-sandbox", arg) as m:
             assert f"Seccomp:\t{mode}\n" in open(f"/proc/{m.p.pid}/status").read()
+    with monitor() as m:  # the default
+        assert "Seccomp:\t2\n" in open(f"/proc/{m.p.pid}/status").read()
     refused("-sandbox", "on,spawn=allow", names="spawn=allow")
     refused("-sandbox", "on,nonesuch=deny", names="nonesuch")
 
