@@ -204,10 +204,10 @@ typedef struct TlbStack {
 #define JUMP_SIZE (1u << JUMP_BITS)
 typedef struct JitJump {
     vaddr lin;
-    uint32_t stamp; /* JitState.stamp when it was entered; 0 never is one */
-    uint32_t pad;
-    uint64_t code;  /* host address */
-    uint64_t pad2;
+    uint32_t slot; /* offset in JitState.page_id[mode] of the number of the page that @lin is in; */
+    uint32_t id;   /* what that must be, PAGE_ID_NONE: no entry */
+    uint64_t code; /* host address */
+    uint64_t two_pages; /* the instruction there is in two pages, which @code will look at */
 } JitJump;
 
 #define PAGE_IDS 2048u
@@ -233,8 +233,9 @@ typedef struct JitState {
     uint8_t x87[108];  /* image for FRSTOR and of FNSAVE */
     uint8_t bytes[64]; /* of a load that crosses pages */
     struct Jit *cpu;   /* the rest of it */
-    /* Numbers of the code pages that linear pages are mapped to now, by slot: supervisor's, user's code. */
-    uint32_t page_id[2][PAGE_IDS];
+    /* Numbers of the code pages that linear pages are mapped to now, by slot; 0: not known.
+     * A number is of one mode, and a table of the MMU's holds those of one mode at a time. */
+    uint32_t page_id[MMU_MODES][PAGE_IDS];
     JitJump jump[JUMP_SIZE];
 } JitState;
 

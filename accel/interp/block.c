@@ -107,7 +107,7 @@ bool block_global(CpuState *c, vaddr lin)
 {
     const JumpEntry *j = jump_slot(c->engine, lin);
 
-    return j->lin == lin && !j->local;
+    return j->lin == lin && j->global;
 }
 
 static vaddr next_page_lin(const CpuState *c, vaddr lin)
@@ -288,6 +288,7 @@ const Block *block_lookup(CpuState *c, vaddr lin)
     j->lin = lin;
     j->key = c->mode_key;
     j->local = !global || b->host2 != NULL;
+    j->global = global && (b->host2 == NULL || e->fetch[next_page_lin(c, lin) >> PAGE_SHIFT & 63].global);
     j->gen = e->quick.gen[j->local];
     j->block = b;
     return b;

@@ -34,7 +34,8 @@ typedef struct Block {
 typedef struct JumpEntry {
     vaddr lin;
     uint32_t key, gen;
-    bool local; /* not by global pages only */
+    bool local; /* not by one global page, */
+    bool global; /* nor by two */
     const Block *block;
 } JumpEntry;
 

@@ -67,6 +67,9 @@ bool jit_cache_init(CpuState *c, Error **errp)
     if (!map_code(j, errp) || !map_stack(j, errp)) {
         return false;
     }
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        j->table_key[m] = KEY_NONE;
+    }
     j->bmi2 = __builtin_cpu_supports("bmi2");
     j->avx = __builtin_cpu_supports("avx");
     j->vec_keys = (trick_on(TRICK_X87) ? KEY_X87 : 0) | (trick_on(TRICK_SSE) ? KEY_SSE : 0) |

@@ -19,11 +19,17 @@
 bool jit_strict;
 static _Thread_local const CpuState *segment_of; /* whose state this thread's GS base is */
 
+/* Where the jump cache sends to: code in two pages looks whether both are where they were. */
+static uint64_t jump_code(const Jit *j, const Trans *t)
+{
+    return (uint64_t)(uintptr_t)jit_rx(j, t->guard[0] != NULL ? t->slot_entry : t->entry);
+}
+
 /* The jump cache, incoming jumps and the return stacks forget a block's translations. */
 static void dropped(CpuState *c, Block *b)
 {
     for (Trans *t = b->trans; t != NULL; t = t->next) {
-        uint64_t code = (uint64_t)(uintptr_t)jit_rx(c->jit.cpu, t->entry);
+        uint64_t code = jump_code(c->jit.cpu, t);
 
         for (Site *s = t->incoming; s != NULL; s = s->next) {
             emit_set_jump(s->disp, s->stub);
@@ -32,7 +38,7 @@ static void dropped(CpuState *c, Block *b)
         for (unsigned n = 0; n < 2; n++) {
             JitJump *e = &c->jit.jump[jit_jump_index(t->lin) ^ n];
 
-            e->stamp = e->code == code ? 0 : e->stamp;
+            e->id = e->code == code ? PAGE_ID_NONE : e->id;
         }
     }
     b->trans = NULL;
@@ -127,17 +133,24 @@ static void site_leave(Site *s)
     }
 }
 
-static uint32_t page_number(Jit *j, const Block *b, vaddr lin)
+static uint32_t page_number(Jit *j, vaddr page, const uint8_t *host, uint32_t key)
 {
-    const uint8_t *host = b->host - (lin & (PAGE_SIZE - 1));
-    uint64_t h = (lin >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull ^ (uint64_t)(uintptr_t)host >> PAGE_SHIFT;
+    uint64_t h = ((page >> PAGE_SHIFT) + key) * 0x9e3779b97f4a7c15ull ^ (uint64_t)(uintptr_t)host >> PAGE_SHIFT;
     PageId *p = &j->ids[(h ^ h >> 32) & (PAGE_ID_HASH - 1)];
 
-    if (p->page != (lin & ~0xfffull) || p->host != host || p->id == 0) {
+    if (p->page != page || p->host != host || p->key != key || p->id == 0) {
         j->last_id = j->last_id + 1 == PAGE_ID_NONE ? 1 : j->last_id + 1;
-        *p = (PageId){ lin & ~0xfffull, host, j->last_id };
+        *p = (PageId){ page, host, key, j->last_id };
     }
     return p->id;
+}
+
+/* The number of the page that @t begins in. */
+static uint32_t trans_number(Jit *j, const Block *b, const Trans *t)
+{
+    unsigned off = t->lin & (PAGE_SIZE - 1);
+
+    return page_number(j, t->lin - off, b->host - off, t->key);
 }
 
 /* Code was left by a jump to @t. */
@@ -151,7 +164,7 @@ static void link_site(CpuState *c, const Block *b, Trans *t)
         return;
     }
     if (s->id != NULL) {
-        id = page_number(c->jit.cpu, b, t->lin);
+        id = trans_number(c->jit.cpu, b, t);
         if (s->linked != NULL) {
             site_leave(s);
         }
@@ -177,30 +190,50 @@ static void set_key(CpuState *c, uint32_t key)
 {
     Jit *j = c->jit.cpu;
 
+    if (j->table_key[c->mmu] != key) {
+        memset(c->jit.page_id[c->mmu], 0, sizeof(c->jit.page_id[0]));
+        j->table_key[c->mmu] = key;
+    }
     j->key = key;
     j->mode_key = c->mode_key;
     j->mmu = c->mmu;
     jit_set_stamp(c, key);
 }
 
+/* The page of @lin has the number @id. */
+static void enter_page(CpuState *c, vaddr lin, uint32_t id)
+{
+    uint64_t bit;
+
+    *jit_page_bits(c->jit.cpu, lin, &bit) |= bit;
+    c->jit.page_id[c->jit.cpu->mmu][jit_page_slot(lin)] = id;
+}
+
 static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
 {
     Jit *j = c->jit.cpu;
     JitJump *e = &c->jit.jump[jit_jump_index(t->lin)];
-    uint64_t bit;
+    uint32_t id = trans_number(j, b, t), id2;
 
-    *jit_page_bits(j, t->lin, &bit) |= bit;
-    if (b->host2 != NULL) {
-        *jit_page_bits(j, t->lin + PAGE_SIZE, &bit) |= bit;
+    enter_page(c, t->lin, id);
+    if (t->guard[0] != NULL) {
+        vaddr next = (t->lin & ~0xfffull) + PAGE_SIZE;
+
+        next = c->code64 ? next : (uint32_t)next;
+        id2 = page_number(j, next, b->host2, t->key);
+        enter_page(c, next, id2);
+        memcpy(t->guard[0], &id, sizeof(id));
+        memcpy(t->guard[1], &id2, sizeof(id2));
     }
-    c->jit.page_id[key_user(t->key)][jit_page_slot(t->lin)] = page_number(j, b, t->lin);
     j->super_local |= !key_user(t->key) && !(jit_is_upper(t->lin) && block_global(c, t->lin));
-    if (e->lin != t->lin && e->stamp == c->jit.stamp) { /* the other of its pair takes what is here */
+    if (e->lin != t->lin && jit_jump_good(c, e)) { /* the other of its pair takes what is here */
         c->jit.jump[jit_jump_index(t->lin) ^ 1] = *e;
     }
     e->lin = t->lin;
-    e->stamp = c->jit.stamp;
-    e->code = (uint64_t)(uintptr_t)jit_rx(j, t->entry);
+    e->slot = (uint32_t)sizeof(uint32_t) * jit_page_slot(t->lin);
+    e->id = id;
+    e->code = jump_code(j, t);
+    e->two_pages = t->guard[0] != NULL;
     return jit_rx(j, t->entry);
 }
 
@@ -263,7 +296,7 @@ const void *jit_find(CpuState *c)
         return NULL;
     }
     set_key(c, key);
-    if (e->lin == lin && e->stamp == c->jit.stamp && c->jit.site == NULL && trick_on(TRICK_JUMP_CACHE)) {
+    if (e->lin == lin && jit_jump_good(c, e) && !e->two_pages && c->jit.site == NULL && trick_on(TRICK_JUMP_CACHE)) {
         prepare(c);
         return (const void *)(uintptr_t)e->code;
     }

@@ -33,12 +33,12 @@ typedef struct Site {
     bool host_flags;
 } Site;
 
-/* The number of a linear page of code at a host address. Another pair that hashes to the same entry gets a
- * new number. */
+/* The number of a linear page of code at a host address in one mode. Another that hashes to the same entry gets
+ * a new number. */
 typedef struct PageId {
     vaddr page;
     const uint8_t *host;
-    uint32_t id;
+    uint32_t key, id;
 } PageId;
 #define PAGE_ID_NONE 0xffffffffu
 #define PAGE_ID_HASH 8192u
@@ -49,10 +49,18 @@ typedef struct Trans {
     vaddr lin;
     uint32_t key;
     uint8_t *host_entry, *slot_entry; /* by where the flags are; writable view */
-    uint8_t *entry; /* from the jump cache: the flags are in the slot */
+    uint8_t *entry; /* from C: the flags are in the slot */
+    uint8_t *guard[2]; /* of code in two pages: their numbers, in the writable view */
 } Trans;
 
+/* An address space while it is another's turn. */
 #define SPACES 12
+typedef struct Space {
+    uint64_t cr3, used;
+    uint32_t gen; /* of Jit.gen[1]; 0: nothing is known */
+    uint32_t key;
+    uint32_t ids[PAGE_IDS]; /* JitState.page_id[MMU_USER], in the mode @key */
+} Space;
 
 typedef struct Jit {
     uint8_t *rw, *rx;        /* two views of one memory: writable, executable */
@@ -64,11 +72,9 @@ typedef struct Jit {
     size_t used;
     uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */
     uint32_t last_gen;
-    /* Address spaces and the gen[1] of each, while it is another's turn: the last of them is used anew. */
-    struct {
-        uint64_t cr3;
-        uint32_t gen;
-    } spaces[SPACES];
+    Space spaces[SPACES];
+    uint64_t space_turns;
+    uint32_t table_key[MMU_MODES]; /* the mode that page_id[] is of; KEY_NONE: it is clear */
     uint64_t space;
     bool super_local;        /* supervisor code was entered in a page that is not global, or is_upper() */
     uint64_t ret_saved[MMU_MODES]; /* JitState.ret_sp and ret_stamp by mode */
@@ -84,7 +90,7 @@ typedef struct Jit {
     PageId ids[PAGE_ID_HASH];
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
-    uint64_t pages[256];     /* filter: pages with entries in the jump cache, see page_bits() */
+    uint64_t pages[256];     /* filter: pages with a number in page_id[], see jit_page_bits() */
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
@@ -186,6 +192,7 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin);
 #define KEY_X87 (1u << 10) /* so are x87 and MMX instructions */
 #define KEY_CPL0 (1u << 11)
 #define KEY_BITS 12
+#define KEY_NONE (1u << KEY_BITS)
 #define KEY_SEG_SHIFT 3 /* bit n: segment n is flat (FS, GS: but for its base); bits 7:3 */
 #define KEY_VEC (KEY_SSE | KEY_AVX | KEY_X87)
 
@@ -227,6 +234,15 @@ static inline MmuMode key_mmu(uint32_t key)
 static inline unsigned key_user(uint32_t key)
 {
     return key_mmu(key) == MMU_USER || key_mmu(key) == MMU_USER_AC;
+}
+
+/* jit_jump_good - the entry of the jump cache is valid in the present mode. */
+static inline bool jit_jump_good(const CpuState *c, const JitJump *e)
+{
+    uint32_t now;
+
+    memcpy(&now, (const uint8_t *)c->jit.page_id[c->jit.cpu->mmu] + e->slot, sizeof(now));
+    return now == e->id;
 }
 
 /* jit_page_slot - of JitState.page_id[]. */

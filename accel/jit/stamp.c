@@ -10,12 +10,29 @@
 
 void jit_clear_jumps(CpuState *c)
 {
-    memset(c->jit.jump, 0, sizeof(c->jit.jump));
+    for (unsigned n = 0; n < JUMP_SIZE; n++) {
+        c->jit.jump[n] = (JitJump){ .id = PAGE_ID_NONE };
+    }
 }
 
 void jit_set_stamp(CpuState *c, uint32_t key)
 {
     c->jit.stamp = c->jit.cpu->gen[key_user(key)] << KEY_BITS | key;
+}
+
+/* The numbers of pages as user code, or as supervisor code. */
+static void forget_pages(CpuState *c, bool user)
+{
+    static const MmuMode modes[2][2] = { { MMU_SUPER, MMU_SUPER_SMAP }, { MMU_USER, MMU_USER_AC } };
+
+    for (unsigned n = 0; n < 2; n++) {
+        MmuMode m = modes[user][n];
+
+        if (c->jit.cpu->table_key[m] != KEY_NONE) {
+            memset(c->jit.page_id[m], 0, sizeof(c->jit.page_id[m]));
+            c->jit.cpu->table_key[m] = KEY_NONE;
+        }
+    }
 }
 
 /* Nothing of user code (and @all: of supervisor code) that was entered in the jump cache or on the return
@@ -32,12 +49,14 @@ void jit_new_generation(CpuState *c, bool all)
         c->jit.ret_stamp = 0;
         all = true;
     }
-    memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
-    memset(j->spaces, 0, sizeof(j->spaces));
+    forget_pages(c, true);
+    for (unsigned n = 0; n < SPACES; n++) {
+        j->spaces[n].gen = 0;
+    }
     j->gen[1] = ++j->last_gen;
     if (all) {
         j->gen[0] = j->last_gen;
-        memset(c->jit.page_id[0], 0, sizeof(c->jit.page_id[0]));
+        forget_pages(c, false);
         j->super_local = false;
         memset(j->pages, 0, sizeof(j->pages));
     } else {
@@ -56,40 +75,72 @@ void jit_flush(CpuState *c, bool global)
     }
 }
 
-/* What is known of @space goes to the front, to be that of the present one; 0: nothing. */
-static uint32_t take_space(Jit *j, uint64_t space, bool keep)
+/* The record of @space, else one that may become it. */
+static Space *space_record(Jit *j, uint64_t cr3)
 {
-    uint32_t gen = 0;
-    unsigned n = 0;
+    Space *s = &j->spaces[0];
 
-    for (unsigned k = 0; k < SPACES; k++) {
-        if (j->spaces[k].cr3 == space && keep) {
-            gen = j->spaces[k].gen;
-        } else if (!keep && ((j->spaces[k].cr3 ^ space) & 0xfff) == 0) {
-            continue; /* all of this PCID goes */
-        } else {
-            j->spaces[n++] = j->spaces[k];
+    for (unsigned n = 0; n < SPACES; n++) {
+        Space *k = &j->spaces[n];
+
+        if (k->gen != 0 && k->cr3 == cr3) {
+            return k;
+        }
+        if (k->gen == 0 || (s->gen != 0 && k->used < s->used)) {
+            s = k;
         }
     }
-    memset(&j->spaces[n], 0, (SPACES - n) * sizeof(j->spaces[0]));
-    return gen;
+    return s;
+}
+
+static void leave_space(CpuState *c, Jit *j)
+{
+    Space *s = space_record(j, j->space);
+
+    s->cr3 = j->space;
+    s->used = ++j->space_turns;
+    s->gen = j->gen[1];
+    s->key = j->table_key[MMU_USER];
+    if (s->key != KEY_NONE) {
+        memcpy(s->ids, c->jit.page_id[MMU_USER], sizeof(s->ids));
+    }
+    forget_pages(c, true);
+}
+
+/* All that is known of this PCID. */
+static void forget_pcid(Jit *j, uint64_t space)
+{
+    for (unsigned n = 0; n < SPACES; n++) {
+        if (((j->spaces[n].cr3 ^ space) & 0xfff) == 0) {
+            j->spaces[n].gen = 0;
+        }
+    }
 }
 
 void jit_switch_space(CpuState *c, uint64_t space, bool keep)
 {
     Jit *j = c->jit.cpu;
-    uint32_t gen;
+    Space *s;
 
-    if (j == NULL || j->super_local || !trick_on(TRICK_SPACES) || !trick_on(TRICK_GLOBAL_CODE) || j->last_gen >> (32 - KEY_BITS - 1)) {
+    if (j == NULL || j->super_local || !trick_on(TRICK_SPACES) || !trick_on(TRICK_GLOBAL_CODE) ||
+        j->last_gen >> (32 - KEY_BITS - 1)) {
         jit_flush(c, false);
     } else {
         block_flush(c, false);
-        memmove(&j->spaces[1], &j->spaces[0], (SPACES - 1) * sizeof(j->spaces[0]));
-        j->spaces[0].cr3 = j->space;
-        j->spaces[0].gen = j->gen[1];
-        gen = take_space(j, space, keep);
-        j->gen[1] = gen != 0 ? gen : ++j->last_gen;
-        memset(c->jit.page_id[1], 0, sizeof(c->jit.page_id[1]));
+        leave_space(c, j);
+        if (!keep) {
+            forget_pcid(j, space);
+        }
+        s = space_record(j, space);
+        if (s->gen != 0 && s->cr3 == space) {
+            j->gen[1] = s->gen;
+            j->table_key[MMU_USER] = s->key;
+            if (s->key != KEY_NONE) {
+                memcpy(c->jit.page_id[MMU_USER], s->ids, sizeof(s->ids));
+            }
+        } else {
+            j->gen[1] = ++j->last_gen;
+        }
         jit_set_stamp(c, j->key);
     }
     if (j != NULL) {

@@ -10,10 +10,18 @@
 
 /* ---- looking up ---- */
 
-static void compare_stamp(Tr *t, Cold *miss)
+/* The numbers of pages in the mode of the translation. */
+static size_t page_ids(const Tr *t)
 {
-    emit_op(&t->e, 0, 0x8b, H_S1, GS(jit.stamp));
-    emit_op(&t->e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].stamp)));
+    return offsetof(CpuState, jit.page_id) + key_mmu(t->t->key) * sizeof(t->c->jit.page_id[0]);
+}
+
+/* Is the page where it was, and its code of this mode? */
+static void compare_page(Tr *t, Cold *miss)
+{
+    emit_op(&t->e, 0, 0x8b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].slot)));
+    emit_op(&t->e, 0, 0x8b, H_S1, GS_IDX(H_S1, page_ids(t)));
+    emit_op(&t->e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].id)));
     cold_jump(t, miss, 5);
 }
 
@@ -39,7 +47,7 @@ void lookup(Tr *t, Cold *miss)
     way->slow = miss;
     emit_op(e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
     cold_jump(t, way, 5);
-    compare_stamp(t, miss);
+    compare_page(t, miss);
     way->back = e->p;
 }
 
@@ -49,7 +57,7 @@ void emit_way(Tr *t, Cold *k)
     put8(&t->e, sizeof(JitJump));
     emit_op(&t->e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
     cold_jump(t, k->slow, 5);
-    compare_stamp(t, k->slow);
+    compare_page(t, k->slow);
     emit_jump(&t->e, JUMP_ALWAYS, k->back);
 }
 
@@ -65,6 +73,23 @@ static void call_found(Tr *t)
 
 /* ---- direct ---- */
 
+/* The number of the page of @lin now. */
+static Rm page_id(const Tr *t, vaddr lin)
+{
+    return GS_AT(page_ids(t) + sizeof(uint32_t) * jit_page_slot(lin));
+}
+
+uint8_t *compare_number(Tr *t, vaddr lin, Cold *other)
+{
+    uint8_t *id;
+
+    emit_op(&t->e, 0, 0x81, 7, page_id(t, lin)); /* CMP */
+    id = t->e.p;
+    put32(&t->e, PAGE_ID_NONE);
+    cold_jump(t, other, 5);
+    return id;
+}
+
 static bool same_page(const Tr *t, vaddr lin)
 {
     return ((lin ^ t->t->lin) & ~(vaddr)(PAGE_SIZE - 1)) == 0;
@@ -74,14 +99,10 @@ static bool same_page(const Tr *t, vaddr lin)
 static void far_jump(Tr *t, vaddr lin, bool call)
 {
     Cold *k = cold_new(t, COLD_FAR);
-    size_t table = offsetof(CpuState, jit.page_id) + key_user(t->t->key) * sizeof(t->c->jit.page_id[0]);
 
     k->target = lin;
     k->call = call;
-    emit_op(&t->e, 0, 0x81, 7, GS_AT(table + 4 * jit_page_slot(lin))); /* CMP */
-    k->id = t->e.p;
-    put32(&t->e, PAGE_ID_NONE);
-    cold_jump(t, k, 5);
+    k->id = compare_number(t, lin, k);
     k->link = emit_jump(&t->e, call ? JUMP_CALL : JUMP_ALWAYS, NULL);
     k->back = t->e.p;
 }

@@ -185,6 +185,8 @@ void emit_colds(Tr *t);
  * is none. The host's flags are lost. */
 void lookup(Tr *t, Cold *miss);
 void jump_found(Tr *t);
+/* compare_number - to @other unless the page of @lin has a number, which is to be written to what it returns. */
+uint8_t *compare_number(Tr *t, vaddr lin, Cold *other);
 void emit_leave(Tr *t, Site *s, vaddr lin, bool host);
 
 void emit_exit(Tr *t, const Cold *k);

@@ -272,20 +272,20 @@ static FlagsAt first_use(const Plan *plans, const uint8_t *live, unsigned n)
     return FLAGS_HOST;
 }
 
-/* Linked jumps do not come to an instruction in two pages directly: the second may be mapped anew, which
- * the jump cache knows. */
+/* An instruction in two pages: either may be mapped anew. */
 static void guard(Tr *t)
 {
+    vaddr second = (t->t->lin & ~0xfffull) + PAGE_SIZE;
     Cold *miss;
 
     t->t->host_entry = t->e.p;
     emit_flags_save(t);
     t->t->slot_entry = t->e.p;
     t->next = t->t->lin;
+    second = t->code64 ? second : (uint32_t)second;
     miss = cold_new(t, COLD_LEAVE);
-    emit_const(&t->e, H_S1, t->t->lin);
-    lookup(t, miss);
-    jump_found(t);
+    t->t->guard[0] = compare_number(t, t->t->lin, miss);
+    t->t->guard[1] = compare_number(t, second, miss);
 }
 
 static void entries(Tr *t, FlagsAt at)
