@@ -60,9 +60,11 @@ HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 ifeq ($(BUILD),build)
 PROGRAM := doppel
 IMG := doppel-img
+IO := doppel-io
 else
 PROGRAM := $(BUILD)/doppel
 IMG := $(BUILD)/doppel-img
+IO := $(BUILD)/doppel-io
 endif
 
 # Entry points that main() calls only if a room has them: taken from the archive when there.
@@ -72,8 +74,10 @@ MANPAGE := $(BUILD)/doppel.1
 
 IMG_SRCS := $(sort $(wildcard img/*.c))
 IMG_OBJS := $(IMG_SRCS:%.c=$(BUILD)/%.o)
+IO_SRCS := $(sort $(wildcard img/io/*.c))
+IO_OBJS := $(IO_SRCS:%.c=$(BUILD)/%.o)
 
-all: $(PROGRAM) $(IMG) $(MANPAGE)
+all: $(PROGRAM) $(IMG) $(IO) $(MANPAGE)
 	@:
 
 help:
@@ -105,6 +109,10 @@ $(PROGRAM): $(MAIN_OBJ) $(LIB)
 $(IMG): $(IMG_OBJS) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(IMG_OBJS) $(LIB) $(ALL_LDLIBS)
+
+$(IO): $(IO_OBJS) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(IO_OBJS) $(LIB) $(ALL_LDLIBS)
 
 $(LIB): $(LIB_OBJS)
 	$(call say,AR,$@)
@@ -245,6 +253,7 @@ install: all
 	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/doc/doppel
 	install -m 755 doppel $(DESTDIR)$(prefix)/bin/doppel
 	install -m 755 doppel-img $(DESTDIR)$(prefix)/bin/doppel-img
+	install -m 755 doppel-io $(DESTDIR)$(prefix)/bin/doppel-io
 	install -m 644 COPYING $(DESTDIR)$(prefix)/share/doc/doppel/COPYING
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 $(MANPAGE) $(DESTDIR)$(prefix)/share/man/man1/doppel.1
@@ -257,7 +266,7 @@ install-links: install
 	    ln -sf doppel.1 $(DESTDIR)$(prefix)/share/man/man1/$$l.1 || exit 1; done
 
 clean:
-	rm -rf build build-san build-tsan build-fuzz doppel
+	rm -rf build build-san build-tsan build-fuzz doppel doppel-img doppel-io
 
 distclean: clean
 	rm -f config.mak config.h config.log

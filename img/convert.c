@@ -328,6 +328,16 @@ static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t 
     return img;
 }
 
+bool img_view_snapshot(BlockImage *img, const char *name, Error **errp)
+{
+    int r = img->fmt != &qcow2_format ? -ENOTSUP : qcow2_snapshot_view(img, name);
+
+    if (r != 0) {
+        error_set(errp, "Failed to load snapshot: %s", r == -ENOENT ? "Can't find snapshot" : strerror(-r));
+    }
+    return r == 0;
+}
+
 static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_t *size, Error **errp)
 {
     if (c->count > 1 && (a->base != NULL || a->snapshot != NULL)) {
@@ -340,13 +350,8 @@ static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_
         if (c->in[n] == NULL) {
             return false;
         }
-        if (a->snapshot != NULL) {
-            int r = c->in[n]->fmt != &qcow2_format ? -ENOTSUP : qcow2_snapshot_view(c->in[n], a->snapshot);
-
-            if (r != 0) {
-                error_set(errp, "Failed to load snapshot: %s", r == -ENOENT ? "Can't find snapshot" : strerror(-r));
-                return false;
-            }
+        if (a->snapshot != NULL && !img_view_snapshot(c->in[n], a->snapshot, errp)) {
+            return false;
         }
         *size += c->in[n]->size;
     }

@@ -228,43 +228,76 @@ int cmd_create(int argc, char **argv)
     return err != NULL ? img_fail(err) : code;
 }
 
+/* new_size - "+1G", "-1G" or "1G". */
+static bool new_size(const char *text, uint64_t old, uint64_t *size, Error **errp)
+{
+    uint64_t by;
+
+    if (!img_size(text + (*text == '+' || *text == '-'), &by, errp)) {
+        return false;
+    }
+    *size = *text == '+' ? old + by : *text == '-' ? old - MIN(by, old) : by;
+    *size = (*size + 511) & ~511ull;
+    if (*size == 0 || *size > INT64_MAX) {
+        error_set(errp, "New image size must be positive");
+        return false;
+    }
+    return true;
+}
+
+/* resize - false where @errp is set, or all is said already. */
+static bool resize(const char *file, const char *format, const char *text, bool shrink, Error **errp)
+{
+    BlockImage *img = image_open(file, format, false, BLK_WRITEBACK, errp);
+    uint64_t size;
+    bool ok = img != NULL && new_size(text, img->size, &size, errp);
+    int r = 0;
+
+    if (ok && size < img->size && !shrink) {
+        report("Use the --shrink option to perform a shrink operation.");
+        report("warning: Shrinking an image will delete all data beyond the shrunken image's end. Before performing "
+               "such an operation, make sure there is no important data there.");
+        ok = false;
+    }
+    r = ok ? image_truncate(img, size) : 0;
+    r = ok && r == 0 ? image_flush(img) : r;
+    if (r != 0) {
+        error_set_errno(errp, -r, "%s: cannot resize", file);
+    }
+    image_unref(img);
+    return ok && r == 0;
+}
+
 int cmd_resize(int argc, char **argv)
 {
-    const char *format = NULL, *text;
-    bool quiet = false;
-    uint64_t size;
+    static const struct option options[] = {
+        { "shrink", no_argument, NULL, 's' }, { "preallocation", required_argument, NULL, 'p' }, { NULL, 0, NULL, 0 },
+    };
+    const char *format = NULL, *text = argc > 2 ? argv[--argc] : ""; /* it may begin with a minus */
+    bool quiet = false, shrink = false;
     Error *err = NULL;
-    BlockImage *img;
-    int c, r;
+    int c;
 
     optind = 1;
-    while ((c = getopt(argc, argv, "+:f:q")) != -1) {
+    while ((c = getopt_long(argc, argv, "+:f:q", options, NULL)) != -1) {
         switch (c) {
         case 'f': format = optarg; break;
         case 'q': quiet = true; break;
+        case 's': shrink = true; break;
+        case 'p':
+            if (strcmp(optarg, "off") != 0) {
+                report("resize: --preallocation=%s is not supported yet (only off)", optarg);
+                return 1;
+            }
+            break;
         default: return img_usage("resize", "an option that it does not have");
         }
     }
-    if (argc - optind != 2) {
+    if (argc - optind != 1) {
         return img_usage("resize", "Expecting image file name and size");
     }
-    text = argv[optind + 1];
-    if (!img_size(text + (*text == '+'), &size, &err)) {
-        return img_fail(err);
-    }
-    img = image_open(argv[optind], format, false, BLK_WRITEBACK, &err);
-    if (img == NULL) {
-        return img_fail(err);
-    }
-    size = ((*text == '+' ? img->size + size : size) + 511) & ~511ull;
-    if (size < img->size) {
-        error_set(&err, "%s: making an image smaller is not supported yet", argv[optind]);
-    } else if ((r = image_truncate(img, size)) != 0) {
-        error_set_errno(&err, -r, "%s: cannot resize", argv[optind]);
-    }
-    image_unref(img);
-    if (err != NULL) {
-        return img_fail(err);
+    if (!resize(argv[optind], format, text, shrink, &err)) {
+        return err != NULL ? img_fail(err) : 1;
     }
     if (!quiet) {
         printf("Image resized.\n");

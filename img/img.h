@@ -38,6 +38,8 @@ typedef struct ImgCache {
     BlockCache mode;
     unsigned flags; /* IMAGE_DIRECT */
 } ImgCache;
+/* img_view_snapshot - an image opened read-only shows the snapshot @name from now on. */
+bool img_view_snapshot(BlockImage *img, const char *name, Error **errp);
 /* img_cache - the argument. */
 bool img_cache(const char *text, ImgCache *c, Error **errp);
 

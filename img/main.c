@@ -16,7 +16,7 @@ static const ImgCommand commands[] = {
 };
 
 /* Known to qemu-img and not here yet. */
-static const char *const not_yet[] = { "amend", "bench", "bitmap", "dd", "measure" };
+static const char *const not_yet[] = { "bitmap" };
 
 int img_fail(Error *err)
 {

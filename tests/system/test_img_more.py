@@ -1,0 +1,162 @@
+"""doppel-img measure, dd, bench, amend and resize, and doppel-io: against qemu-img and qemu-io where they are installed."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from vm import LIMIT, ROOT
+
+IMG = os.path.join(ROOT, "doppel-img")
+IO = os.path.join(ROOT, "doppel-io")
+needs_qemu = pytest.mark.skipif(not shutil.which("qemu-img") or not shutil.which("qemu-io"),
+                                reason="qemu-img or qemu-io is not installed")
+MIB = 1 << 20
+
+
+def run(*args, code=0):
+    p = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    assert p.returncode == code, (args, p.stdout, p.stderr)
+    return p.stdout, re.sub(r"^(doppel|qemu)-(img|io): ", "", p.stderr, flags=re.M)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A qcow2 image with data, zeros and a snapshot, and a raw one with holes."""
+    q, r = tmp_path / "a.qcow2", tmp_path / "a.raw"
+    run(IMG, "create", "-q", "-f", "qcow2", q, "1G")
+    run(IO, "-c", "write -q -P 7 0 5M", "-c", "write -q -z 1M 64k", q)
+    run(IMG, "snapshot", "-c", "s", q)
+    run(IO, "-c", "write -q -P 8 100M 3M", q)
+    with open(r, "wb") as f:
+        f.write(os.urandom(3 * MIB))
+        f.truncate(10 * MIB)
+    return q, r
+
+
+@needs_qemu
+def test_measure(images, tmp_path):
+    q, r = images
+    for args in (["-O", "qcow2", "--size", "1G"], ["-O", "raw", "--size", "1G"], ["-O", "qcow2", "--size", 0],
+                 ["--output=json", "-O", "qcow2", "--size", "7T"], ["-O", "qcow2", "--size", 10000001],
+                 ["-O", "qcow2", "-o", "cluster_size=4k", r], ["--output=json", "-O", "raw", r], ["-O", "qcow2", r],
+                 ["-O", "qcow2", "-o", "compat=0.10", r], ["-O", "qcow2", "-o", "preallocation=full", q],
+                 ["-O", "qcow2", "-o", "refcount_bits=64,cluster_size=2M", "--size", "3T"], ["-O", "raw", q]):
+        assert run(IMG, "measure", *args) == run("qemu-img", "measure", *args), args
+    for args in ([], ["--size", "1", q], ["-O", "qcow2", "-o", "cluster_size=512", "--size", "3T"]):
+        assert run(IMG, "measure", *args, code=1) == run("qemu-img", "measure", *args, code=1), args
+    # what is measured is what convert makes
+    out = tmp_path / "out.qcow2"
+    run(IMG, "convert", "-O", "qcow2", r, out)
+    need = int(re.search(r"required size: (\d+)", run(IMG, "measure", "-O", "qcow2", r)[0]).group(1))
+    assert need - MIB < os.path.getsize(out) <= need
+
+
+@needs_qemu
+@pytest.mark.parametrize("operands", [["bs=1M", "count=2", "skip=1"], ["bs=4k"], ["bs=1M", "skip=99"], ["count=3"],
+                                      ["bs=700", "count=3", "skip=1"]])
+def test_dd(operands, images, tmp_path):
+    q, r = images
+    for src in (q, r) if operands[0] != "bs=4k" else (r,):
+        ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+        run(IMG, "dd", *operands, f"if={src}", f"of={ours}")
+        run("qemu-img", "dd", *operands, f"if={src}", f"of={theirs}")
+        assert ours.stat().st_size == theirs.stat().st_size or operands[0] == "bs=700"
+        n = min(ours.stat().st_size, theirs.stat().st_size)
+        with open(ours, "rb") as a, open(theirs, "rb") as b:
+            assert a.read(n) == b.read(n)
+    for bad in (["foo=1"], ["if=x"], [f"if={q}", f"of={tmp_path}/x", "bs=foo"]):
+        assert run(IMG, "dd", *bad, code=1)[1].split(":")[0] == run("qemu-img", "dd", *bad, code=1)[1].split(":")[0]
+
+
+def test_bench(images):
+    q, _ = images
+    out, _ = run(IMG, "bench", "-c", 100, "-f", "qcow2", q)
+    assert re.fullmatch(r"Sending 100 read requests, 4096 bytes each, 64 in parallel \(starting at offset 0, step size "
+                        r"4096\)\nRun completed in \d+\.\d{3} seconds\.\n", out)
+    out, _ = run(IMG, "bench", "-w", "-c", 64, "-d", 4, "-s", "64k", "--pattern", 5, "--flush-interval=16", "-t", "none", q)
+    assert "Sending flush every 16 requests\n" in out
+    run(IO, "-c", "read -q -P 5 0 4M", q)
+    assert "only available in write tests" in run(IMG, "bench", "--flush-interval=16", q, code=1)[1]
+    run(IMG, "check", "-q", q)
+
+
+@pytest.mark.parametrize("fmt", ["raw", "qcow2"])
+def test_resize(fmt, tmp_path):
+    img = tmp_path / "x.img"
+    run(IMG, "create", "-q", "-f", fmt, img, "4M")
+    run(IO, "-f", fmt, "-c", "write -q -P 9 0 4M", img)
+    err = run(IMG, "resize", "-f", fmt, img, "1M", code=1)[1]
+    assert err.startswith("Use the --shrink option to perform a shrink operation.\nwarning: Shrinking an image will delete")
+    assert run(IMG, "resize", "-f", fmt, "--shrink", img, "-1000k")[0] == "Image resized.\n"
+    size = 4 * MIB - 1000 * 1024
+    run(IMG, "resize", "-q", "-f", fmt, img, "+1000k")
+    run(IO, "-f", fmt, "-c", f"read -q -P 9 0 {size}", "-c", f"read -q -P 0 {size} 1000k", img)  # it does not come back
+    assert "must be positive" in run(IMG, "resize", "-f", fmt, img, "-4M", code=1)[1]
+    if fmt == "qcow2":
+        run(IMG, "check", "-q", img)
+
+
+def test_shrink_with_a_snapshot(tmp_path):
+    img = tmp_path / "x.qcow2"
+    run(IMG, "create", "-q", "-f", "qcow2", img, "4M")
+    run(IO, "-c", "write -q -P 9 0 4M", img)
+    run(IMG, "snapshot", "-c", "s", img)
+    run(IMG, "resize", "-q", "--shrink", img, "1M")
+    run(IMG, "check", "-q", img)
+    run(IMG, "snapshot", "-a", "s", img)
+    run(IO, "-c", "read -q -P 9 0 4M", img)
+    run(IMG, "check", "-q", img)
+
+
+def test_amend(images):
+    q, _ = images
+    run(IMG, "amend", "-f", "qcow2", "-o", "lazy_refcounts=on,size=2G", q)
+    info = run(IMG, "info", q)[0]
+    assert "lazy refcounts: true" in info and "virtual size: 2 GiB" in info
+    assert "not supported yet" in run(IMG, "amend", "-o", "refcount_bits=8", q, code=1)[1]
+    assert "Invalid parameter 'foo'" in run(IMG, "amend", "-o", "foo=1", q, code=1)[1]
+    run(IMG, "check", "-q", q)
+
+
+SESSION = ["write -P 0xab 0 64k", "read -P 0xab 0 64k", "read -P 1 0 1k", "read -v 0 32", "write 64k 64k", "discard 0 64k",
+           "read -P 0 0 64k", "flush", "length", "truncate 20M", "length", "write 0 1G", "read 100 foo", "nosuch",
+           "write -q 1M 1M", "readv -P 3 0 2k 2k", "writev -P 5 8k 4k 4k", "read -s 10 -l 20 -P 5 8k 4k", "write -c 2M 64k",
+           "read 0", "write -f 0 512", "read -p 0 512", "write -u 0 512", "alloc 1 2 3", "length 1", "write 0x1000 0x200",
+           "map", "alloc 64k 64k"]
+
+
+@needs_qemu
+def test_io_as_qemu(tmp_path):
+    """Its output, but for how long things took and what goes to stderr."""
+    got = []
+    for program in (IO, "qemu-io"):
+        img = tmp_path / "x.qcow2"
+        run("qemu-img", "create", "-q", "-f", "qcow2", img, "16M")
+        p = subprocess.run([program, *(x for c in SESSION for x in ("-c", c)), img], capture_output=True, text=True,
+                           timeout=LIMIT)
+        got.append((re.sub(r"[\d.]+ sec \(.*", "T", p.stdout), p.returncode))
+        assert subprocess.run(["qemu-img", "check", "-q", img], timeout=LIMIT).returncode == 0
+        run("qemu-io", "-r", "-c", "read -q -P 5 8k 8k", img)
+    # a cluster that was discarded is not there to us, and is zeros to QEMU
+    ours, theirs = (re.sub(r"^.* allocated at offset .*\n", "", g[0], flags=re.M) for g in got)
+    assert ours == theirs and got[0][1] == got[1][1] == 1
+
+
+def test_io_options(tmp_path):
+    img = tmp_path / "x.qcow2"
+    run(IMG, "create", "-q", "-f", "qcow2", img, "1M")
+    assert "read-only" in run(IO, "-r", "-c", "write 0 512", img, code=1)[1]
+    assert "can't open device /nonesuch" in run(IO, "/nonesuch", code=1)[1]
+    before = img.read_bytes()
+    run(IO, "-s", "-c", "write -q -P 1 0 64k", "-c", "read -q -P 1 0 64k", img)
+    assert img.read_bytes() == before
+    run(IO, "-n", "-m", "-c", "write -q -P 1 100 1000", "-c", "read -q -P 1 100 1000", img)
+    source = tmp_path / "source"
+    source.write_bytes(b"abc")
+    run(IO, "-c", f"write -q -s {source} 0 9", img)
+    assert "61 62 63 61 62 63 61 62 63" in run(IO, "-c", "read -v 0 9", img)[0]
+    p = subprocess.run([IO], input=f"open {img}\nlength\nclose\nlength\nquit\n", capture_output=True, text=True, timeout=LIMIT)
+    assert "1 MiB" in p.stdout and "no file open" in p.stderr
+    run(IMG, "check", "-q", img)
