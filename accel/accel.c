@@ -8,11 +8,14 @@
 #include "accel/accel.h"
 
 #include "accel/icount.h"
+#include "accel/options.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/error.h"
 #include "cpu/engine.h"
@@ -47,6 +50,7 @@ static unsigned owners;         /* exclusive sections and pauses wanted or held;
 static bool owned;              /* one of them has it; under m */
 static unsigned pauses;         /* loop thread only */
 static bool started, ending;    /* under m */
+static unsigned turn;           /* thread=single: who is asked first; under m */
 static uint64_t protections;    /* asked for by protect(); atomic */
 
 static void (*debug_fn)(void *opaque, CpuState *c, DebugReason why);
@@ -177,6 +181,70 @@ static const EngineOps vcpu_engine = {
     .kick = kick,
 };
 
+/* ---- taking turns: thread=single ---- */
+
+#define TURN_NS 10000000 /* that one has while others wait */
+
+static bool has_work(const CpuState *c);
+
+static bool wants(const Vcpu *v)
+{
+    return !v->debugging && !v->held && has_work(v->c);
+}
+
+/* It is @v's turn: nobody runs, and nobody before it wants to. Under m. */
+static bool is_turn(const Vcpu *v)
+{
+    if (!accel_options.single) {
+        return true;
+    }
+    if (running_others(v) != 0) {
+        return false;
+    }
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        const Vcpu *next = &vcpus[(turn + k) % vcpu_count];
+
+        if (next == v || wants(next)) {
+            return next == v;
+        }
+    }
+    return true;
+}
+
+/* Wait to be woken; or for a turn: one that runs for too long is asked to stop. Under m. */
+static void wait_woken(Vcpu *v)
+{
+    struct timespec until;
+
+    if (!accel_options.single || owners != 0 || !wants(v)) {
+        pthread_cond_wait(&v->wake, &m);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += TURN_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_cond_timedwait(&v->wake, &m, &until) != ETIMEDOUT) {
+        return;
+    }
+    for (unsigned k = 0; k < vcpu_count; k++) {
+        if (vcpus[k].running) {
+            __atomic_or_fetch(&vcpus[k].c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+/* @v ran, and is parked now: the next one. Under m. */
+static void end_turn(const Vcpu *v)
+{
+    if (accel_options.single) {
+        turn = (v->c->index + 1) % vcpu_count;
+        for (unsigned k = 0; k < vcpu_count; k++) {
+            pthread_cond_signal(&vcpus[k].wake);
+        }
+    }
+}
+
 /* ---- the thread ---- */
 
 /* True when there is something to execute or to act on. */
@@ -204,9 +272,10 @@ static bool wait_turn(Vcpu *v)
     pthread_mutex_lock(&m);
     v->running = false;
     pthread_cond_broadcast(&parked);
+    end_turn(v);
     for (;;) {
         __atomic_store_n(&v->sleeping, true, __ATOMIC_SEQ_CST);
-        if (ending || (!owners && !v->debugging && !v->held && has_work(v->c))) {
+        if (ending || (!owners && wants(v) && is_turn(v))) {
             break;
         }
         if (icount_on && !owners && !v->debugging && !v->held && v->c->activity == CPU_HALTED) {
@@ -220,7 +289,7 @@ static bool wait_turn(Vcpu *v)
                 continue;
             }
         }
-        pthread_cond_wait(&v->wake, &m);
+        wait_woken(v);
     }
     __atomic_store_n(&v->sleeping, false, __ATOMIC_SEQ_CST);
     __atomic_and_fetch(&v->c->requests, ~(uint32_t)REQ_STOP, __ATOMIC_SEQ_CST);

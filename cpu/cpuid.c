@@ -104,7 +104,7 @@ static const struct {
                 { "lzcnt", "abm" }, { "xd", "nx" }, { "sha", "sha-ni" }, { "pclmuldq", "pclmulqdq" },
                 { "i64", "lm" }, { "clflushopt", "clflushopt" } };
 
-static unsigned find_feature(const char *name, size_t n)
+unsigned cpu_feature_find(const char *name, size_t n)
 {
     for (unsigned a = 0; a < ARRAY_SIZE(aliases); a++) {
         if (same_name(name, n, aliases[a].alias)) {
@@ -167,7 +167,7 @@ static void add_words(CpuModel *m, const char *words)
 {
     while (*words != 0) {
         size_t n = strcspn(words, " ");
-        unsigned f = find_feature(words, n);
+        unsigned f = cpu_feature_find(words, n);
 
         if (f != FEAT_NONE && !excluded(f)) {
             set_feature(m, f, true);
@@ -338,7 +338,7 @@ static bool apply_word(CpuModel *m, const char *w, size_t n, Missing *missing,
         char text[8];
 
         copy_text(text, sizeof(text), eq + 1, n - kn - 1);
-        if (!text_bool(text, &on) && (find_feature(w, kn) || known_unimplemented(w, kn))) {
+        if (!text_bool(text, &on) && (cpu_feature_find(w, kn) || known_unimplemented(w, kn))) {
             error_set(errp, "cpu flag %.*s: '%s' is not on or off", (int)kn, w, text);
             return false;
         }
@@ -349,7 +349,7 @@ static bool apply_word(CpuModel *m, const char *w, size_t n, Missing *missing,
         m->enforce = true;
         return true;
     }
-    f = find_feature(w, kn);
+    f = cpu_feature_find(w, kn);
     if (f == FEAT_NONE || (on && excluded(f))) {
         if (f == FEAT_NONE && !known_unimplemented(w, kn)) {
             unknown_flag(w, kn, errp);

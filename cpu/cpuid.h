@@ -49,6 +49,10 @@ bool cpu_wrmsr(CpuState *c, uint32_t msr, uint64_t val);
 /* cpu_host_has - does the host have @feature (FEAT_*)? The guest may be offered more, which the reference emulates.
  * Any thread. */
 bool cpu_host_has(unsigned feature);
+/* cpu_host_hide - from now on it has not (or @hide false: what it has): tests of what the translator does then. */
+void cpu_host_hide(unsigned feature, bool hide);
+/* cpu_feature_find - of a name of @n letters; FEAT_NONE: there is none. */
+unsigned cpu_feature_find(const char *name, size_t n);
 
 /* cpu_tsc_hz - frequency of the guest's time-stamp counter. */
 uint64_t cpu_tsc_hz(void);

@@ -5,6 +5,15 @@
 
 #include <cpuid.h>
 
+static uint64_t hidden[2]; /* constant once a processor runs */
+
+void cpu_host_hide(unsigned feature, bool hide)
+{
+    uint64_t bit = 1ull << (feature % 64);
+
+    hidden[feature / 64] = hide ? hidden[feature / 64] | bit : hidden[feature / 64] & ~bit;
+}
+
 bool cpu_host_has(unsigned feature)
 {
     static const struct {
@@ -32,5 +41,5 @@ bool cpu_host_has(unsigned feature)
         }
         __atomic_or_fetch(&known[feature / 64], bit, __ATOMIC_RELEASE);
     }
-    return __atomic_load_n(&have[feature / 64], __ATOMIC_RELAXED) & bit;
+    return (__atomic_load_n(&have[feature / 64], __ATOMIC_RELAXED) & ~hidden[feature / 64]) & bit;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/mem.h"
+#include "cpu/cpuid.h"
 
 /* ---- names ---- */
 
@@ -69,7 +70,7 @@ static const char *const prop_help[][2] = {
     { "tb-size=<int>", "MiB of translated code, at most, of all processors together (default: 64 each)" },
     { "one-insn-per-tb=<bool>", "an instruction a block (default: off)" },
     { "split-wx=<bool>", "accepted: code is always mapped twice, and never writable and executable at once" },
-    { "thread=<enum>", "single or multi: processors in turns, or a host thread each (default: multi)" },
+    { "thread=<enum>", "single or multi: one processor at a time, in turns of 10 ms, or all at once (default: multi)" },
 };
 
 /* "x-NAME" of trick @t. */
@@ -88,10 +89,29 @@ static void accel_props(FILE *out)
     }
     fprintf(out, "for the search of a mistake:\n");
     fprintf(out, "  %-24s %s\n", "x-lockstep=<int>", "all that is translated is compared with the reference (one processor); a seed");
+    fprintf(out, "  %-24s %s\n", "x-host-without=<a:b..>", "the translator does without these features of the host");
     fprintf(out, "  %-24s %s\n", "x-lockstep-sample=<int>", "of old code, only one stretch in so many (default: 1)");
     for (Trick t = 0; t < TRICKS; t++) {
         trick_key(t, key);
         fprintf(out, "  %s=<bool>%*s %s\n", key, 17 - (int)strlen(key), "", trick_info[t].help);
+    }
+}
+
+/* x-host-without=a:b */
+static void host_without(OptList *l)
+{
+    const char *names = opt_get_str(l, "x-host-without", NULL);
+    autofree char *copy = names != NULL ? xstrdup(names) : NULL;
+    char *save, *name = copy != NULL ? strtok_r(copy, ":", &save) : NULL;
+
+    for (; name != NULL; name = strtok_r(NULL, ":", &save)) {
+        unsigned f = cpu_feature_find(name, strlen(name));
+
+        if (f == FEAT_NONE) {
+            opt_bad(l, "x-host-without=%s: there is no feature '%s'", names, name);
+            return;
+        }
+        cpu_host_hide(f, true);
     }
 }
 
@@ -106,9 +126,10 @@ static void accel_values(OptList *l, AccelOptions *o)
     }
     o->lockstep = opt_get_u64(l, "x-lockstep", UINT64_MAX, 0);
     o->lockstep_sample = (unsigned)opt_get_u64(l, "x-lockstep-sample", UINT32_MAX, 1);
-    opt_get_choice(l, "thread", threads, 1);
-    opt_get_u64(l, "tb-size", UINT32_MAX, 0);
-    opt_get_bool(l, "one-insn-per-tb", false);
+    host_without(l);
+    o->single = opt_get_choice(l, "thread", threads, 1) == 0;
+    o->tb_size = opt_get_u64(l, "tb-size", 65536, 0) << 20;
+    o->one_insn = opt_get_bool(l, "one-insn-per-tb", false);
     opt_get_bool(l, "split-wx", true); /* see prop_help */
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include "accel/accel.h"
+#include "accel/options.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -30,7 +31,7 @@ bool block_init(CpuState *c, struct Error **errp)
         return false;
     }
     e->quick.gen[0] = e->quick.gen[1] = 1;
-    e->limit = BLOCK_INSNS;
+    e->limit = accel_options.one_insn ? 1 : BLOCK_INSNS;
     pthread_mutex_init(&e->queue_lock, NULL);
     c->engine = e;
     return true;

@@ -25,27 +25,40 @@ static uint64_t jump_code(const Jit *j, const Trans *t)
     return (uint64_t)(uintptr_t)jit_rx(j, t->guard[0] != NULL ? t->slot_entry : t->entry);
 }
 
-/* The jump cache, incoming jumps and the return stacks forget a block's translations. */
-static void dropped(CpuState *c, Block *b)
+/* Nothing leads to @t any more but the return stacks. */
+static void forget(CpuState *c, Trans *t)
 {
-    for (Trans *t = b->trans; t != NULL; t = t->next) {
-        uint64_t code = jump_code(c->jit.cpu, t);
+    uint64_t code = jump_code(c->jit.cpu, t);
 
-        for (Site *s = t->incoming; s != NULL; s = s->next) {
-            emit_set_jump(s->disp, s->stub);
-            s->linked = NULL;
-        }
-        for (unsigned n = 0; n < 2; n++) {
-            JitJump *e = &c->jit.jump[jit_jump_index(t->lin) ^ n];
-
-            e->id = e->code == code ? PAGE_ID_NONE : e->id;
-        }
+    for (Site *s = t->incoming; s != NULL; s = s->next) {
+        emit_set_jump(s->disp, s->stub);
+        s->linked = NULL;
     }
-    b->trans = NULL;
+    for (unsigned n = 0; n < 2; n++) {
+        JitJump *e = &c->jit.jump[jit_jump_index(t->lin) ^ n];
+
+        e->id = e->code == code ? PAGE_ID_NONE : e->id;
+    }
+    t->incoming = NULL;
+    t->block = NULL;
+}
+
+/* Nor do these; and code is left at the next instruction. */
+static void forget_returns(CpuState *c)
+{
     c->jit.ret_stamp = 0;
     memset(c->jit.cpu->ret_stamps, 0, sizeof(c->jit.cpu->ret_stamps));
     c->jit.site = NULL;
     c->jit.leave = true;
+}
+
+static void dropped(CpuState *c, Block *b)
+{
+    for (Trans *t = b->trans; t != NULL; t = t->next) {
+        forget(c, t);
+    }
+    b->trans = NULL;
+    forget_returns(c);
 }
 
 /* ---- finding ---- */
@@ -82,12 +95,45 @@ static bool present_key(const CpuState *c, uint32_t *key)
     return true;
 }
 
-static void drop_all(CpuState *c)
+/* A jump into another page is linked anew: it may be mapped to something else. */
+static void site_leave(Site *s)
 {
-    block_drop_all(c);
-    jit_new_generation(c, true);
-    jit_cache_reset(c->jit.cpu);
-    c->jit.site = NULL;
+    Site **link = &s->linked->incoming;
+
+    while (*link != NULL && *link != s) {
+        link = &(*link)->next;
+    }
+    if (*link == s) {
+        *link = s->next;
+    }
+}
+
+/* The oldest region's code goes. */
+static void evict(CpuState *c)
+{
+    Jit *j = c->jit.cpu;
+    Region *r = &j->region[(j->now + 1) % j->regions];
+
+    for (Trans *t = r->trans; t != NULL; t = t->region_next) {
+        Trans **link;
+
+        if (t->block == NULL) {
+            continue;
+        }
+        for (link = &t->block->trans; *link != t; link = &(*link)->next) {
+        }
+        *link = t->next;
+        forget(c, t);
+    }
+    for (Site *s = r->sites; s != NULL; s = s->region_next) {
+        if (s->linked != NULL) {
+            site_leave(s);
+            s->linked = NULL;
+        }
+    }
+    jit_cache_next(j);
+    forget_returns(c);
+    j->evictions++;
 }
 
 /* The translation of @b at @lin, made if it is time for it; NULL: the reference runs it. */
@@ -106,7 +152,7 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
         return NULL;
     }
     if (jit_cache_full(j)) {
-        drop_all(c);
+        evict(c);
         return NULL;
     }
     jit_cache_ahead(j);
@@ -118,19 +164,6 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
         b->trans = t;
     }
     return t;
-}
-
-/* A jump into another page is linked anew: it may be mapped to something else. */
-static void site_leave(Site *s)
-{
-    Site **link = &s->linked->incoming;
-
-    while (*link != NULL && *link != s) {
-        link = &(*link)->next;
-    }
-    if (*link == s) {
-        *link = s->next;
-    }
 }
 
 static uint32_t page_number(Jit *j, vaddr page, const uint8_t *host, uint32_t key)
@@ -340,7 +373,7 @@ bool jit_run_once(CpuState *c, bool alone)
     Block *b;
 
     if (jit_cache_full(c->jit.cpu)) {
-        drop_all(c);
+        evict(c);
     }
     b = (Block *)block_lookup(c, lin);
     c->jit.cpu->alone = alone;

@@ -23,6 +23,7 @@ struct Error;
  * page's number before. */
 typedef struct Site {
     struct Site *next;   /* of the target's incoming */
+    struct Site *region_next;
     struct Trans *linked;
     uint8_t *disp;       /* of the jump, in the writable view */
     const uint8_t *stub; /* where it goes unlinked, likewise */
@@ -45,6 +46,8 @@ typedef struct PageId {
 
 typedef struct Trans {
     struct Trans *next; /* of the block */
+    struct Trans *region_next;
+    Block *block; /* NULL: dropped */
     Site *incoming;
     vaddr lin;
     uint32_t key;
@@ -52,6 +55,13 @@ typedef struct Trans {
     uint8_t *entry; /* from C: the flags are in the slot */
     uint8_t *guard[2]; /* of code in two pages: their numbers, in the writable view */
 } Trans;
+
+/* A part of the code cache, which is evicted as one: its code, its code out of line, its records. */
+#define REGIONS 8
+typedef struct Region {
+    Trans *trans;
+    Site *sites;
+} Region;
 
 /* An address space while it is another's turn. */
 #define SPACES 12
@@ -69,7 +79,11 @@ typedef struct Jit {
     uint8_t *first, *first_cold; /* first bytes behind the stubs */
     uint64_t huge;           /* chunks of HUGE_BYTES that were made huge pages */
     uint8_t *records;        /* Trans and Site */
-    size_t used;
+    size_t used, record_bytes;
+    Region region[REGIONS];
+    unsigned regions, now;   /* how many; the one that code is added to */
+    uint64_t evictions;      /* of regions */
+    uint64_t code_bytes, cold_bytes; /* ever made */
     uint32_t gen[2];         /* upper part of JitState.stamp: supervisor code's, user code's */
     uint32_t last_gen;
     Space spaces[SPACES];
@@ -114,11 +128,14 @@ typedef enum JitCause { CAUSE_INSN, CAUSE_MEMORY, CAUSE_JUMP, JIT_CAUSES } JitCa
 /* ---- cache.c ---- */
 bool jit_cache_init(CpuState *c, struct Error **errp);
 void jit_cache_fini(Jit *j);
-void jit_cache_reset(Jit *j);
+/* jit_cache_full - the present region is. jit_cache_next - to the next one, the oldest, which the caller has
+ * evicted. */
 bool jit_cache_full(const Jit *j);
+void jit_cache_next(Jit *j);
 /* jit_cache_ahead - before a translation is made. */
 void jit_cache_ahead(Jit *j);
-void *jit_record(Jit *j, size_t n);
+Trans *jit_new_trans(Jit *j);
+Site *jit_new_site(Jit *j);
 static inline void *jit_rx(const Jit *j, const uint8_t *rw)
 {
     return j->rx + (rw - j->rw);

@@ -46,10 +46,11 @@ void jit_info(CpuState *c, FILE *out)
     Entry most[MOST];
     unsigned n = greatest(j, most);
 
-    fprintf(out, "cpu %u: %" PRIu64 " translations of %" PRIu64 " bytes in %zu and %zu; left %" PRIu64
-                 " times; %" PRIu64 " look-ups\ncalls of the reference:\n",
-            c->index, j->translations, j->bytes, (size_t)(j->at - j->first),
-            (size_t)(j->cold_at - j->first_cold), j->leaves, j->misses);
+    fprintf(out, "cpu %u: %" PRIu64 " translations of %" PRIu64 " bytes in %" PRIu64 " and %" PRIu64 "; left %" PRIu64
+                 " times; %" PRIu64 " look-ups\n",
+            c->index, j->translations, j->bytes, j->code_bytes, j->cold_bytes, j->leaves, j->misses);
+    fprintf(out, "code cache: %zu bytes in %u regions, %" PRIu64 " evicted\ncalls of the reference:\n", j->size,
+            j->regions, j->evictions);
     for (unsigned k = 0; k < n; k++) {
         const OpRow *r = opcode_row_at(most[k].row);
 

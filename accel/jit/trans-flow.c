@@ -110,7 +110,7 @@ static void far_jump(Tr *t, vaddr lin, bool call)
 void emit_far(Tr *t, const Cold *k)
 {
     Cold *leave = cold_new(t, COLD_FAR_LEAVE);
-    Site *s = jit_record(t->j, sizeof(Site));
+    Site *s = jit_new_site(t->j);
 
     s->disp = k->link;
     s->id = k->id;
@@ -175,7 +175,7 @@ void emit_exit(Tr *t, const Cold *k)
         far_jump(t, k->target, false);
         return;
     }
-    s = jit_record(t->j, sizeof(Site));
+    s = jit_new_site(t->j);
     s->disp = k->from[0];
     s->stub = t->e.p;
     s->page = t->b->host - (t->t->lin & 0xfff);

@@ -385,7 +385,8 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
     t->b = b;
     t->code64 = c->code64;
     t->mmu = c->mmu;
-    t->t = jit_record(j, sizeof(Trans));
+    t->t = jit_new_trans(j);
+    t->t->block = b;
     t->t->lin = lin;
     t->t->key = j->key;
     live[b->count] = FL_ALL;
@@ -406,9 +407,11 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
     t->live = live;
     entries(t, first_use(plans, live, b->count));
     forward(t);
+    j->code_bytes += (uint64_t)(t->e.p - j->at);
     j->at = t->e.p;
     t->e.p = j->cold_at;
     emit_colds(t);
+    j->cold_bytes += (uint64_t)(t->e.p - j->cold_at);
     j->cold_at = t->e.p;
     return t->t;
 }

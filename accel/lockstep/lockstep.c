@@ -415,6 +415,7 @@ static __attribute__((noinline)) void loop(CpuState *c)
 static void lockstep_run(CpuState *c)
 {
     c->jit.site = NULL;
+    ls.foreign = true; /* a reset, a loaded state: anything may have been done to it */
     if (_setjmp(c->fault_env) != 0) {
         if (ls.running && !ls.faulted) {
             ls.faulted = true;

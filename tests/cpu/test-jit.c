@@ -10,6 +10,7 @@
 #include "accel/accel.h"
 #include "accel/interp/block.h"
 #include "accel/jit/jit.h"
+#include "cpu/cpuid.h"
 #include "cpu/flags.h"
 #include "tests/cpu/diff-doppel.h"
 #include "tests/cpu/diff-gen.h"
@@ -312,6 +313,29 @@ static void runs_without_each_trick(void **state)
     }
 }
 
+/* Hosts that have less than this one. */
+static void runs_on_lesser_hosts(void **state)
+{
+    static const char *const without[] = { "bmi2", "avx", "bmi1", "avx2", "sse4.1", "abm", "popcnt", "fma" };
+
+    accel_options.off = 0;
+    for (unsigned n = 0; n < ARRAY_SIZE(without); n++) {
+        unsigned f = cpu_feature_find(without[n], strlen(without[n]));
+
+        assert_int_not_equal(f, FEAT_NONE);
+        cpu_host_hide(f, true);
+        accel_fini();
+        cpu_unrequest(cpu, REQ_STOP);
+        diff_doppel_jit();
+        printf("host without %s: ", without[n]);
+        runs(64, false, opt.count / 10);
+        runs(32, false, opt.count / 10);
+        if (n >= 2) { /* the last ones: without BMI2 and AVX */
+            cpu_host_hide(f, false);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +344,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(runs_32),
         cmocka_unit_test(runs_32_strict),
         cmocka_unit_test(runs_without_each_trick),
+        cmocka_unit_test(runs_on_lesser_hosts),
     };
     const char *why;
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include "accel/options.h"
 #include "bus/memory.h"
+#include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "tests/lib/guest.h"
 #include "tests/test.h"
@@ -265,6 +266,11 @@ int main(void)
     accel_options.off = (1u << TRICKS) - 1;
     failed += cmocka_run_group_tests_name("all tricks", tests, NULL, NULL);
     accel_options.off = 0;
+    cpu_host_hide(FEAT_BMI2, true);
+    cpu_host_hide(FEAT_AVX, true);
+    failed += cmocka_run_group_tests_name("a host without BMI2 and AVX", tests, NULL, NULL);
+    cpu_host_hide(FEAT_BMI2, false);
+    cpu_host_hide(FEAT_AVX, false);
     setenv("DOPPEL_ENGINE", "lockstep", 1);
     return failed + cmocka_run_group_tests_name("lockstep", tests, NULL, NULL);
 }

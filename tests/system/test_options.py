@@ -107,6 +107,9 @@ def opt_accel(tmp):
         assert "engine: lockstep" in vm.mon.cmd("info jit")
     refused("-accel", "tcg,x-lockstep=5", "-smp", "2", names="x-lockstep")
     refused("-accel", "interp,x-link=off", names="x-link")
+    with monitor("-accel", "tcg,x-host-without=bmi2:avx:fsgsbase") as vm:
+        assert "engine: doppel" in vm.mon.cmd("info jit")
+    refused("-accel", "tcg,x-host-without=bmi2:nonesuch", names="nonesuch")
     refused("-accel", "tcg,x-link=maybe", names=["x-link", "maybe"])
     refused("-accel", "nonesuch", names="nonesuch")
     refused("-accel", "tcg,nonesuch=1", names="nonesuch")

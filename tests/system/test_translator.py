@@ -1,0 +1,68 @@
+"""The translator's options over a boot: a small code cache, its tricks off, lockstep with the reference."""
+import re
+
+import pytest
+
+from vm import BOOT, PROMPT, linux, run
+
+pytestmark = pytest.mark.usefixtures("guests")
+
+
+def evictions(arch, mib):
+    with linux(arch, "-accel", f"tcg,tb-size={mib}", monitor=True) as m:
+        m.expect(PROMPT, BOOT * 4)
+        m.send("echo $((6 * 7))\n")
+        m.expect(r"^42\n")
+        text = m.mon.cmd("info jit")
+    size, evicted = re.search(r"code cache: (\d+) bytes in \d+ regions, (\d+) evicted", text).groups()
+    assert int(size) == mib << 20
+    return int(evicted)
+
+
+def powers_off(arch, *args, limit=BOOT):
+    with linux(arch, *args, append="do=poweroff") as m:
+        m.expect("^DOPPEL-POWEROFF", limit)
+        assert m.wait() == 0
+        assert m.stderr() == ""
+
+
+def test_small_cache():
+    assert evictions("i386", 8) > 2
+
+
+def test_processors_in_turns():
+    """Four of them, one at a time: all work, and one CPU of the host is enough."""
+    with linux("amd64", "-accel", "tcg,thread=single", "-smp", "4", "-m", "256",
+               append="do=poweroff run=cat,/sys/devices/system/cpu/online;taskset,8,true") as m:
+        m.expect(r"^DOPPEL-GUEST \S+ cpus 4 ", BOOT)
+        m.expect(r"^0-3\nDOPPEL-RC 0\n")
+        m.expect("^DOPPEL-POWEROFF")
+        assert m.wait() == 0
+
+
+@pytest.mark.full
+def test_smallest_cache():
+    """Each part of the cache is given up hundreds of times."""
+    assert evictions("amd64", 1) > 200
+
+
+@pytest.mark.full
+def test_one_instruction_a_block():
+    powers_off("amd64", "-accel", "tcg,one-insn-per-tb=on", limit=BOOT * 3)
+
+
+def tricks():
+    return re.findall(r"^  (x-(?!lockstep|host)[a-z0-9-]+)=<bool>", run("-accel", "tcg,help").stdout, re.M)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("trick", tricks())
+def test_without(trick):
+    powers_off("i386", "-accel", f"tcg,{trick}=off", limit=BOOT * 4)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("arch", ["amd64", "i386"])
+def test_lockstep(arch):
+    """All new code, and a sixteenth of the runs of old code, does what the reference does."""
+    powers_off(arch, "-accel", "tcg,x-lockstep=11,x-lockstep-sample=16,tb-size=16", "-icount", "shift=3", limit=800)
