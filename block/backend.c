@@ -64,6 +64,9 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
         error_set(errp, "there is a drive '%s' already", p->name);
         return NULL;
     }
+    if (limits_any(&p->limits) && !limits_check(&p->limits, errp)) {
+        return NULL;
+    }
     if (p->file != NULL) {
         img = open_medium(p, errp);
         if (img == NULL) {
@@ -79,6 +82,9 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
     b->cache = p->cache;
     b->serial = xstrdup(p->serial);
     b->read_only = p->read_only;
+    block_lock();
+    b->throttle = limits_any(&p->limits) ? throttle_group(p->group != NULL ? p->group : p->name, &p->limits) : NULL;
+    block_unlock();
     b->direct = p->direct;
     b->no_locks = p->no_locks;
     b->discard = p->discard;
@@ -107,6 +113,9 @@ bool block_close_all(void)
         }
         backends = b->next;
         image_unref(b->img);
+        block_lock();
+        throttle_unref(b->throttle);
+        block_unlock();
         free(b->attached);
         free(b->serial);
         free(b->name);
@@ -305,6 +314,27 @@ bool blk_resize(BlockBackend *b, uint64_t size, Error **errp)
     }
     block_unlock();
     return true;
+}
+
+bool blk_set_limits(BlockBackend *b, const BlockLimits *l, const char *group, Error **errp)
+{
+    ThrottleGroup *old = b->throttle;
+    const char *name = b->name;
+
+    if (limits_any(l) && !limits_check(l, errp)) {
+        return false;
+    }
+    if (old != NULL) {
+        throttle_limits(old, &name);
+    }
+    b->throttle = limits_any(l) ? throttle_group(group != NULL ? group : name, l) : NULL;
+    throttle_unref(old);
+    return true;
+}
+
+const BlockLimits *blk_limits(const BlockBackend *b, const char **group)
+{
+    return b->throttle != NULL ? throttle_limits(b->throttle, group) : NULL;
 }
 
 const BlockStats *blk_stats(const BlockBackend *b)

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/clock.h"
+#include "block/throttle.h"
 
 struct Error;
 typedef struct BlockBackend BlockBackend;
@@ -65,6 +66,8 @@ typedef struct BlockParams {
     BlockCache cache;
     BlockOnError write_error, read_error;
     BlockDetect detect_zeroes;
+    BlockLimits limits; /* lengths may be 0 where nothing is limited */
+    const char *group;  /* which shares them, or NULL: a group of its own */
     bool direct;      /* past the host's page cache */
     bool no_locks;    /* of the file: file.locking=off */
     bool force_share; /* read-only, though others write to it */
@@ -120,6 +123,11 @@ bool blk_commit(BlockBackend *b, struct Error **errp);
 typedef struct BlockCount {
     uint64_t bytes, operations, failed, invalid, ns;
 } BlockCount;
+/* blk_set_limits - of the drive's group; none of them: no limits, and of no group. blk_limits - NULL: none; *group (may be
+ * NULL) is its name, borrowed. Loop thread, machine lock held. */
+bool blk_set_limits(BlockBackend *b, const BlockLimits *l, const char *group, struct Error **errp);
+const BlockLimits *blk_limits(const BlockBackend *b, const char **group);
+
 /* What was asked for since the start. Bytes and operations that were done; ns: how long they took in all. */
 typedef struct BlockStats {
     BlockCount read, write, flush, unmap;

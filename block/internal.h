@@ -14,6 +14,7 @@ struct BlockBackend {
     BlockOnError write_error, read_error;
     BlockDetect detect_zeroes;
     bool direct, no_locks, discard;
+    struct ThrottleGroup *throttle; /* under the machine lock; or NULL */
     BlockStats stats; /* under the machine lock */
     BlockIoStatus io_status; /* under the machine lock */
     char *attached;  /* id of the device */
@@ -26,6 +27,13 @@ struct BlockBackend {
 /* The machine lock, whether this thread has it or not. */
 void block_lock(void);
 void block_unlock(void);
+
+/* throttle_group - a reference to the one called @name, made if need be; it takes the limits @l. throttle_unref - what
+ * waits for a group that ends begins at once. Machine lock held. */
+typedef struct ThrottleGroup ThrottleGroup;
+ThrottleGroup *throttle_group(const char *name, const BlockLimits *l);
+void throttle_unref(ThrottleGroup *g);
+const BlockLimits *throttle_limits(const ThrottleGroup *g, const char **name);
 
 /* requests_fini - wait for all without calling back, end the threads. Machine lock not held. */
 void requests_fini(void);

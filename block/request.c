@@ -224,9 +224,9 @@ static bool must_wait(const BlockReq *req)
 
 static void timer_fired(void *opaque);
 
-static void start(BlockReq *req)
+/* begin - hand it to a worker. */
+static void begin(BlockReq *req)
 {
-    req->started = true;
     if (deterministic) {
         if (req->ret == 0 && !req->cancelled) {
             req->ret = perform(req);
@@ -246,6 +246,125 @@ static void start(BlockReq *req)
     queue_put(&waiting, req);
     pthread_cond_signal(&work);
     pthread_mutex_unlock(&mutex);
+}
+
+/* ---- limits ---- */
+
+struct ThrottleGroup {
+    char *name;
+    unsigned refs;
+    BlockLimits limits;
+    Buckets buckets;
+    Queue waiting; /* for their time */
+    Timer timer;
+    ThrottleGroup *next;
+};
+static ThrottleGroup *groups; /* under the machine lock */
+static bool draining;         /* under the machine lock: nobody waits for his time */
+
+/* admit - those whose time has come; for the next one, a timer. */
+static void admit(ThrottleGroup *g)
+{
+    BlockReq *req;
+
+    while ((req = g->waiting.first) != NULL) {
+        int64_t now = clock_now(CLK_VIRTUAL), wait = 0;
+
+        if (!draining && !req->cancelled) {
+            wait = buckets_take(&g->buckets, &g->limits, req->op != OP_READ, req->len, now);
+        }
+        if (wait > 0) {
+            timer_arm(&g->timer, now + wait);
+            return;
+        }
+        queue_take(&g->waiting);
+        begin(req);
+    }
+}
+
+static void admit_timer(void *opaque)
+{
+    admit(opaque);
+}
+
+static void start(BlockReq *req)
+{
+    ThrottleGroup *g = req->blk->throttle;
+    bool first;
+
+    req->started = true;
+    if (g == NULL || req->ret != 0 || req->cancelled || req->op == OP_FLUSH) {
+        begin(req);
+        return;
+    }
+    first = g->waiting.first == NULL;
+    queue_put(&g->waiting, req);
+    if (first) {
+        admit(g);
+    }
+}
+
+ThrottleGroup *throttle_group(const char *name, const BlockLimits *l)
+{
+    ThrottleGroup *g = groups;
+
+    while (g != NULL && strcmp(g->name, name) != 0) {
+        g = g->next;
+    }
+    if (g == NULL) {
+        g = xnew(ThrottleGroup);
+        g->name = xstrdup(name);
+        g->waiting.end = &g->waiting.first;
+        g->buckets.then = clock_now(CLK_VIRTUAL);
+        timer_init(&g->timer, CLK_VIRTUAL, admit_timer, g, guard);
+        g->next = groups;
+        groups = g;
+    }
+    g->refs++;
+    g->limits = *l;
+    timer_cancel(&g->timer);
+    admit(g);
+    return g;
+}
+
+void throttle_unref(ThrottleGroup *g)
+{
+    ThrottleGroup **p = &groups;
+    BlockReq *req;
+
+    if (g == NULL || --g->refs > 0) {
+        return;
+    }
+    while ((req = queue_take(&g->waiting)) != NULL) {
+        begin(req);
+    }
+    while (*p != g) {
+        p = &(*p)->next;
+    }
+    *p = g->next;
+    timer_cancel(&g->timer);
+    free(g->name);
+    free(g);
+}
+
+const BlockLimits *throttle_limits(const ThrottleGroup *g, const char **name)
+{
+    if (name != NULL) {
+        *name = g->name;
+    }
+    return &g->limits;
+}
+
+/* drain_limits - nobody waits for his time, as long as @on. */
+static void drain_limits(bool on)
+{
+    block_lock();
+    draining = on;
+    for (ThrottleGroup *g = groups; g != NULL && on; g = g->next) {
+        timer_cancel(&g->timer);
+        admit(g);
+    }
+    block_unlock();
 }
 
 /* ---- the host failed ---- */
@@ -525,6 +644,7 @@ void block_drain(void)
 {
     bool more;
 
+    drain_limits(true);
     do {
         block_lock();
         if (deterministic && requests != NULL) {
@@ -541,6 +661,7 @@ void block_drain(void)
             pthread_mutex_unlock(&mutex);
         }
     } while (more);
+    drain_limits(false);
 }
 
 void requests_fini(void)

@@ -32,6 +32,7 @@ void drives_free(MachineConfig *cfg)
         free(d->file);
         free(d->format);
         free(d->serial);
+        free(d->group);
         free(d->from);
     }
     free(cfg->drives);
@@ -73,6 +74,8 @@ static bool open_one(const Drive *d, bool snapshots, Error **errp)
         .write_error = d->write_error,
         .read_error = d->read_error,
         .detect_zeroes = d->detect_zeroes,
+        .limits = d->limits,
+        .group = d->group,
         .direct = d->direct,
         .no_locks = d->no_locks,
         .force_share = d->force_share,

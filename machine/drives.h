@@ -30,6 +30,8 @@ typedef struct Drive {
     BlockCache cache;
     BlockOnError write_error, read_error;
     BlockDetect detect_zeroes;
+    BlockLimits limits;
+    char *group; /* or NULL */
     bool direct, no_locks, force_share, discard;
     bool snapshot, snapshot_said; /* not said: as -snapshot has it */
     char *from;         /* the option, for messages */

@@ -158,6 +158,39 @@ static void parse_policies(OptList *l, Drive *d)
     opt_get_bool(l, "boot", false); /* of old front ends; the firmware's order says it */
 }
 
+/* one_limit - of two names for the same. */
+static uint64_t one_limit(OptList *l, const char *key, const char *old, uint64_t def)
+{
+    if (old != NULL && opt_has(l, key) && opt_has(l, old)) {
+        opt_bad(l, "'%s' and its alias '%s' can't be used at the same time", key, old);
+    }
+    return opt_get_u64(l, old != NULL && opt_has(l, old) ? old : key, UINT64_MAX, def);
+}
+
+/* parse_limits - throttling.bps-total= and so on, and the older bps=. */
+static void parse_limits(OptList *l, Drive *d)
+{
+    static const char *const kinds[] = { "bps", "iops" }, *const of[] = { "total", "read", "write" };
+    static const char *const olds[] = { "", "_rd", "_wr" };
+    Error *err = NULL;
+
+    for (unsigned n = 0; n < LIMITS; n++) {
+        autofree char *key = xasprintf("throttling.%s-%s", kinds[n / 3], of[n % 3]);
+        autofree char *max = xasprintf("%s-max", key), *length = xasprintf("%s-max-length", key);
+        autofree char *old = xasprintf("%s%s", kinds[n / 3], olds[n % 3]), *old_max = xasprintf("%s_max", old);
+
+        d->limits.of[n].average = one_limit(l, key, old, 0);
+        d->limits.of[n].max = one_limit(l, max, old_max, 0);
+        d->limits.of[n].length = one_limit(l, length, NULL, 1);
+    }
+    d->limits.iops_size = one_limit(l, "throttling.iops-size", "iops_size", 0);
+    d->group = xstrdup(opt_get_str(l, "throttling.group", opt_get_str(l, "group", NULL)));
+    if (!limits_check(&d->limits, &err)) {
+        opt_bad(l, "%s", error_text(err));
+        error_free(err);
+    }
+}
+
 /* parse_on_error - what is done when the host fails. */
 static void parse_on_error(OptList *l, Drive *d)
 {
@@ -189,7 +222,7 @@ static void parse_on_error(OptList *l, Drive *d)
 /* Known elsewhere, and not here yet. */
 static bool unknown_key(void *opaque, const char *key, const char *value, Error **errp)
 {
-    static const char *const not_yet[] = { "throttling.", "bps", "iops", "group", "file.", "driver",
+    static const char *const not_yet[] = { "file.", "driver",
                                            "backing.", "l2-cache", "cache.", "node-name", "stats",
                                            "cyls", "heads", "secs", "trans", "addr",
                                            "encrypt", "lazy-refcounts", "pass-discard",
@@ -231,6 +264,7 @@ static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **
     parse_cache(l, &d);
     parse_policies(l, &d);
     parse_on_error(l, &d);
+    parse_limits(l, &d);
     if (!find_place(cfg, l, which, &d, errp)) {
         return false;
     }

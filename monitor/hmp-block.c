@@ -35,6 +35,21 @@ static void print_image(FILE *out, const BlockInfo *i)
     }
 }
 
+static void print_limits(FILE *out, BlockBackend *b)
+{
+    const char *group;
+    const BlockLimits *l = blk_limits(b, &group);
+
+    if (l != NULL) {
+        fprintf(out, "    I/O throttling:   bps=%" PRIu64 " bps_rd=%" PRIu64 " bps_wr=%" PRIu64 " bps_max=%" PRIu64
+                " bps_rd_max=%" PRIu64 " bps_wr_max=%" PRIu64 " iops=%" PRIu64 " iops_rd=%" PRIu64 " iops_wr=%" PRIu64
+                " iops_max=%" PRIu64 " iops_rd_max=%" PRIu64 " iops_wr_max=%" PRIu64 " iops_size=%" PRIu64 " group=%s\n",
+                l->of[0].average, l->of[1].average, l->of[2].average, l->of[0].max, l->of[1].max, l->of[2].max,
+                l->of[3].average, l->of[4].average, l->of[5].average, l->of[3].max, l->of[4].max, l->of[5].max,
+                l->iops_size, group);
+    }
+}
+
 static void print_block(void *opaque, BlockBackend *b)
 {
     BlockList *l = opaque;
@@ -74,6 +89,7 @@ static void print_block(void *opaque, BlockBackend *b)
         if (i.detect_zeroes != BLK_DETECT_OFF) {
             fprintf(out, "    Detect zeroes:    %s\n", i.detect_zeroes == BLK_DETECT_ON ? "on" : "unmap");
         }
+        print_limits(out, b);
         if (l->verbose) {
             print_image(out, &i);
         }
@@ -205,4 +221,27 @@ void hmp_commit(HmpSession *m, FILE *out, const Args *a)
         hmp_error(out, err);
     }
     accel_resume();
+}
+
+void hmp_block_set_io_throttle(HmpSession *m, FILE *out, const Args *a)
+{
+    static const char *const names[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    BlockBackend *b = find(out, arg_str(a, "device"));
+    BlockLimits l = { 0 };
+    Error *err = NULL;
+    bool ok;
+
+    if (b == NULL) {
+        return;
+    }
+    for (unsigned n = 0; n < LIMITS; n++) {
+        l.of[n].average = (uint64_t)arg_int(a, names[n], 0);
+        l.of[n].length = 1;
+    }
+    machine_lock();
+    ok = blk_set_limits(b, &l, NULL, &err);
+    machine_unlock();
+    if (!ok) {
+        hmp_error(out, err);
+    }
 }

@@ -12,7 +12,7 @@
 /* Of QEMU's, as its `help` lists them; refused by name. */
 static const char *const not_here[] = {
     "announce_self", "balloon", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume",
-    "block_job_set_speed", "block_set_io_throttle", "block_stream", "calc_dirty_rate",
+    "block_job_set_speed", "block_stream", "calc_dirty_rate",
     "chardev-change", "client_migrate_info", "closefd",
     "delvm", "device_add", "device_del", "drive_add", "drive_backup", "drive_del", "drive_mirror",
     "dump-guest-memory", "dumpdtb", "exit_preconfig", "getfd", "gpa2hpa", "loadvm", "mce", "migrate_cancel", "migrate_continue", "migrate_incoming",

@@ -14,10 +14,40 @@
 #include "bus/lock.h"
 #include "monitor/ops.h"
 
-static Json *inserted_json(const BlockInfo *i)
+static const char *const limit_names[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+
+static void add_limits(Json *o, BlockBackend *b)
+{
+    const char *group = NULL;
+    const BlockLimits *l = blk_limits(b, &group);
+
+    for (unsigned n = 0; n < LIMITS; n++) {
+        autofree char *max = xasprintf("%s_max", limit_names[n]), *length = xasprintf("%s_length", max);
+
+        json_add_int(o, limit_names[n], l != NULL ? (int64_t)l->of[n].average : 0);
+        if (l != NULL && l->of[n].max != 0) {
+            json_add_int(o, max, (int64_t)l->of[n].max);
+            json_add_int(o, length, (int64_t)l->of[n].length);
+        }
+    }
+    if (l != NULL) {
+        if (l->iops_size != 0) {
+            json_add_int(o, "iops_size", (int64_t)l->iops_size);
+        }
+        json_add_text(o, "group", group);
+    }
+}
+
+static int64_t limit_arg(Json *args, const char *name, int64_t def)
+{
+    Json *v = json_object_object_get(args, name);
+
+    return v != NULL ? json_object_get_int64(v) : def;
+}
+
+static Json *inserted_json(BlockBackend *b, const BlockInfo *i)
 {
     static const char *const detects[] = { "off", "on", "unmap" };
-    static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
     Json *o = json_object_new_object(), *image = json_object_new_object(), *cache = json_object_new_object();
 
     json_add_text(o, "file", i->file);
@@ -29,9 +59,7 @@ static Json *inserted_json(const BlockInfo *i)
     }
     json_add_bool(o, "encrypted", false);
     json_add_text(o, "detect_zeroes", detects[i->detect_zeroes]);
-    for (size_t n = 0; n < ARRAY_SIZE(limits); n++) {
-        json_add_int(o, limits[n], 0);
-    }
+    add_limits(o, b);
     json_add_text(image, "filename", i->file);
     json_add_text(image, "format", i->format);
     json_add_int(image, "virtual-size", (int64_t)i->size);
@@ -62,7 +90,7 @@ static void add_block(void *opaque, BlockBackend *b)
     json_add_bool(o, "removable", i.removable);
     json_add_bool(o, "locked", i.locked);
     if (i.file != NULL) {
-        json_add(o, "inserted", inserted_json(&i));
+        json_add(o, "inserted", inserted_json(b, &i));
     }
     if (i.has_tray) {
         json_add_bool(o, "tray_open", i.tray_open);
@@ -189,6 +217,29 @@ static BlockBackend *find(Json *args, Error **errp)
                         device != NULL ? device : w.device);
     }
     return w.found;
+}
+
+bool qmp_block_set_io_throttle(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    BlockBackend *b = find(args, errp);
+    BlockLimits l = { 0 };
+    bool ok;
+
+    if (b == NULL) {
+        return false;
+    }
+    for (unsigned n = 0; n < LIMITS; n++) {
+        autofree char *max = xasprintf("%s_max", limit_names[n]), *length = xasprintf("%s_length", max);
+
+        l.of[n].average = (uint64_t)limit_arg(args, limit_names[n], 0);
+        l.of[n].max = (uint64_t)limit_arg(args, max, 0);
+        l.of[n].length = (uint64_t)limit_arg(args, length, 1);
+    }
+    l.iops_size = (uint64_t)limit_arg(args, "iops_size", 0);
+    machine_lock();
+    ok = blk_set_limits(b, &l, qmp_str(args, "group"), errp);
+    machine_unlock();
+    return ok;
 }
 
 bool qmp_blockdev_change_medium(QmpSession *s, Json *args, Json **ret, Error **errp)

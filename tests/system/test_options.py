@@ -524,7 +524,16 @@ def opt_drive(tmp):
     refused("-drive", f"file={d},format=raw,discard=nonesuch", names="Invalid discard option")
     refused("-drive", f"file={d},format=raw,force-share=on", names="can only be used with read-only images")
     refused("-drive", f"file={d},format=raw,detect-zeroes=nonesuch", names="detect-zeroes")
-    for key in ("if=virtio", "copy-on-read=on", "bps=1", "throttling.bps-total=1"):
+    got = blocks("-drive", f"file={d},format=raw,throttling.iops-total=5,throttling.bps-read=7,bps_rd_max=9,group=y")
+    assert ("I/O throttling:   bps=0 bps_rd=7 bps_wr=0 bps_max=0 bps_rd_max=9 bps_wr_max=0 iops=5 iops_rd=0 iops_wr=0 "
+            "iops_max=0 iops_rd_max=0 iops_wr_max=0 iops_size=0 group=y") in got["ide0-hd0"]
+    for key, why in (("bps=1,bps_rd=2", "cannot be used at the same time"), ("bps_max=5", "require corresponding"),
+                     ("bps=10,bps_max=5", "cannot be lower"), ("iops_size=5", "requires an iops value"),
+                     ("bps=1,throttling.bps-total=2", "alias 'bps' can't be used at the same time"),
+                     ("throttling.bps-total=1,throttling.bps-total-max-length=3", "without burst rate"),
+                     ("iops=9999999999999999999", "iops"), ("bps=1M", "bps")):
+        refused("-drive", f"file={d},format=raw,{key}", names=why)
+    for key in ("if=virtio", "copy-on-read=on"):
         refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
     refused("-drive", f"file={d},nonesuch=1", names="nonesuch")
     for key in ("werror=stop", "werror=enospc", "werror=auto", "rerror=ignore", "rerror=report,werror=report"):

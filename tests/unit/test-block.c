@@ -494,13 +494,80 @@ static void test_deterministic(void **state)
     assert_int_equal(done_count, 2);
 }
 
+/* ---- limits, on the manual clock ---- */
+
+static BlockBackend *open_limited(const char *name, unsigned which, uint64_t average, uint64_t max, const char *group)
+{
+    autofree char *p = path("raw");
+    BlockParams params = { .name = name, .file = p, .format = "raw", .read_only = true, .group = group };
+    BlockBackend *b;
+
+    for (unsigned n = 0; n < LIMITS; n++) {
+        params.limits.of[n].length = 1;
+    }
+    params.limits.of[which].average = average;
+    params.limits.of[which].max = max;
+    b = blk_new(&params, NULL);
+    assert_non_null(b);
+    return b;
+}
+
+static void ask(BlockBackend *b, unsigned n, uint32_t len)
+{
+    machine_lock();
+    while (n-- > 0) {
+        blk_read(b, 0, len, done, (void *)16);
+    }
+    machine_unlock();
+}
+
+static void test_limits(void **state)
+{
+    static const BlockLimits none;
+    BlockBackend *a, *b, *c;
+
+    clock_manual();
+    block_setup(&machine_lock_guard, true);
+    make_file("raw", 8192, 5);
+    a = open_limited("a", LIMIT_IOPS, 100, 0, NULL);
+    done_count = 0;
+    ask(a, 100, 512);
+    for (unsigned ms = 0; ms < 500; ms++) {
+        clock_step(1000000);
+    }
+    assert_in_range(done_count, 58, 62); /* 50 in half a second, and what may come at once */
+    block_drain(); /* waits for nobody's time */
+    assert_int_equal(done_count, 100);
+
+    b = open_limited("b", LIMIT_BPS_READ, 8192, 81920, "two"); /* two of one group, with a burst of 80 KiB */
+    c = open_limited("c", LIMIT_BPS_READ, 8192, 81920, "two");
+    clock_step(1000000000);
+    done_count = 0;
+    ask(b, 20, 4096);
+    ask(c, 20, 4096);
+    clock_step(1000000);
+    assert_in_range(done_count, 19, 22);
+    for (unsigned s = 0; s < 30; s++) {
+        clock_step(100000000);
+    }
+    assert_in_range(done_count, 24, 28);
+    machine_lock();
+    assert_true(blk_set_limits(b, &none, NULL, NULL));
+    assert_non_null(blk_limits(c, NULL));
+    assert_true(blk_set_limits(c, &none, NULL, NULL)); /* of its last: all begin */
+    assert_null(blk_limits(c, NULL));
+    machine_unlock();
+    clock_step(1000000);
+    assert_int_equal(done_count, 40);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_open), T(test_read_write), T(test_order), T(test_guess_guards_header),
-        T(test_media), T(test_stop), T(test_stop_cancel), T(test_ignore_and_report), T(test_deterministic),
+        T(test_media), T(test_stop), T(test_stop_cancel), T(test_ignore_and_report), T(test_deterministic), T(test_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
