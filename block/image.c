@@ -17,11 +17,12 @@
 #include "block/host-file.h"
 #include "block/image-lock.h"
 #include "block/probe.h"
+#include "block/vdi.h"
 
 #define HEAD 4096u /* bytes that are looked at to guess a format */
 enum { CHAIN_MAX = 200 };
 
-static const ImageFormat *const formats[] = { &raw_format, &qcow2_format };
+static const ImageFormat *const formats[] = { &raw_format, &qcow2_format, &vdi_format };
 
 /* Formats that others write, by what stands at the start of the file. */
 static const struct {
@@ -33,7 +34,7 @@ static const struct {
     { "parallels", "WithoutFreeSpace" }, { "parallels", "WithouFreSpacExt" },
 };
 static const char *const other_formats[] = {
-    "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed", "luks", "dmg", "bochs", "cloop",
+    "qcow", "vmdk", "vpc", "vhdx", "qed", "luks", "dmg", "bochs", "cloop",
     "parallels", "vvfat", "blkdebug", "blkverify", "null-co", "null-aio", "nbd", "quorum",
     "throttle", "copy-on-read",
 };
@@ -92,7 +93,7 @@ const ImageFormat *image_format_find(const char *name, Error **errp)
         }
     }
     if (listed(other_formats, ARRAY_SIZE(other_formats), name, strlen(name))) {
-        error_set(errp, "format '%s' is not supported yet (raw and qcow2 are)", name);
+        error_set(errp, "format '%s' is not supported yet (raw, qcow2 and vdi are)", name);
     } else {
         error_set(errp, "Unknown driver '%s'", name);
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "base/text.h"
 #include "block/image-lock.h"
+#include "block/vdi.h"
 
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
 static const char *const compressions[] = { "zlib", "zstd", NULL };
@@ -61,6 +62,13 @@ bool new_image_options(const char *format, OptList *l, Qcow2Options *o, Error **
     o->cluster_size = 65536;
     if (strcmp(format, "qcow2") == 0) {
         take_qcow2(l, o);
+    } else if (strcmp(format, "vdi") == 0) {
+        o->whole = opt_get_bool(l, "static", false);
+        if (o->preallocation == QCOW2_PREALLOC_METADATA) {
+            o->whole = true;
+        } else if (o->preallocation != QCOW2_PREALLOC_OFF) {
+            opt_bad(l, "Preallocation mode '%s' unsupported", preallocations[o->preallocation]);
+        }
     } else if (o->preallocation == QCOW2_PREALLOC_METADATA) {
         opt_bad(l, "preallocation=metadata is not for raw images (off, falloc and full are)");
     }
@@ -96,7 +104,8 @@ static bool create_raw(const char *path, const Qcow2Options *o, Error **errp)
 
 bool new_image(const char *path, const char *format, const Qcow2Options *o, Error **errp)
 {
-    return strcmp(format, "qcow2") == 0 ? qcow2_create(path, o, errp) : create_raw(path, o, errp);
+    return strcmp(format, "qcow2") == 0 ? qcow2_create(path, o, errp)
+           : strcmp(format, "vdi") == 0 ? vdi_create(path, o->size, o->whole, errp) : create_raw(path, o, errp);
 }
 
 void new_image_print(const char *path, const char *format, const Qcow2Options *o)
@@ -113,6 +122,8 @@ void new_image_print(const char *path, const char *format, const Qcow2Options *o
             printf(" compat=%s", o->compat);
         }
         printf(" lazy_refcounts=%s refcount_bits=%u\n", o->lazy_refcounts ? "on" : "off", o->refcount_bits);
+    } else if (strcmp(format, "vdi") == 0) {
+        printf(" size=%llu static=%s\n", (unsigned long long)o->size, o->whole ? "on" : "off");
     } else {
         printf(" size=%llu%s%s\n", (unsigned long long)o->size, o->preallocation ? " preallocation=" : "",
                o->preallocation ? preallocations[o->preallocation] : "");

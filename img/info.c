@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "block/qcow2.h"
+#include "block/vdi.h"
 
 /* The options that these commands share. */
 typedef struct ShowArgs {
@@ -114,6 +115,9 @@ static void info_human(const BlockImage *img)
 
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", img->file,
            img->format, img_human(img->size, size), img->size, img_human(disk_size(img), disk));
+    if (strcmp(img->format, "vdi") == 0) {
+        printf("cluster_size: %u\n", VDI_BLOCK);
+    }
     if (q == NULL) {
         return;
     }
@@ -152,8 +156,8 @@ static void info_json(const BlockImage *img, const char *pad)
     }
     printf("%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", pad, img->size, pad);
     img_json(img->file);
-    if (q != NULL) {
-        printf(",\n%s    \"cluster-size\": %u", pad, q->cluster_size);
+    if (q != NULL || strcmp(img->format, "vdi") == 0) {
+        printf(",\n%s    \"cluster-size\": %u", pad, q != NULL ? q->cluster_size : VDI_BLOCK);
     }
     printf(",\n%s    \"format\": \"%s\",\n%s    \"actual-size\": %" PRIu64, pad, img->format, pad, disk_size(img));
     if (q != NULL) {

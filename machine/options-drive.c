@@ -163,6 +163,7 @@ static uint64_t one_limit(OptList *l, const char *key, const char *old, uint64_t
 {
     if (old != NULL && opt_has(l, key) && opt_has(l, old)) {
         opt_bad(l, "'%s' and its alias '%s' can't be used at the same time", key, old);
+        opt_get_str(l, key, NULL); /* it is known, all the same */
     }
     return opt_get_u64(l, old != NULL && opt_has(l, old) ? old : key, UINT64_MAX, def);
 }

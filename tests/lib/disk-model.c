@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/mem.h"
+#include "block/vdi.h"
 #include "tests/test.h"
 
 DiskModel *disk;
@@ -242,7 +243,7 @@ static int do_grow(BlockImage *img)
 {
     int r;
 
-    if (disk->sectors + 512 > SECTORS || (img->fmt == &qcow2_format && ((Qcow2 *)img->priv)->version < 3)) {
+    if (disk->sectors + 512 > SECTORS || img->fmt->truncate == NULL || (img->fmt == &qcow2_format && ((Qcow2 *)img->priv)->version < 3)) {
         return 0;
     }
     disk->larger = disk->sectors + 512;
@@ -328,9 +329,11 @@ void model_create(const char *path, const Qcow2Options *o)
     for (uint32_t n = 0; n < SECTORS; n++) {
         disk->cell[n].count = 1;
     }
-    format = o->version != 0 ? "qcow2" : "raw";
+    format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
     unlink(path);
-    if (o->version == 0) {
+    if (strcmp(format, "vdi") == 0) {
+        assert_true(vdi_create(path, o->size, false, &err));
+    } else if (o->version == 0) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
         assert_int_equal(ftruncate(fd, (off_t)o->size), 0);

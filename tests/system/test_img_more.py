@@ -160,3 +160,28 @@ def test_io_options(tmp_path):
     p = subprocess.run([IO], input=f"open {img}\nlength\nclose\nlength\nquit\n", capture_output=True, text=True, timeout=LIMIT)
     assert "1 MiB" in p.stdout and "no file open" in p.stderr
     run(IMG, "check", "-q", img)
+
+
+@needs_qemu
+def test_vdi_both_ways(images, tmp_path):
+    """What we write qemu-img reads, and the reverse; both compare and check."""
+    q, r = images
+    ours, theirs, back = tmp_path / "ours.vdi", tmp_path / "theirs.vdi", tmp_path / "back"
+    for src, fmt in ((q, "qcow2"), (r, "raw")):
+        run(IMG, "convert", "-O", "vdi", src, ours)
+        run("qemu-img", "check", "-q", ours)
+        run("qemu-img", "compare", "-q", "-f", fmt, "-F", "vdi", src, ours)
+        run("qemu-img", "convert", "-O", "vdi", src, theirs)
+        run(IMG, "compare", "-q", "-f", fmt, "-F", "vdi", src, theirs)
+        run(IMG, "convert", "-O", "raw", theirs, back)
+        run(IMG, "compare", "-q", "-f", fmt, "-F", "raw", src, back)
+        run(IO, "-c", "write -q -P 5 2M 1M", "-c", "write -q -P 6 9M 512", "-c", "write -q -z 2M 64k", theirs)
+        run("qemu-img", "check", "-q", theirs)
+        run("qemu-io", "-f", "vdi", "-c", f"read -q -P 6 9M 512", "-c", "read -q -P 0 2M 64k", theirs)
+    for opts in ([], ["-o", "static=on"]):
+        a, b = (run(p, "create", "-f", "vdi", *opts, tmp_path / "new.vdi", "5M")[0] for p in (IMG, "qemu-img"))
+        assert a == b
+        run(IMG, "create", "-q", "-f", "vdi", *opts, ours, "5M")
+        run("qemu-img", "check", "-q", ours)
+        got, want = (run(p, "info", ours)[0].replace("disk size: 0 B", "") for p in (IMG, "qemu-img"))
+        assert [x for x in got.splitlines() if "disk size" not in x] == [x for x in want.splitlines() if "disk size" not in x]

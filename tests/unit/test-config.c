@@ -139,7 +139,7 @@ static void test_drives(void **state)
     bad("d -drive aio=native", "requires cache.direct=on");
     bad("d -drive cache=x", "invalid cache option");
     bad("d -drive foo=1", "does not support the option 'foo'");
-    bad("d -drive iops_max=1", "iops_max= is not supported yet");
+    bad("d -drive iops_max=1", "require corresponding bps/iops values");
 }
 
 static void test_memory(void **state)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "block/qcow2.h"
+#include "block/vdi.h"
 #include "tests/lib/faultio.h"
 
 #define DISK (768u << 10)
@@ -32,6 +33,7 @@ static const Kind kinds[] = {
     { "qcow2", { DISK, 2, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL } },
     { "qcow2", { DISK, 3, 4096, 64, false, QCOW2_PREALLOC_OFF, 0, "base.raw", "raw" } },
     { "raw", { DISK, 0 } },
+    { "vdi", { DISK, 0 } },
 };
 
 static char *path_of(const char *name)
@@ -203,7 +205,9 @@ static void make_base(const char *path, const Kind *k)
     Error *err = NULL;
     BlockImage *img;
 
-    if (k->o.version == 0) {
+    if (strcmp(k->format, "vdi") == 0) {
+        assert_true(vdi_create(path, k->o.size, false, NULL));
+    } else if (k->o.version == 0) {
         int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
         assert_int_equal(ftruncate(fd, DISK), 0);
@@ -400,6 +404,8 @@ static void run_kind(void **state)
     for (size_t op = 0; op < ARRAY_SIZE(ops); op++) {
         bool can = k->o.version != 0 ? k->o.version >= 3 || ops[op].run != op_truncate : !ops[op].qcow2_only;
 
+        can &= strcmp(k->format, "vdi") != 0 || ops[op].run != op_truncate;
+
         if (can) {
             run(k, op);
         }
@@ -437,6 +443,7 @@ int main(void)
         { "version 2", run_kind, NULL, say_where, (void *)&kinds[3] },
         { "with an image behind, counts of 64 bits", run_kind, NULL, say_where, (void *)&kinds[4] },
         { "raw", run_kind, NULL, say_where, (void *)&kinds[5] },
+        { "VDI", run_kind, NULL, say_where, (void *)&kinds[6] },
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -87,6 +87,7 @@ int main(void)
         { 1 << 20, 3, 2048, 1, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 2, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 0 },
+        { 2 << 20, 0, .backing_format = "vdi" },
     };
     const struct CMUnitTest tests[] = {
         { "4 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
@@ -95,6 +96,7 @@ int main(void)
         { "2 KiB clusters, counts of 1 bit", test_kind, NULL, NULL, (void *)&kinds[3] },
         { "version 2", test_kind, NULL, NULL, (void *)&kinds[4] },
         { "raw", test_kind, NULL, NULL, (void *)&kinds[5] },
+        { "VDI", test_kind, NULL, NULL, (void *)&kinds[6] },
     };
     const char *s = getenv("POWER_SEED"), *n = getenv("POWER_POINTS");
 

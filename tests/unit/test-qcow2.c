@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "block/qcow2.h"
+#include "block/vdi.h"
 #include "tests/lib/faultio.h"
 
 #define MODEL_MAX (24u << 20)
@@ -232,7 +233,7 @@ static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
         } else {
             snapshot_op(img, model);
         }
-    } else if ((img->fmt != &qcow2_format || ((const Qcow2 *)img->priv)->version >= 3) && img->size + (1 << 20) <= MODEL_MAX) {
+    } else if (img->fmt->truncate != NULL && (img->fmt != &qcow2_format || ((const Qcow2 *)img->priv)->version >= 3) && img->size + (1 << 20) <= MODEL_MAX) {
         r = image_truncate(img, img->size + (1 << 20));
     }
     assert_int_equal(r, 0);
@@ -245,8 +246,10 @@ static void run(const Qcow2Options *o, unsigned ops, const char *behind)
     uint8_t *model = xnewn(uint8_t, MODEL_MAX);
     BlockImage *img;
 
-    format = o->version != 0 ? "qcow2" : "raw";
-    if (o->version != 0) {
+    format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
+    if (strcmp(format, "vdi") == 0) {
+        assert_true(vdi_create(path, o->size, false, NULL));
+    } else if (o->version != 0) {
         must_create(path, o);
     } else {
         int fd = open(path, O_RDWR | O_CREAT, 0600);
@@ -300,6 +303,7 @@ static void test_model(void **state)
         { 6 << 20, 3, 8192, 2, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
         { 6 << 20, 3, 16384, 8, false, QCOW2_PREALLOC_FULL, 0, NULL, NULL },
         { 12 << 20, 0 },
+        { 12 << 20, 0, .backing_format = "vdi" },
     };
 
     for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
@@ -463,6 +467,50 @@ static void test_damage(void **state)
     unlink(path);
 }
 
+static void test_damaged_vdi(void **state)
+{
+    autofree char *path = path_of("damaged.vdi");
+    uint8_t head[1024], bad[1024], *buf = xnewn(uint8_t, 1 << 20);
+    unsigned opened = 0;
+    int fd;
+
+    format = "vdi";
+    assert_true(vdi_create(path, 40 << 20, false, NULL));
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, head, sizeof(head), 0), sizeof(head));
+    for (unsigned n = 0; n < 2000; n++) {
+        Error *err = NULL;
+        BlockImage *img;
+
+        memcpy(bad, head, sizeof(bad));
+        for (unsigned k = rnd() % 6 + 1; k > 0; k--) {
+            bad[(rnd() % 4 != 0 ? 0x140 : 0x200) + rnd() % 0x80] = (uint8_t)(rnd() % 2 ? rnd() % 4 : rnd());
+        }
+        assert_int_equal(ftruncate(fd, 1024 + (off_t)(rnd() % 4 << 20)), 0);
+        assert_int_equal(pwrite(fd, bad, sizeof(bad), 0), sizeof(bad));
+        img = image_open(path, format, false, BLK_WRITEBACK, &err);
+        error_free(err);
+        if (img == NULL) {
+            continue;
+        }
+        opened++;
+        for (unsigned k = 0; k < 8 && img->size > 1 << 20; k++) {
+            uint64_t at = rnd() % (img->size - 4096) & ~511ull;
+            ImageRange range;
+
+            image_read(img, at, buf, 4096);
+            image_status(img, at, 4096, true, &range);
+            image_write(img, at, buf, 4096);
+        }
+        image_unref(img);
+    }
+    assert_true(opened > 100);
+    format = "qcow2";
+    close(fd);
+    free(buf);
+    unlink(path);
+}
+
 static int setup(void **state)
 {
     return mkdtemp(dir) != NULL ? 0 : -1;
@@ -481,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_backing),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_damaged_vdi),
     };
 
     seed = s != NULL ? strtoull(s, NULL, 10) * 2 + 1 : seed;
