@@ -295,6 +295,16 @@ const Block *block_lookup(CpuState *c, vaddr lin)
     return b;
 }
 
+const Block *block_at(const CpuState *c, const uint8_t *host, uint32_t key)
+{
+    const Block *b = c->engine->hash[host_hash(host, key)];
+
+    while (b != NULL && (b->host != host || b->key != key)) {
+        b = b->hash_next;
+    }
+    return b;
+}
+
 const Insn *block_single(CpuState *c, vaddr lin)
 {
     Insn *i = &c->engine->single;

@@ -72,6 +72,9 @@ static inline const Block *block_find(CpuState *c, vaddr lin)
 /* block_global - the code of the block at @lin, which was found just now, is mapped by global pages. */
 bool block_global(CpuState *c, vaddr lin);
 
+/* block_at - the block of code at @host, by its key, if there is one. */
+const Block *block_at(const CpuState *c, const uint8_t *host, uint32_t key);
+
 /* block_single - decode the one instruction at CS:RIP, for careful execution and code outside of
  * memory; the record is the engine's until the next call. Raises fetch faults. */
 const Insn *block_single(CpuState *c, vaddr lin);

@@ -95,6 +95,32 @@ static bool present_key(const CpuState *c, uint32_t *key)
     return true;
 }
 
+/* The bit of Jit.starts for code at @host. */
+static uint64_t *start_bits(Jit *j, const uint8_t *host, uint64_t *bit)
+{
+    uint64_t n = (uint64_t)(uintptr_t)host;
+
+    n = (n ^ n >> 16) & (ARRAY_SIZE(j->starts) * 64 - 1);
+    *bit = 1ull << n % 64;
+    return &j->starts[n / 64];
+}
+
+bool jit_known(CpuState *c, const Block *b, unsigned off, vaddr lin)
+{
+    const Trans *t = NULL;
+    const Block *other;
+    uint64_t bit;
+
+    if (*start_bits(c->jit.cpu, b->host + off, &bit) & bit) {
+        other = block_at(c, b->host + off, b->key);
+        t = other != NULL ? other->trans : NULL;
+    }
+    while (t != NULL && (t->lin != lin || t->key != c->jit.cpu->key)) {
+        t = t->next;
+    }
+    return t != NULL && t->guard[0] == NULL;
+}
+
 /* A jump into another page is linked anew: it may be mapped to something else. */
 static void site_leave(Site *s)
 {
@@ -140,6 +166,7 @@ static void evict(CpuState *c)
 static Trans *find(CpuState *c, Block *b, vaddr lin)
 {
     Jit *j = c->jit.cpu;
+    uint64_t bit;
     Trans *t;
 
     for (t = b->trans; t != NULL; t = t->next) {
@@ -162,6 +189,7 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
         j->bytes += b->bytes;
         t->next = b->trans;
         b->trans = t;
+        *start_bits(j, b->host, &bit) |= bit;
     }
     return t;
 }
@@ -317,7 +345,7 @@ static bool may_run(const CpuState *c, uint32_t *key)
 const void *jit_find(CpuState *c)
 {
     vaddr lin = linear_rip(c);
-    const JitJump *e = &c->jit.jump[jit_jump_index(lin)];
+    const JitJump *e;
     const void *code;
     uint32_t key;
     Block *b;
@@ -329,6 +357,8 @@ const void *jit_find(CpuState *c)
         return NULL;
     }
     set_key(c, key);
+    e = &c->jit.jump[jit_jump_index(lin)];
+    e = e->lin == lin ? e : &c->jit.jump[jit_jump_index(lin) ^ 1];
     if (e->lin == lin && jit_jump_good(c, e) && !e->two_pages && c->jit.site == NULL && trick_on(TRICK_JUMP_CACHE)) {
         prepare(c);
         return (const void *)(uintptr_t)e->code;

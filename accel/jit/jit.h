@@ -105,6 +105,7 @@ typedef struct Jit {
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
     uint64_t pages[256];     /* filter: pages with a number in page_id[], see jit_page_bits() */
+    uint64_t starts[1024];   /* filter: host addresses where a translation begins */
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
@@ -193,6 +194,8 @@ void jit_switch_space(CpuState *c, uint64_t space, bool keep);
 
 /* jit_find - the translation to go on with at CS:RIP, or NULL. Raises fetch faults. */
 const void *jit_find(CpuState *c);
+/* jit_known - what begins @off bytes into @b, at @lin, is translated in the present mode. */
+bool jit_known(CpuState *c, const Block *b, unsigned off, vaddr lin);
 /* jit_info - for `info jit`. */
 void jit_info(CpuState *c, FILE *out);
 

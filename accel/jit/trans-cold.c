@@ -143,6 +143,11 @@ void emit_cold(Tr *t, Cold *k)
     case COLD_FAR_LEAVE:
         emit_far_leave(t, k);
         break;
+    case COLD_POLL:
+        emit_op(&t->e, 0, 0x8b, H_S1, GS(requests));
+        emit_op(&t->e, 0, 0x85, H_S1, GS(jit.poll));
+        emit_jump(&t->e, 4, k->back);
+        /* fall through */
     case COLD_LEAVE:
         x87_pointers_of(t, k->x87_last, k->x87_mem, k->x87_next);
         emit_leave(t, NULL, k->target, false);

@@ -194,21 +194,29 @@ void emit_colds(Tr *t)
 
 /* ---- looking around ---- */
 
-void poll_here(Tr *t, vaddr lin)
+static Cold *leave_at(Tr *t, int kind, vaddr lin)
 {
-    Cold *k = cold_new(t, COLD_LEAVE);
+    Cold *k = cold_new(t, kind);
 
     k->target = lin;
     k->x87_last = t->x87_last;
     k->x87_mem = t->x87_mem;
     k->x87_next = t->x87_next;
-    emit_op(&t->e, 0, 0x8b, H_S1, GS(requests));
-    emit_op(&t->e, 0, 0x85, H_S1, GS(jit.poll));
+    return k;
+}
+
+void poll_here(Tr *t, vaddr lin)
+{
+    Cold *k = leave_at(t, COLD_POLL, lin);
+
+    emit_op(&t->e, 0, 0x83, 7, GS(requests)); /* CMP */
+    put8(&t->e, 0);
     cold_jump(t, k, 5);
+    k->back = t->e.p;
     if (t->j->counting) {
         emit_op(&t->e, 0, 0x83, 5, GS(jit.budget)); /* SUB */
         put8(&t->e, 1);
-        cold_jump(t, k, 8); /* JS */
+        cold_jump(t, leave_at(t, COLD_LEAVE, lin), 8); /* JS */
     }
     if (t->flags == FLAGS_HOST) {
         t->flags = FLAGS_DEAD;

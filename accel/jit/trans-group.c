@@ -135,7 +135,7 @@ static bool find(const Tr *t, unsigned n, Group *g)
     if (!member(t, &t->plans[n], &t->b->insns[n], &g->base, &at)) {
         return false;
     }
-    for (unsigned k = n; k < t->b->count; k++) {
+    for (unsigned k = n; k < t->count; k++) {
         const Plan *p = &t->plans[k];
 
         if (join(t, g, p, &t->b->insns[k])) {
@@ -181,8 +181,38 @@ unsigned group_begin(Tr *t, unsigned n)
     return g.last;
 }
 
+void group_pay(Tr *t)
+{
+    if (t->sp_owed != 0) {
+        emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, t->sp_owed));
+        t->sp_owed = 0;
+    }
+}
+
+/* A push or pop, or an instruction that does not name the stack pointer but in the address of a member. */
+bool group_passes(const Tr *t, const Plan *p)
+{
+    const Insn *i = t->insn;
+
+    switch (p->kind) {
+    case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_POP:
+        return p->reg != GPR_RSP || p->kind == PLAN_PUSH_I;
+    case PLAN_NOP: case PLAN_RAW:
+        return true;
+    case PLAN_OP:
+        return (!p->reg_op || p->reg != GPR_RSP) && (p->mem || p->rm != GPR_RSP);
+    case PLAN_LEA:
+        return p->reg != GPR_RSP && i->base != GPR_RSP;
+    case PLAN_CONST:
+        return p->reg != GPR_RSP;
+    default:
+        return false; /* jumps among them, which may leave */
+    }
+}
+
 void group_end(Tr *t)
 {
+    group_pay(t);
     t->grouped = false;
     t->group->back = t->e.p;
     t->group->flags_after = t->flags;

@@ -22,6 +22,7 @@ typedef struct Cold {
         COLD_HELP_END, /* and is the end */
         COLD_EXIT,     /* a jump to @target, not linked yet */
         COLD_LEAVE,
+        COLD_POLL,     /* there are requests; some do not matter now */
         COLD_FAR,      /* a jump or call to another page is not linked, or the page not where it was */
         COLD_FAR_LEAVE,
         COLD_WAY,      /* the other entry of the jump cache */
@@ -72,10 +73,12 @@ typedef struct Tr {
     const Insn *insn; /* the present one; its flags alive after it, and before it */
     vaddr next;       /* linear address behind it */
     uint8_t live_after, live_before;
-    const Plan *plans;    /* of the block's instructions */
+    unsigned count;       /* of the block's instructions; what follows is translated elsewhere */
+    const Plan *plans;    /* of these */
     const uint8_t *live;
     bool grouped;         /* r13 is the host address of the group's lowest byte, */
     int64_t group_off;    /* the stack pointer (or base register) being this much above that */
+    int sp_owed;          /* by pushes and pops of the group; r15 has not moved by it yet */
     struct Cold *group;
     /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, and not yet in r13. */
     enum { EA_ANY, EA_STACK, EA_CONST } ea;
@@ -151,6 +154,9 @@ bool op_needs_r13(const Plan *p);
  * them, or 0: there is no such group. group_end - behind the last. */
 unsigned group_begin(Tr *t, unsigned n);
 void group_end(Tr *t);
+/* group_pay - r15 becomes the stack pointer again, flags untouched. group_passes - @p does not care. */
+void group_pay(Tr *t);
+bool group_passes(const Tr *t, const Plan *p);
 void emit_group(Tr *t, const Cold *k);
 
 /* ---- trans-vec.c ---- */

@@ -4,6 +4,7 @@
 #include "accel/jit/trans.h"
 
 #include "accel/accel.h"
+#include "accel/options.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -137,7 +138,10 @@ static void stack_grouped(Tr *t, const Plan *p, int n, unsigned f)
     }
     n = p->kind == PLAN_POP ? n : -n;
     t->group_off += n;
-    emit_op(&t->e, f, 0x8d, H_SP, MEM(H_SP, RM_NONE, 0, n));
+    t->sp_owed += n;
+    if (!trick_on(TRICK_STACK_MOVES)) {
+        group_pay(t);
+    }
 }
 
 static void stack(Tr *t, const Plan *p)
@@ -181,6 +185,9 @@ void trans_insn(Tr *t, const Plan *p)
 {
     if (t->j->counting) {
         count(t);
+    }
+    if (t->sp_owed != 0 && !group_passes(t, p)) {
+        group_pay(t);
     }
     switch (p->kind) {
     case PLAN_HELP: case PLAN_END:
@@ -346,7 +353,7 @@ static void forward(Tr *t)
     const Plan *p = t->plans;
     unsigned last = 0;
 
-    for (unsigned k = 0; k < t->b->count; k++) {
+    for (unsigned k = 0; k < t->count; k++) {
         p = &t->plans[k];
         if (!t->grouped) {
             poll(t, p, k, k == 0 ? t->t->lin : t->next);
@@ -364,6 +371,41 @@ static void forward(Tr *t)
         x87_pointers(t);
         exit_to(t, JUMP_ALWAYS, t->next);
     }
+}
+
+/* The plans, and the flags that are alive before each. */
+static void make_plans(const Tr *t, Plan *plans, uint8_t *live)
+{
+    const Block *b = t->b;
+
+    live[b->count] = FL_ALL;
+    for (unsigned k = b->count; k-- > 0;) {
+        Plan *p = &plans[k];
+
+        plan_insn(&b->insns[k], t->t->key, p);
+        live[k] = (uint8_t)((live[k + 1] & ~(t->j->strict ? 0 : p->sets)) | p->reads);
+        if (p->kind >= PLAN_JCC) {
+            live[k] = FL_ALL;
+        }
+        if (p->kind == PLAN_STI && k + 1u == b->count) {
+            *p = (Plan){ .kind = PLAN_END, .reads = FL_ALL }; /* the next one is in its shadow */
+            live[k] = FL_ALL;
+        }
+    }
+}
+
+/* How many instructions there are to what was translated already, which is not again: programs are larger than
+ * the host's caches as it is. The flags that are alive there do not change, since these bytes belong to the block. */
+static unsigned until_known(const Tr *t, const Plan *plans)
+{
+    const Block *b = t->b;
+    unsigned k = 1;
+
+    while (k < b->count && (plans[k - 1].kind == PLAN_STI || !trick_on(TRICK_JOIN) ||
+                            !jit_known(t->c, b, b->insns[k - 1].end, t->t->lin + b->insns[k - 1].end))) {
+        k++;
+    }
+    return k;
 }
 
 Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
@@ -389,23 +431,11 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
     t->t->block = b;
     t->t->lin = lin;
     t->t->key = j->key;
-    live[b->count] = FL_ALL;
-    for (unsigned k = b->count; k-- > 0;) {
-        Plan *p = &plans[k];
-
-        plan_insn(&b->insns[k], j->key, p);
-        live[k] = (uint8_t)((live[k + 1] & ~(j->strict ? 0 : p->sets)) | p->reads);
-        if (p->kind >= PLAN_JCC) {
-            live[k] = FL_ALL;
-        }
-        if (p->kind == PLAN_STI && k + 1u == b->count) {
-            *p = (Plan){ .kind = PLAN_END, .reads = FL_ALL }; /* the next one is in its shadow */
-            live[k] = FL_ALL;
-        }
-    }
     t->plans = plans;
     t->live = live;
-    entries(t, first_use(plans, live, b->count));
+    make_plans(t, plans, live);
+    t->count = until_known(t, plans);
+    entries(t, first_use(plans, live, t->count));
     forward(t);
     j->code_bytes += (uint64_t)(t->e.p - j->at);
     j->at = t->e.p;
