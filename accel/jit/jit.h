@@ -72,6 +72,13 @@ typedef struct Space {
     uint32_t ids[PAGE_IDS]; /* JitState.page_id[MMU_USER], in the mode @key */
 } Space;
 
+/* Jit.stack_fill by mode, is it a write, and stack_class() of its bytes. */
+enum { STACK_SIZES = 3 };
+static inline unsigned stack_class(unsigned size)
+{
+    return size <= 8 ? 0 : size <= 64 ? 1 : 2;
+}
+
 typedef struct Jit {
     uint8_t *rw, *rx;        /* two views of one memory: writable, executable */
     size_t size;
@@ -109,7 +116,8 @@ typedef struct Jit {
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, leaves, misses;
     /* stubs, rw */
-    uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write, *stack_read, *stack_write,
+    uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
+        *stack_fill[MMU_MODES][2][STACK_SIZES],
         *load_vec, *load_x87, *string, *ret_miss;
 } Jit;
 
@@ -150,6 +158,8 @@ static inline unsigned host_reg(unsigned guest)
     return guest == GPR_RSP ? H_SP : guest >= GPR_R13 && guest <= GPR_R15 ? guest - 4 : guest;
 }
 void jit_stubs(CpuState *c, Jit *j);
+/* jit_tlb_index - r14 = offset of the entry of r13 in a bank of the TLB; with RORX or without. */
+void jit_tlb_index(Emit *e, bool bmi2);
 
 /* ---- helper.c, called from translated code with everything in CpuState ---- */
 

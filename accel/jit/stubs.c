@@ -208,6 +208,63 @@ static uint8_t *fill_stub(Emit *e, CpuState *c, const void *fn, bool write)
     return start;
 }
 
+void jit_tlb_index(Emit *e, bool bmi2)
+{
+    _Static_assert(sizeof(TlbEntry) == 32, "the index is scaled by 32");
+    if (bmi2) { /* RORX r14, r13, 7 */
+        static const uint8_t rorx[] = { 0xc4, 0x43, 0xfb, 0xf0, 0xf5, PAGE_SHIFT - 5 };
+
+        memcpy(e->p, rorx, sizeof(rorx));
+        e->p += sizeof(rorx);
+    } else {
+        emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
+        emit_op(e, F_W, 0xc1, 5, REG(H_S2)); /* SHR */
+        put8(e, PAGE_SHIFT - 5);
+    }
+    emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
+    put32(e, (TLB_SIZE - 1) << 5);
+}
+
+/* The same for an access off the stack pointer, of up to @most bytes: CpuState.tlb_stack is to be its page, to which
+ * the TLB may have it. Call chains across the end of a page come here often. */
+static uint8_t *stack_stub(Emit *e, const Jit *j, MmuMode m, unsigned most, const uint8_t *other)
+{
+    size_t entry = offsetof(CpuState, tlb) + m * sizeof(((CpuState *)0)->tlb[0]);
+    size_t stack = offsetof(CpuState, tlb_stack) + m * sizeof(TlbStack);
+    uint8_t *start = e->p, *miss;
+
+    jit_tlb_index(e, j->bmi2);
+    emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, entry + offsetof(TlbEntry, wtag)));
+    emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
+    put32(e, PAGE_SIZE - most);
+    miss = emit_jump(e, 7, NULL);
+    push_pop(e, H_S1, true);
+    emit_load(e, H_S1, GS_IDX(H_S2, entry + offsetof(TlbEntry, wtag)));
+    emit_store(e, H_S1, GS_AT(stack + offsetof(TlbStack, tag)));
+    emit_load(e, H_S2, GS_IDX(H_S2, entry + offsetof(TlbEntry, host)));
+    emit_store(e, H_S2, GS_AT(stack + offsetof(TlbStack, host)));
+    emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
+    push_pop(e, H_S1, false);
+    emit_op(e, F_W, 0x33, H_S1, REG(H_S2)); /* the address again */
+    put8(e, 0xc3);
+    emit_set_jump(miss, e->p);
+    emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, entry + offsetof(TlbEntry, wtag)));
+    emit_jump(e, JUMP_ALWAYS, other);
+    return start;
+}
+
+static void stack_stubs(Emit *e, CpuState *c, Jit *j)
+{
+    static const unsigned most[STACK_SIZES] = { 8, 64, 1024 };
+    uint8_t *other[2] = { fill_stub(e, c, jit_fill_stack, false), fill_stub(e, c, jit_fill_stack, true) };
+
+    for (unsigned m = 0; m < MMU_MODES; m++) {
+        for (unsigned n = 0; n < 2 * STACK_SIZES; n++) {
+            j->stack_fill[m][n % 2][n / 2] = stack_stub(e, j, m, most[n / 2], other[n % 2]);
+        }
+    }
+}
+
 /* ---- ways out ---- */
 
 /* rax says where to go on; 0: back to C. On the host's stack. */
@@ -293,8 +350,7 @@ void jit_stubs(CpuState *c, Jit *j)
     j->load_x87 = load_x87_stub(&e, c);
     j->fill_read = fill_stub(&e, c, jit_fill, false);
     j->fill_write = fill_stub(&e, c, jit_fill, true);
-    j->stack_read = fill_stub(&e, c, jit_fill_stack, false);
-    j->stack_write = fill_stub(&e, c, jit_fill_stack, true);
+    stack_stubs(&e, c, j);
 
     j->enter = e.p; /* rdi: code, executable view */
     for (unsigned n = 0; n < ARRAY_SIZE(saved); n++) {

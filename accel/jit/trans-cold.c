@@ -91,7 +91,7 @@ static void emit_fill(Tr *t, const Cold *k)
                                                           : GS_IDX(H_S2, tlb_offset(t, 0, field)));
     }
     if (k->ea == EA_STACK) {
-        emit_jump(&t->e, JUMP_CALL, k->write ? j->stack_write : j->stack_read);
+        emit_jump(&t->e, JUMP_CALL, j->stack_fill[t->mmu][k->write][stack_class(k->size)]);
     } else {
         emit_jump(&t->e, JUMP_CALL, k->write ? j->fill_write : j->fill_read);
     }

@@ -153,19 +153,7 @@ static void check_any(Tr *t, unsigned size, bool write, Cold *miss)
 {
     Emit *e = &t->e;
 
-    _Static_assert(sizeof(TlbEntry) == 32, "the index is scaled by 32");
-    if (t->j->bmi2) { /* RORX r14, r13, 7 */
-        static const uint8_t rorx[] = { 0xc4, 0x43, 0xfb, 0xf0, 0xf5, PAGE_SHIFT - 5 };
-
-        memcpy(e->p, rorx, sizeof(rorx));
-        e->p += sizeof(rorx);
-    } else {
-        emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
-        emit_op(e, F_W, 0xc1, 5, REG(H_S2));
-        put8(e, PAGE_SHIFT - 5);
-    }
-    emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
-    put32(e, (TLB_SIZE - 1) << 5);
+    jit_tlb_index(e, t->j->bmi2);
     emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, tlb_offset(t, 0, tag_field(write))));
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
     put32(e, PAGE_SIZE - size);
@@ -208,6 +196,7 @@ static void check_const(Tr *t, bool write, Cold *miss)
 static void check(Tr *t, unsigned size, bool write, Cold *miss)
 {
     miss->ea = t->ea;
+    miss->size = size;
     if (t->ea == EA_STACK) {
         check_stack(t, size, miss);
     } else if (t->ea == EA_CONST) {

@@ -40,7 +40,7 @@ typedef struct Cold {
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
     bool write, alone; /* FILL; of a group, which cannot use another address this once */
-    unsigned ea;      /* FILL: as in Tr, of @target */
+    unsigned ea, size; /* FILL: as in Tr, of @target; bytes */
     bool call;        /* FAR: @back is where it returns */
     Site *site;
     uint8_t *id, *link; /* FAR: of the site */
