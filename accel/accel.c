@@ -513,10 +513,13 @@ bool accel_paused(void)
     return pauses != 0;
 }
 
-void accel_info(FILE *out)
+void accel_info(FILE *out, bool hot)
 {
     for (unsigned n = 0; accel->info != NULL && n < vcpu_count; n++) {
         accel->info(vcpus[n].c, out);
+        if (hot && accel->info_hot != NULL) {
+            accel->info_hot(vcpus[n].c, out);
+        }
     }
 }
 

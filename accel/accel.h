@@ -34,6 +34,7 @@ typedef struct AccelOps {
     void (*switch_space)(CpuState *c, uint64_t space, bool keep);
     /* More for `info jit`; NULL: nothing. All processors are paused. */
     void (*info)(CpuState *c, FILE *out);
+    void (*info_hot)(CpuState *c, FILE *out); /* and for `info jit -v` */
 } AccelOps;
 
 extern const AccelOps accel_interp, accel_jit, accel_lockstep;
@@ -44,7 +45,7 @@ bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Err
 void accel_fini(void); /* ends the threads */
 const char *accel_name(void);
 /* accel_info - what the engine says about itself, all processors. While paused. */
-void accel_info(FILE *out);
+void accel_info(FILE *out, bool hot);
 unsigned accel_cpu_count(void);
 CpuState *accel_cpu(unsigned n);
 /* accel_cpu_tid - the host's id of its thread; of the process before the first start. */

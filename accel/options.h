@@ -23,6 +23,8 @@ typedef struct AccelOptions {
     uint32_t off;      /* bit n: not that Trick */
     uint64_t tb_size;  /* bytes of translated code of all processors, at most; 0: as it likes */
     bool one_insn;     /* blocks of one instruction */
+    bool count;        /* runs of each translation are counted, for `info jit -v` */
+    bool perf_map;     /* -perfmap */
     bool single;       /* one processor at a time */
     uint64_t lockstep; /* a seed: accel/lockstep; 0: not that */
     unsigned lockstep_sample; /* one stretch of old code in so many is compared; 0: each */

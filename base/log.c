@@ -18,6 +18,7 @@ unsigned log_mask_bits;
 
 const LogItem log_items[] = {
     { LOG_IN_ASM, "in_asm", "guest instructions of each block when it is decoded first" },
+    { LOG_OUT_ASM, "out_asm", "host instructions of each translation" },
     { LOG_INT, "int", "interrupts and exceptions delivered" },
     { LOG_MMU, "mmu", "page faults and TLB flushes" },
     { LOG_CPU_RESET, "cpu_reset", "processor state before a reset" },

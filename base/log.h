@@ -16,6 +16,7 @@ enum {
     LOG_UNIMP = 1 << 5,
     LOG_EXEC = 1 << 6,         /* each block executed */
     LOG_CPU = 1 << 7,          /* registers before each block */
+    LOG_OUT_ASM = 1 << 8,      /* what each block was translated to */
 };
 
 extern unsigned log_mask_bits; /* constant after start-up, but for the monitor's `log` */

@@ -89,6 +89,7 @@ static void accel_props(FILE *out)
     }
     fprintf(out, "for the search of a mistake:\n");
     fprintf(out, "  %-24s %s\n", "x-lockstep=<int>", "all that is translated is compared with the reference (one processor); a seed");
+    fprintf(out, "  %-24s %s\n", "x-count=<bool>", "runs of translations are counted, for 'info jit -v' (default: off)");
     fprintf(out, "  %-24s %s\n", "x-host-without=<a:b..>", "the translator does without these features of the host");
     fprintf(out, "  %-24s %s\n", "x-lockstep-sample=<int>", "of old code, only one stretch in so many (default: 1)");
     for (Trick t = 0; t < TRICKS; t++) {
@@ -126,6 +127,7 @@ static void accel_values(OptList *l, AccelOptions *o)
     }
     o->lockstep = opt_get_u64(l, "x-lockstep", UINT64_MAX, 0);
     o->lockstep_sample = (unsigned)opt_get_u64(l, "x-lockstep-sample", UINT32_MAX, 1);
+    o->count = opt_get_bool(l, "x-count", false);
     host_without(l);
     o->single = opt_get_choice(l, "thread", threads, 1) == 0;
     o->tb_size = opt_get_u64(l, "tb-size", 65536, 0) << 20;

@@ -69,6 +69,9 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
     case FLAG_NO_ACPI:
         c->acpi = false;
         break;
+    case FLAG_PERF_MAP:
+        c->accel_options.perf_map = true;
+        break;
     case FLAG_USB:
         c->usb = true;
         break;

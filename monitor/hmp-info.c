@@ -135,7 +135,7 @@ void hmp_info_jit(HmpSession *m, FILE *out, const Args *a)
             accel_name(), accel_stats.blocks, accel_stats.decoded, accel_stats.dropped,
             accel_stats.resets);
     accel_pause();
-    accel_info(out);
+    accel_info(out, arg_bool(a, "all", false));
     accel_resume();
 }
 

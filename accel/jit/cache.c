@@ -85,7 +85,7 @@ bool jit_cache_init(CpuState *c, Error **errp)
         return false;
     }
     j->helps = xnewn(uint64_t, JIT_CAUSES * opcode_row_count());
-    if (!map_code(j, errp) || !map_stack(j, errp)) {
+    if (!map_code(j, errp) || !map_stack(j, errp) || !jit_perf_open(errp)) {
         return false;
     }
     for (unsigned m = 0; m < MMU_MODES; m++) {
@@ -99,6 +99,7 @@ bool jit_cache_init(CpuState *c, Error **errp)
     j->at = j->rw;
     jit_stubs(c, j);
     j->first = j->at;
+    jit_perf_note(j, j->rw, (size_t)(j->first - j->rw), "stubs-of-cpu-", c->index);
     j->cold_at = j->first_cold = j->rw + hot_bytes(j);
     j->regions = MAX((unsigned)MIN((hot_bytes(j) - JIT_ROOM) / (2 * JIT_ROOM), (size_t)REGIONS), 1u);
     return true;

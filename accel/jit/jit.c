@@ -521,4 +521,5 @@ const AccelOps accel_jit = {
     .flush_page = jit_flush_page,
     .switch_space = jit_switch_space,
     .info = jit_info,
+    .info_hot = jit_info_hot,
 };

@@ -48,6 +48,9 @@ typedef struct Trans {
     struct Trans *next; /* of the block */
     struct Trans *region_next;
     Block *block; /* NULL: dropped */
+    uint8_t *code, *cold; /* where it is, writable view */
+    uint32_t code_bytes, cold_bytes;
+    uint64_t runs; /* with x-count=on */
     Site *incoming;
     vaddr lin;
     uint32_t key;
@@ -208,6 +211,15 @@ const void *jit_find(CpuState *c);
 bool jit_known(CpuState *c, const Block *b, unsigned off, vaddr lin);
 /* jit_info - for `info jit`. */
 void jit_info(CpuState *c, FILE *out);
+
+/* ---- show.c ---- */
+
+/* jit_log_out - for -d out_asm. jit_info_hot - for `info jit -v`. */
+void jit_log_out(CpuState *c, const Trans *t);
+void jit_info_hot(CpuState *c, FILE *out);
+/* jit_perf_open - -perfmap's file, if asked for. jit_perf_note - @n bytes at @rw are @what of @lin. */
+bool jit_perf_open(struct Error **errp);
+void jit_perf_note(const Jit *j, const uint8_t *rw, size_t n, const char *what, uint64_t lin);
 
 /* ---- translate.c ---- */
 

@@ -408,6 +408,32 @@ static unsigned until_known(const Tr *t, const Plan *plans)
     return k;
 }
 
+static void made(const Tr *t)
+{
+    Jit *j = t->j;
+
+    j->code_bytes += t->t->code_bytes;
+    j->cold_bytes += t->t->cold_bytes;
+    jit_perf_note(j, t->t->code, t->t->code_bytes, "guest-", t->t->lin);
+    jit_perf_note(j, t->t->cold, t->t->cold_bytes, "guest-cold-", t->t->lin);
+    if (log_on(LOG_OUT_ASM)) {
+        jit_log_out(t->c, t->t);
+    }
+}
+
+/* x-count=on: one more run. Both scratch registers are free at the start. */
+static void count_run(Tr *t)
+{
+    Rm runs = MEM(H_S1, RM_NONE, 0, 0);
+
+    if (accel_options.count) {
+        emit_const(&t->e, H_S1, (uint64_t)(uintptr_t)&t->t->runs);
+        emit_load(&t->e, H_S2, runs);
+        emit_op(&t->e, F_W, 0x8d, H_S2, MEM(H_S2, RM_NONE, 0, 1));
+        emit_store(&t->e, H_S2, runs);
+    }
+}
+
 Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
 {
     static _Thread_local Tr tr; /* too large for the stack */
@@ -436,12 +462,15 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
     make_plans(t, plans, live);
     t->count = until_known(t, plans);
     entries(t, first_use(plans, live, t->count));
+    count_run(t);
     forward(t);
-    j->code_bytes += (uint64_t)(t->e.p - j->at);
+    t->t->code = j->at;
+    t->t->code_bytes = (uint32_t)(t->e.p - j->at);
     j->at = t->e.p;
-    t->e.p = j->cold_at;
+    t->e.p = t->t->cold = j->cold_at;
     emit_colds(t);
-    j->cold_bytes += (uint64_t)(t->e.p - j->cold_at);
+    t->t->cold_bytes = (uint32_t)(t->e.p - j->cold_at);
     j->cold_at = t->e.p;
+    made(t);
     return t->t;
 }

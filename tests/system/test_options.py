@@ -97,7 +97,7 @@ def opt_accel(tmp):
             assert "engine: doppel" in vm.mon.cmd("info jit")
     listed("-accel", "help", has="tcg")
     p = run("-accel", "tcg,help")
-    tricks = re.findall(r"^  (x-[a-z0-9-]+)=<bool>", p.stdout, re.M)
+    tricks = re.findall(r"^  (x-(?!count)[a-z0-9-]+)=<bool>", p.stdout, re.M)
     assert p.returncode == 0 and len(tricks) > 15 and "tb-size=" in p.stdout
     with monitor("-accel", "tcg," + ",".join(t + "=off" for t in tricks)) as vm:
         assert "engine: doppel" in vm.mon.cmd("info jit")
@@ -113,6 +113,18 @@ def opt_accel(tmp):
     refused("-accel", "tcg,x-link=maybe", names=["x-link", "maybe"])
     refused("-accel", "nonesuch", names="nonesuch")
     refused("-accel", "tcg,nonesuch=1", names="nonesuch")
+
+
+@row
+def opt_perfmap(tmp):
+    with VM("-perfmap") as vm:
+        path = f"/tmp/perf-{vm.p.pid}.map"
+        wait_for(lambda: os.path.exists(path) and "guest-" in open(path).read())
+        with open(path) as f:
+            lines = f.read().splitlines()
+    os.unlink(path)
+    assert re.fullmatch(r"[0-9a-f]+ [0-9a-f]+ stubs-of-cpu-0", lines[0])
+    assert all(re.fullmatch(r"[0-9a-f]+ [0-9a-f]+ guest-(cold-)?[0-9a-f]+", line) for line in lines[1:-1])
 
 
 @row

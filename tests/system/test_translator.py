@@ -1,9 +1,11 @@
 """The translator's options over a boot: a small code cache, its tricks off, lockstep with the reference."""
+import os
 import re
+import tempfile
 
 import pytest
 
-from vm import BOOT, PROMPT, linux, run
+from vm import BOOT, PROMPT, VM, linux, run, wait_for
 
 pytestmark = pytest.mark.usefixtures("guests")
 
@@ -40,6 +42,22 @@ def test_processors_in_turns():
         assert m.wait() == 0
 
 
+def test_hottest_code():
+    """`info jit -v`: guest and host instructions side by side; `-d out_asm` has the same of each."""
+    with tempfile.TemporaryDirectory() as tmp:
+        log = os.path.join(tmp, "log")
+        with VM("-accel", "tcg,x-count=on", "-d", "out_asm,in_asm", "-D", log, monitor=True) as m:
+            wait_for(lambda: os.path.exists(log) and open(log).read().count("\nOUT: ") > 20)
+            text = m.mon.cmd("info jit -v")
+        with open(log) as f:
+            logged = f.read()
+    runs = [int(n) for n in re.findall(r"^[0-9a-f]{16}: (\d+) runs, ", text, re.M)]
+    assert len(runs) >= 5 and runs == sorted(runs, reverse=True) and runs[0] > 20
+    assert re.search(r"^  [0-9a-f]{8}  \w+ .*  [0-9a-f]{12}  \w+ ", text, re.M)
+    assert re.search(r"^IN: cpu 0\n0x[0-9a-f]{16}: ", logged, re.M)
+    assert re.search(r"^[0-9a-f]{12}  \w+ ", logged, re.M) and "-- out of line" in logged
+
+
 @pytest.mark.full
 def test_smallest_cache():
     """Each part of the cache is given up hundreds of times."""
@@ -52,7 +70,7 @@ def test_one_instruction_a_block():
 
 
 def tricks():
-    return re.findall(r"^  (x-(?!lockstep|host)[a-z0-9-]+)=<bool>", run("-accel", "tcg,help").stdout, re.M)
+    return re.findall(r"^  (x-(?!count)[a-z0-9-]+)=<bool>", run("-accel", "tcg,help").stdout, re.M)
 
 
 @pytest.mark.full
