@@ -202,7 +202,7 @@ check-sanitize: need-deps
 	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu fuzz
 
 # Races: the programs of tests/unit that have threads.
-TSAN_TESTS := clock memory chardev device block qcow2
+TSAN_TESTS := clock memory chardev device block qcow2 host-file
 check-thread: need-deps
 	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g -Wno-tsan' \
 	    SAN_FLAGS='-fsanitize=thread' $(TSAN_TESTS:%=build-tsan/tests/unit/test-%)

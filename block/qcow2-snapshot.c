@@ -179,6 +179,10 @@ int qcow2_snapshot_l1(const Qcow2 *q, const Qcow2Snapshot *sn, uint64_t **l1)
     for (uint32_t k = 0; r == 0 && k < sn->l1_size; k++) {
         (*l1)[k] = __builtin_bswap64((*l1)[k]);
     }
+    if (r != 0) {
+        free(*l1);
+        *l1 = NULL;
+    }
     return r;
 }
 
