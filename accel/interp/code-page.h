@@ -9,7 +9,7 @@
 #include "accel/interp/block.h"
 #include "base/mem.h"
 
-#define HASH_SIZE 32768u
+#define HASH_SIZE 131072u
 #define PAGE_HASH 8192u
 #define QUEUE 64u
 #define HOT_WRITES 4096 /* stores beside the code of a page before it is given up */
@@ -54,7 +54,7 @@ static inline unsigned host_hash(const uint8_t *host, uint32_t key)
 {
     uint64_t h = ((uint64_t)(uintptr_t)host + key) * 0x9e3779b97f4a7c15ull;
 
-    return (unsigned)(h >> 49);
+    return (unsigned)(h >> 47);
 }
 
 static inline bool in_ram(const uint8_t *host)
