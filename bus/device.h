@@ -124,7 +124,7 @@ extern const DeviceClass *const device_classes[];
 const DeviceClass *device_class_find(const char *name);
 /* device_help - print "  prop=<type>  - help (default: x)" lines for -device X,help. */
 void device_help(const DeviceClass *cls, FILE *out);
-/* device_print_props - "name = value" lines of a device, for info qtree. */
+/* device_print_props - "  name = value" lines of a device, for info qtree. */
 void device_print_props(Device *dev, FILE *out);
 /* device_set_global - remember -global driver.prop=value; applied by device_new(). */
 bool device_set_global(const char *driver, const char *prop, const char *value, struct Error **errp);

@@ -265,15 +265,15 @@ void device_print_props(Device *dev, FILE *out)
 
         switch (p->type) {
         case PT_STR:
-            fprintf(out, "%s = \"%s\"\n", p->name,
+            fprintf(out, "  %s = \"%s\"\n", p->name,
                     *(char *const *)field != NULL ? *(char *const *)field : "");
             continue;
         case PT_BOOL:
-            fprintf(out, "%s = %s\n", p->name, *(const bool *)field ? "true" : "false");
+            fprintf(out, "  %s = %s\n", p->name, *(const bool *)field ? "true" : "false");
             continue;
         case PT_CHARDEV:
         case PT_DRIVE:
-            fprintf(out, "%s = %s\n", p->name, *(void *const *)field != NULL ? "(set)" : "\"\"");
+            fprintf(out, "  %s = %s\n", p->name, *(void *const *)field != NULL ? "(set)" : "\"\"");
             continue;
         case PT_U8:
             v = *(const uint8_t *)field;
@@ -288,6 +288,6 @@ void device_print_props(Device *dev, FILE *out)
             v = *(const uint64_t *)field;
             break;
         }
-        fprintf(out, "%s = %llu (0x%llx)\n", p->name, (unsigned long long)v, (unsigned long long)v);
+        fprintf(out, "  %s = %llu (0x%llx)\n", p->name, (unsigned long long)v, (unsigned long long)v);
     }
 }

@@ -119,20 +119,26 @@ bool drives_open(MachineConfig *cfg, Error **errp)
             add_empty(cfg, (Drive){ .iface = DRIVE_FLOPPY }, "floppy0", errp));
 }
 
+static bool plug(const Drive *d, Device *dev, Error **errp)
+{
+    dev->board = pc_board();
+    if (!device_set(dev, "drive", d->id, errp) || !device_realize(dev, errp)) {
+        error_prepend(errp, "%s: ", d->from);
+        device_free(dev);
+        return false;
+    }
+    return true;
+}
+
 static bool plug_ide(const Drive *d, Error **errp)
 {
     Device *dev = device_new(device_class_find(d->cdrom ? "ide-cd" : "ide-hd"), NULL);
     const char bus[] = { 'i', 'd', 'e', '.', (char)('0' + d->bus), 0 };
     const char unit[] = { (char)('0' + d->unit), 0 };
 
-    dev->board = pc_board();
-    if (!device_set(dev, "drive", d->id, errp) || !device_set(dev, "bus", bus, errp) ||
-        !device_set(dev, "unit", unit, errp) || !device_realize(dev, errp)) {
-        error_prepend(errp, "%s: ", d->from);
-        device_free(dev);
-        return false;
-    }
-    return true;
+    device_set(dev, "bus", bus, NULL);
+    device_set(dev, "unit", unit, NULL);
+    return plug(d, dev, errp);
 }
 
 bool drives_plug(const MachineConfig *cfg, Error **errp)
@@ -141,6 +147,13 @@ bool drives_plug(const MachineConfig *cfg, Error **errp)
         const Drive *d = drive_find(cfg, DRIVE_IDE, place / 2, place % 2);
 
         if (d != NULL && !plug_ide(d, errp)) {
+            return false;
+        }
+    }
+    for (size_t n = 0; n < cfg->drive_count; n++) {
+        const Drive *d = &cfg->drives[n];
+
+        if (d->iface == DRIVE_VIRTIO && !plug(d, device_new(device_class_find("virtio-blk-pci"), NULL), errp)) {
             return false;
         }
     }

@@ -16,6 +16,7 @@ typedef enum DriveIf {
     DRIVE_NONE, /* for a -device */
     DRIVE_IDE,
     DRIVE_FLOPPY,
+    DRIVE_VIRTIO,
 } DriveIf;
 
 typedef struct Drive {
@@ -39,7 +40,7 @@ typedef struct Drive {
 
 /* drives_open - make the back ends; and an empty CD-ROM and floppy drive, unless not wanted. */
 bool drives_open(struct MachineConfig *cfg, struct Error **errp);
-/* drives_plug - devices for those on IDE. Machine lock held, board made. */
+/* drives_plug - devices for those on IDE and for those of virtio. Machine lock held, board made. */
 bool drives_plug(const struct MachineConfig *cfg, struct Error **errp);
 /* drive_find - of that place, or NULL. */
 const Drive *drive_find(const struct MachineConfig *cfg, DriveIf iface, unsigned bus,

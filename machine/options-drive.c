@@ -17,12 +17,13 @@ static const struct {
     DriveIf iface;
     unsigned buses, units; /* places; 0: any number */
 } interfaces[] = {
-    { "ide", DRIVE_IDE, 2, 2 }, { "floppy", DRIVE_FLOPPY, 1, 2 }, { "none", DRIVE_NONE, 1, 0 },
+    { "ide", DRIVE_IDE, 2, 2 }, { "floppy", DRIVE_FLOPPY, 1, 2 }, { "virtio", DRIVE_VIRTIO, 1, 0 },
+    { "none", DRIVE_NONE, 1, 0 },
 };
 
 static bool parse_if(const char *name, unsigned *which, Error **errp)
 {
-    static const char *const not_yet[] = { "scsi", "virtio", "pflash", "sd", "mtd", "xen" };
+    static const char *const not_yet[] = { "scsi", "pflash", "sd", "mtd", "xen" };
 
     for (*which = 0; *which < ARRAY_SIZE(interfaces); ++*which) {
         if (strcmp(interfaces[*which].name, name) == 0) {
@@ -240,12 +241,22 @@ static bool unknown_key(void *opaque, const char *key, const char *value, Error 
     return false;
 }
 
+static const char *interface_name(DriveIf iface)
+{
+    unsigned n = 0;
+
+    while (interfaces[n].iface != iface) {
+        n++;
+    }
+    return interfaces[n].name;
+}
+
 static void make_id(Drive *d)
 {
     if (d->iface == DRIVE_IDE) {
         d->id = xasprintf("ide%u-%s%u", d->bus, d->cdrom ? "cd" : "hd", d->unit);
     } else {
-        d->id = xasprintf("%s%u", d->iface == DRIVE_FLOPPY ? "floppy" : "none", d->unit);
+        d->id = xasprintf("%s%u", interface_name(d->iface), d->unit);
     }
 }
 

@@ -84,6 +84,7 @@ void hmp_info_qtree(HmpSession *m, FILE *out, const Args *a)
     machine_lock();
     for (Device *d = devices_first(); d != NULL; d = d->next) {
         fprintf(out, "dev: %s, id \"%s\"\n", d->cls->name, d->id);
+        device_print_props(d, out);
         if (d->cls->print != NULL) {
             d->cls->print(d, out);
         }

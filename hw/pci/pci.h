@@ -97,13 +97,14 @@ bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_
              uint32_t class_code, uint8_t revision, uint8_t pin, struct Error **errp);
 void pci_remove(PciDevice *d);
 
-/* PCI_PROPS - properties of a card that is plugged in; S.pci is its PciDevice, @rom the usual ROM file
- * or NULL. pci_plug - pci_add() at the place that addr= names, else in the first free slot, with the
+/* PCI_PROPS - properties of a card that is plugged in; S.pci (S.@member) is its PciDevice, @rom the usual
+ * ROM file or NULL. pci_plug - pci_add() at the place that addr= names, else in the first free slot, with the
  * ROM that romfile= names (a ROM that is not found is an error that names the package). */
-#define PCI_PROPS(S, rom)                                                                          \
-    PROP_STR("addr", S, pci.addr, NULL, "slot, or slot.function, in hexadecimal"),                 \
-    PROP_STR("romfile", S, pci.romfile, (rom), "file of the expansion ROM; empty: none"),          \
-    PROP_U32("rombar", S, pci.rombar, 1, "0: the ROM is handed to the firmware by fw_cfg")
+#define PCI_PROPS(S, rom) PCI_PROPS_AT(S, pci, rom)
+#define PCI_PROPS_AT(S, member, rom)                                                               \
+    PROP_STR("addr", S, member.addr, NULL, "slot, or slot.function, in hexadecimal"),              \
+    PROP_STR("romfile", S, member.romfile, (rom), "file of the expansion ROM; empty: none"),       \
+    PROP_U32("rombar", S, member.rombar, 1, "0: the ROM is handed to the firmware by fw_cfg")
 bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision,
               uint8_t pin, struct Error **errp);
 /* pci_bar - BAR @n is @region, whose size is a power of two (>= 16 bytes memory, >= 4 ports). */

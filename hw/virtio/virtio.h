@@ -1,0 +1,156 @@
+/*
+ * Virtio devices on PCI: what they share. A device is a struct (VirtioDevice first) with a VirtioOps and queues; the
+ * transport (virtio-pci.c) offers it to drivers of before 1.0 ("legacy") and to those of today ("modern").
+ *
+ * Source: Virtual I/O Device (VIRTIO) Version 1.2, OASIS; sections are quoted. Split rings; packed ones are not offered.
+ *
+ * Everything a ring says is the guest's word: addresses are only used through dma_read() and dma_write(), chains are cut
+ * at as many descriptors as the ring has, each of which is read once. A driver that breaks the rules finds its device
+ * broken (DEVICE_NEEDS_RESET) until it resets it. All under the machine lock.
+ */
+#ifndef HW_VIRTIO_VIRTIO_H
+#define HW_VIRTIO_VIRTIO_H
+
+#include "hw/pci/msi.h"
+#include "hw/pci/pci.h"
+
+enum { VIRTIO_QUEUES_MAX = 10, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 64 };
+
+/* 5, "Device Types" */
+enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_RNG = 4 };
+
+/* 6, "Reserved Feature Bits" */
+#define VIRTIO_F_NOTIFY_ON_EMPTY BIT64(24) /* legacy */
+#define VIRTIO_F_ANY_LAYOUT BIT64(27)
+#define VIRTIO_F_INDIRECT_DESC BIT64(28)
+#define VIRTIO_F_EVENT_IDX BIT64(29)
+#define VIRTIO_F_VERSION_1 BIT64(32)
+
+/* 2.1, "Device Status Field" */
+enum { VIRTIO_ACKNOWLEDGE = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4, VIRTIO_FEATURES_OK = 8, VIRTIO_NEEDS_RESET = 64,
+       VIRTIO_FAILED = 128 };
+
+#define VIRTIO_NO_VECTOR 0xffffu
+
+typedef struct VirtioDevice VirtioDevice;
+
+typedef struct VirtQueue {
+    uint64_t desc, avail, used; /* where the guest has it; 0: not set up */
+    uint16_t size, vector;
+    uint16_t last_avail;   /* what was taken */
+    uint16_t used_idx;     /* what was given back */
+    uint16_t signalled;    /* used_idx when an interrupt was last considered */
+    bool enabled, signalled_valid;
+    /* constant after realize */
+    uint16_t max;
+    uint16_t index;
+    VirtioDevice *dev;
+} VirtQueue;
+
+/* A chain of buffers that the driver offers: those that the device reads, then those that it writes. */
+typedef struct VirtSeg {
+    uint64_t addr;
+    uint32_t len;
+} VirtSeg;
+typedef struct VirtElem {
+    VirtQueue *queue;
+    uint16_t head;
+    uint16_t out_count, in_count;
+    uint32_t out_len, in_len; /* bytes; the sum fits */
+    VirtSeg seg[];
+} VirtElem;
+
+typedef struct VirtioOps {
+    void (*reset)(VirtioDevice *d);
+    /* The driver has chosen (guest_features); may be NULL. */
+    void (*features)(VirtioDevice *d);
+    /* DRIVER_OK came or went; may be NULL. */
+    void (*started)(VirtioDevice *d, bool on);
+    /* There may be something in @q. */
+    void (*kick)(VirtioDevice *d, VirtQueue *q);
+    /* config[] is about to be read; may be NULL. */
+    void (*config_read)(VirtioDevice *d);
+    /* The driver wrote [offset, offset + len) of config[]; may be NULL: it is put back. */
+    void (*config_written)(VirtioDevice *d, unsigned offset, unsigned len);
+} VirtioOps;
+
+struct VirtioDevice {
+    PciDevice pci; /* first member */
+    Msix msix;
+    /* what the driver sees */
+    uint64_t guest_features;
+    uint32_t feature_select, guest_select;
+    uint16_t queue_select, config_vector;
+    uint8_t status, isr, generation;
+    bool broken;
+    uint8_t config[VIRTIO_CONFIG_MAX];
+    VirtQueue queues[VIRTIO_QUEUES_MAX];
+    /* constant after realize */
+    const VirtioOps *ops;
+    uint64_t host_features;
+    unsigned queue_count, config_len;
+    bool legacy, modern;
+    IoRegion legacy_bar, modern_bar;
+    /* properties */
+    char *disable_legacy;
+    bool disable_modern, event_idx, indirect_desc, any_ioeventfd;
+    uint32_t vectors;
+};
+
+extern const StateField virtio_fields[]; /* of VirtioDevice: STATE_STRUCT(X, virtio, virtio_fields) */
+
+#define VIRTIO_PROPS(S, def_vectors)                                                               \
+    PROP_STR("disable-legacy", S, virtio.disable_legacy, "auto", "on: only for drivers of 1.0 and later"), \
+    PROP_BOOL("disable-modern", S, virtio.disable_modern, false, "only for drivers of before 1.0"), \
+    PROP_BOOL("event_idx", S, virtio.event_idx, true, "fewer notifications, by indexes"),          \
+    PROP_BOOL("indirect_desc", S, virtio.indirect_desc, true, "tables of descriptors"),            \
+    PROP_BOOL("ioeventfd", S, virtio.any_ioeventfd, true, "no effect"),                            \
+    PROP_U32("vectors", S, virtio.vectors, (def_vectors), "MSI-X vectors; 0: none")
+
+/* virtio_init - what @dev is, before virtio_plug(). @features: what the device offers beyond what all do. */
+void virtio_init(VirtioDevice *d, const VirtioOps *ops, uint64_t features, unsigned config_len);
+/* virtio_add_queue - one of @size descriptors (a power of two). */
+VirtQueue *virtio_add_queue(VirtioDevice *d, unsigned size);
+/* virtio_ids - PCI identity and class of a device of virtio type @id: @old is its place from 1000h on in transitional
+ * form. False with @errp: properties that contradict each other. */
+bool virtio_ids(VirtioDevice *d, unsigned id, unsigned old, uint16_t *device, uint8_t *revision, struct Error **errp);
+/* virtio_plug - after it is on its bus (pci_plug(), nic_plug()): capabilities, BARs, pci_ready(). */
+void virtio_plug(VirtioDevice *d, unsigned id);
+/* virtio_reset - for the class's reset. virtio_post_load - for its post_load. */
+void virtio_reset(VirtioDevice *d);
+bool virtio_post_load(VirtioDevice *d, struct Error **errp);
+
+bool virtio_has(const VirtioDevice *d, uint64_t feature);
+/* virtio_running - the driver is ready and has kept the rules. */
+bool virtio_running(const VirtioDevice *d);
+/* virtio_fail - it has not: @why, for -d guest_errors. */
+void virtio_fail(VirtioDevice *d, const char *why);
+/* virtio_config_changed - tell the driver that config[] is another. */
+void virtio_config_changed(VirtioDevice *d);
+/* virtio_interrupt - for vring.c: of a queue (its vector), or of the configuration. */
+void virtio_interrupt(VirtioDevice *d, uint16_t vector, uint8_t isr);
+
+/* ---- vring.c ---- */
+
+/* virtq_reset - as after power-on. */
+void virtq_reset(VirtQueue *q);
+/* virtq_pop - the next chain, the caller's until virtq_push() or virtq_drop(); NULL: there is none. */
+VirtElem *virtq_pop(VirtQueue *q);
+/* virtq_unpop - give the chain that was popped last back to the driver's side, as if it had not been. */
+void virtq_unpop(VirtElem *e);
+/* virtq_push - @written bytes of it were written; it is freed. virtq_notify - then tell the driver, if it wants to know. */
+void virtq_push(VirtElem *e, uint32_t written);
+void virtq_notify(VirtQueue *q);
+/* virtq_drop - free it; the device was reset in between. */
+void virtq_drop(VirtElem *e);
+/* virtq_empty - nothing to pop now. virtq_wait - and be kicked when there is (or is something now: true). */
+bool virtq_empty(VirtQueue *q);
+bool virtq_wait(VirtQueue *q);
+/* virtq_quiet - no kicks are needed until virtq_wait(). */
+void virtq_quiet(VirtQueue *q);
+
+/* elem_read - copy from what the device reads, from @offset on. elem_write - to what it writes. Bytes that were there. */
+size_t elem_read(const VirtElem *e, size_t offset, void *buf, size_t len);
+size_t elem_write(const VirtElem *e, size_t offset, const void *buf, size_t len);
+
+#endif
