@@ -22,6 +22,13 @@ static inline void irq_set(const IrqLine *line, int level)
     }
 }
 
+/* What became of edges: how many an interrupt controller noted, and how many it could not, since an earlier one still
+ * waited there. Timers that make up for ticks that nobody saw compare before and after. Of the calling thread. */
+typedef struct IrqCount {
+    unsigned taken, merged;
+} IrqCount;
+extern __thread IrqCount irq_count;
+
 static inline void irq_pulse(const IrqLine *line)
 {
     irq_set(line, 1);

@@ -81,6 +81,9 @@ static void pic_set_bit(Pic *p, unsigned ir, bool level)
     if (p->elcr & bit) {
         p->irr = (uint8_t)(level ? p->irr | bit : p->irr & ~bit);
     } else if (level && !(p->lines & bit)) {
+        if (!(p->imr & bit)) {
+            *(p->irr & bit ? &irq_count.merged : &irq_count.taken) += 1;
+        }
         p->irr |= bit;
     }
     p->lines = (uint8_t)(level ? p->lines | bit : p->lines & ~bit);

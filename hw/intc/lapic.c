@@ -104,6 +104,9 @@ bool lapic_accept(LapicState *s, unsigned vector, bool level)
     } else {
         bits_clear(s->tmr, vector);
     }
+    if (!level) {
+        *(bits_test(s->irr, vector) ? &irq_count.merged : &irq_count.taken) += 1;
+    }
     bits_set(s->irr, vector);
     lapic_update(s);
     return true;

@@ -9,7 +9,8 @@
  * are computed from the virtual clock. The low pulses of one clock (838 ns) of modes 2, 4 and 5 are
  * delivered to the interrupt line as a fall and rise at once. Not modelled: sound.
  *
- * Ticks of counter 0 in modes 2 and 3 that the loop was too late for are lost: discarded, or
+ * Ticks of counter 0 in modes 2 and 3 that the loop was too late for, or that found the one before still waiting in an
+ * interrupt controller, are lost: discarded, or
  * (lost_tick_policy=delay, the default) made up for one at a time, a quarter of a period apart. A
  * tick that the guest was too late for (its interrupt still pending) is not seen here.
  */
@@ -178,10 +179,18 @@ static uint64_t pit_next_edge(PitChannel *c, uint64_t now)
     }
 }
 
+#define PIT_LOST_MAX 1000u
+
 static void pit_drive(PitState *s, bool level)
 {
-    if (!s->irq_off) {
-        irq_set(&s->irq, level);
+    const IrqCount before = irq_count;
+
+    if (s->irq_off) {
+        return;
+    }
+    irq_set(&s->irq, level);
+    if (s->delay && irq_count.merged != before.merged && irq_count.taken == before.taken) {
+        s->lost = MIN(s->lost + 1, PIT_LOST_MAX); /* the tick before it is still to be seen */
     }
 }
 
@@ -199,8 +208,6 @@ static void pit_update(PitState *s)
         timer_arm(&s->timer, pit_tick_ns(edge));
     }
 }
-
-#define PIT_LOST_MAX 1000u
 
 /* pit_ticking - has counter 0 a period that ticks? */
 static bool pit_ticking(const PitChannel *c)
@@ -252,11 +259,11 @@ static void pit_timer(void *opaque)
     PitState *s = opaque;
 
     pit_count_lost(s);
-    pit_plan_reinject(s);
     if (s->ch[0].mode == 2 || s->ch[0].mode >= 4) {
         pit_drive(s, false); /* the low pulse that ends now */
     }
     pit_update(s);
+    pit_plan_reinject(s);
 }
 
 /* pit_load - a complete count was written. */

@@ -193,6 +193,49 @@ static unsigned late(const char *policy)
     return n;
 }
 
+/* An interrupt controller whose processor does not look for a while: `unseen` is what it notes an edge in. */
+static bool unseen;
+static unsigned seen, level_now;
+
+static void slow_controller(void *opaque, unsigned n, int level)
+{
+    if (level && !level_now) {
+        *(unseen ? &irq_count.merged : &irq_count.taken) += 1;
+        unseen = true;
+    }
+    level_now = (unsigned)level;
+}
+
+/* unattended - ticks of 1 ms: nobody looks for 10 of them, then somebody does all the time. */
+static unsigned unattended(const char *policy)
+{
+    static const IrqLine line = { .fn = slow_controller };
+
+    pit = fake_device(&i8254_class);
+    pit_connect(pit, line);
+    assert_true(device_set(pit, "lost_tick_policy", policy, NULL));
+    fake_realize(pit);
+    out8(0x43, 0x34);
+    out8(0x40, 0xa9);
+    out8(0x40, 0x04);
+    seen = 0;
+    unseen = false;
+    clock_step(NS_PER_MS * 21 / 2);
+    for (unsigned i = 0; i < 200; i++) { /* 20 ms */
+        seen += unseen;
+        unseen = false;
+        clock_step(NS_PER_MS / 10);
+    }
+    device_free(pit);
+    return seen;
+}
+
+static void test_unseen_ticks(void **state)
+{
+    assert_in_range(unattended("discard"), 20, 22);
+    assert_in_range(unattended("delay"), 29, 31);
+}
+
 static void test_lost_ticks(void **state)
 {
     Error *err = NULL;
@@ -209,7 +252,7 @@ static void test_lost_ticks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAKE_TEST(test_lost_ticks),
+        FAKE_TEST(test_lost_ticks), FAKE_TEST(test_unseen_ticks),
         FAKE_TEST(test_mode0), FAKE_TEST(test_mode2), FAKE_TEST(test_mode3),
         FAKE_TEST(test_mode4), FAKE_TEST(test_channel2), FAKE_TEST(test_latch_bcd_refresh),
     };
