@@ -179,7 +179,7 @@ def test_mouse(xvfb, tmp_path, guest):
         p = Person(xvfb)
         x, y, _, _ = p.place()
         p.do("mousemove", x + 100, y + 100)
-        assert p.title() == "doppel (me)"
+        wait_for(lambda: p.title() == "doppel (me)")  # named as it comes up
         p.do("click", 1)
         wait_for(lambda: p.title() == "doppel (me) - Press Ctrl-Alt-G to release the mouse")
         p.do("mousemove_relative", "--sync", "--", 10, 5)
