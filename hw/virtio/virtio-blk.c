@@ -149,7 +149,7 @@ static void discard(Request *r)
 {
     unsigned count = (r->e->out_len - HEADER) / DISCARD_SEG;
 
-    if (count == 0 || count > DISCARD_SEGS || (r->e->out_len - HEADER) % DISCARD_SEG != 0) {
+    if (!virtio_has(&r->s->virtio, BIT64(F_DISCARD)) || count == 0 || count > DISCARD_SEGS || (r->e->out_len - HEADER) % DISCARD_SEG != 0) {
         r->status = S_UNSUPP;
         return;
     }
@@ -211,11 +211,8 @@ static void start(VirtioBlk *s, VirtElem *e)
         get_id(r);
         break;
     case T_DISCARD:
-        if (virtio_has(&s->virtio, BIT64(F_DISCARD))) {
-            discard(r);
-            break;
-        }
-        /* fall through */
+        discard(r);
+        break;
     default:
         r->status = S_UNSUPP;
     }
@@ -225,11 +222,17 @@ static void start(VirtioBlk *s, VirtElem *e)
 static void blk_kick(VirtioDevice *d, VirtQueue *q)
 {
     VirtElem *e;
+    unsigned count = 0;
 
     virtq_quiet(q);
     do {
-        while ((e = virtq_pop(q)) != NULL) {
+        while (count < VIRTIO_BATCH && (e = virtq_pop(q)) != NULL) {
             start(blk_of(d), e);
+            count++;
+        }
+        if (count == VIRTIO_BATCH) {
+            virtq_later(q);
+            return;
         }
     } while (virtq_wait(q));
 }
@@ -373,6 +376,7 @@ static void blk_unrealize(Device *dev)
 {
     VirtioBlk *s = container_of(dev, VirtioBlk, virtio.pci.dev);
 
+    virtio_unplug(&s->virtio);
     blk_dev_reset(&s->virtio);
     blk_detach(s->blk);
     boot_order_remove(dev);

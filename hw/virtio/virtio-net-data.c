@@ -14,7 +14,7 @@ enum { H_FLAGS = 0, H_GSO = 1, H_GSO_SIZE = 4, H_CSUM_START = 6, H_CSUM_OFFSET =
        H_LONG = 12 };
 enum { NEEDS_CSUM = 1 };
 enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
-enum { ETH_HEADER = 14, VLAN_TAG = 4, MSS_MIN = 8, TCP_MIN = 20, BATCH = 256 };
+enum { ETH_HEADER = 14, VLAN_TAG = 4, MSS_MIN = 8, TCP_MIN = 20 };
 
 /* header - 5.1.6: a legacy driver's has no number of buffers, unless they are merged. */
 static unsigned header(const VirtioNet *s)
@@ -107,14 +107,14 @@ void vnet_transmit(VirtioNet *s)
     s->tx_kicks = 0;
     virtq_quiet(q);
     do {
-        while (sent < BATCH && net_can_send(&s->nic.port) && (e = virtq_pop(q)) != NULL) {
+        while (sent < VIRTIO_BATCH && net_can_send(&s->nic.port) && (e = virtq_pop(q)) != NULL) {
             send_chain(s, e);
             virtq_push(e, 0);
             sent++;
         }
         if (!virtq_empty(q)) { /* others want the machine too; can_send() comes when the peer keeps up again */
             s->tx_waits = true;
-            if (sent == BATCH) {
+            if (sent == VIRTIO_BATCH) {
                 timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL));
             }
             break;

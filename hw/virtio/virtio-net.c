@@ -104,14 +104,20 @@ static bool command(VirtioNet *s, const VirtElem *e)
 
 static void control(VirtioNet *s, VirtQueue *q)
 {
+    unsigned count = 0;
     VirtElem *e;
 
     do {
-        while ((e = virtq_pop(q)) != NULL) {
+        if (count == VIRTIO_BATCH) {
+            virtq_later(q);
+            break;
+        }
+        while (count < VIRTIO_BATCH && (e = virtq_pop(q)) != NULL) {
             uint8_t ack = command(s, e) ? ACK_OK : ACK_ERR;
 
             virtq_push(e, (uint32_t)elem_write(e, 0, &ack, 1));
             virtq_notify(q);
+            count++;
         }
     } while (virtq_wait(q));
     net_accept(&s->nic.port);
@@ -281,6 +287,7 @@ static void net_unrealize(Device *dev)
 {
     VirtioNet *s = net_of(dev);
 
+    virtio_unplug(&s->virtio);
     timer_cancel(&s->tx_timer);
     vnet_unstash(s, true);
     nic_unplug(&s->nic, &s->virtio.pci);

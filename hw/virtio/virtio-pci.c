@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "bus/lock.h"
 
 enum { CAP_VENDOR = 0x09 };
 enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4 }; /* 4.1.4 */
@@ -105,6 +106,8 @@ static void reset(VirtioDevice *d)
     d->queue_select = 0;
     d->config_vector = VIRTIO_NO_VECTOR;
     d->broken = false;
+    d->later = 0;
+    timer_cancel(&d->later_timer);
     for (unsigned n = 0; n < d->queue_count; n++) {
         virtq_reset(&d->queues[n]);
     }
@@ -142,6 +145,25 @@ static void notify(VirtioDevice *d, unsigned n)
 {
     if (n < d->queue_count && d->queues[n].enabled && virtio_running(d)) {
         d->ops->kick(d, &d->queues[n]);
+    }
+}
+
+void virtq_later(VirtQueue *q)
+{
+    q->dev->later |= BIT(q->index);
+    timer_arm(&q->dev->later_timer, clock_now(CLK_VIRTUAL));
+}
+
+static void on_later(void *opaque)
+{
+    VirtioDevice *d = opaque;
+    uint32_t queues = d->later;
+
+    d->later = 0;
+    for (unsigned n = 0; n < d->queue_count; n++) {
+        if (queues & BIT(n)) {
+            notify(d, n);
+        }
     }
 }
 
@@ -373,6 +395,7 @@ void virtio_init(VirtioDevice *d, const VirtioOps *ops, uint64_t features, unsig
 {
     d->ops = ops;
     d->config_len = config_len;
+    timer_init(&d->later_timer, CLK_VIRTUAL, on_later, d, &machine_lock_guard);
     d->host_features = features;
 }
 
@@ -451,6 +474,11 @@ void virtio_plug(VirtioDevice *d, unsigned id)
     pci_ready(p);
 }
 
+void virtio_unplug(VirtioDevice *d)
+{
+    timer_cancel(&d->later_timer);
+}
+
 void virtio_reset(VirtioDevice *d)
 {
     pci_reset(&d->pci);
@@ -492,5 +520,6 @@ const StateField virtio_fields[] = {
     STATE_U32(VirtioDevice, guest_select), STATE_U16(VirtioDevice, queue_select),
     STATE_U16(VirtioDevice, config_vector), STATE_U8(VirtioDevice, status), STATE_U8(VirtioDevice, isr),
     STATE_U8(VirtioDevice, generation), STATE_BOOL(VirtioDevice, broken), STATE_BYTES(VirtioDevice, config),
-    STATE_ARRAY(VirtioDevice, queues, queue_fields), STATE_END,
+    STATE_ARRAY(VirtioDevice, queues, queue_fields),
+    STATE_U32(VirtioDevice, later), STATE_TIMER(VirtioDevice, later_timer), STATE_END,
 };

@@ -44,12 +44,18 @@ static uint32_t fill(const VirtElem *e, uint32_t want)
 static void serve(VirtioRng *s)
 {
     VirtQueue *q = &s->virtio.queues[0];
+    unsigned count = 0;
     VirtElem *e;
 
     do {
-        while (s->left > 0 && (e = virtq_pop(q)) != NULL) {
+        if (count == VIRTIO_BATCH) {
+            virtq_later(q);
+            return;
+        }
+        while (count < VIRTIO_BATCH && s->left > 0 && (e = virtq_pop(q)) != NULL) {
             uint32_t done = fill(e, (uint32_t)MIN(e->in_len, MIN(s->left, REQUEST_MAX)));
 
+            count++;
             s->left -= done;
             virtq_push(e, done);
             virtq_notify(q);
@@ -106,6 +112,7 @@ static void rng_unrealize(Device *dev)
 {
     VirtioRng *s = container_of(dev, VirtioRng, virtio.pci.dev);
 
+    virtio_unplug(&s->virtio);
     timer_cancel(&s->period);
     pci_remove(&s->virtio.pci);
 }

@@ -11,10 +11,12 @@
 #ifndef HW_VIRTIO_VIRTIO_H
 #define HW_VIRTIO_VIRTIO_H
 
+#include "base/clock.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/pci.h"
 
-enum { VIRTIO_QUEUES_MAX = 10, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 64 };
+/* VIRTIO_BATCH: chains that a device takes at a time, then others get the machine. */
+enum { VIRTIO_BATCH = 256, VIRTIO_QUEUES_MAX = 10, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 64 };
 
 /* 5, "Device Types" */
 enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_RNG = 4 };
@@ -85,6 +87,8 @@ struct VirtioDevice {
     bool broken;
     uint8_t config[VIRTIO_CONFIG_MAX];
     VirtQueue queues[VIRTIO_QUEUES_MAX];
+    uint32_t later; /* a bit for each queue that is kicked by the timer */
+    Timer later_timer;
     /* constant after realize */
     const VirtioOps *ops;
     uint64_t host_features;
@@ -114,7 +118,9 @@ VirtQueue *virtio_add_queue(VirtioDevice *d, unsigned size);
 /* virtio_ids - PCI identity and class of a device of virtio type @id: @old is its place from 1000h on in transitional
  * form. False with @errp: properties that contradict each other. */
 bool virtio_ids(VirtioDevice *d, unsigned id, unsigned old, uint16_t *device, uint8_t *revision, struct Error **errp);
-/* virtio_plug - after it is on its bus (pci_plug(), nic_plug()): capabilities, BARs, pci_ready(). */
+/* virtio_unplug - for the class's unrealize, before it leaves its bus.
+ * virtio_plug - after it is on its bus (pci_plug(), nic_plug()): capabilities, BARs, pci_ready(). */
+void virtio_unplug(VirtioDevice *d);
 void virtio_plug(VirtioDevice *d, unsigned id);
 /* virtio_reset - for the class's reset. virtio_post_load - for its post_load. */
 void virtio_reset(VirtioDevice *d);
@@ -146,6 +152,8 @@ void virtq_drop(VirtElem *e);
 /* virtq_empty - nothing to pop now. virtq_wait - and be kicked when there is (or is something now: true). */
 bool virtq_empty(VirtQueue *q);
 bool virtq_wait(VirtQueue *q);
+/* virtq_later - kick it again soon, though the driver does not: there is more than was taken. */
+void virtq_later(VirtQueue *q);
 /* virtq_quiet - no kicks are needed until virtq_wait(). */
 void virtq_quiet(VirtQueue *q);
 

@@ -1,0 +1,291 @@
+/*
+ * Fuzz virtio: a disk, a card and the entropy device behind one driver. The input is a program of register accesses of
+ * both kinds of drivers, whole set-ups, bytes of rings and descriptor tables, chains with a header that is nearly right,
+ * frames that come in, clock steps, and saved states (also damaged ones).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "block/block.h"
+#include "bus/device.h"
+#include "bus/lock.h"
+#include "bus/memory.h"
+#include "bus/state.h"
+#include "hw/board.h"
+#include "hw/pci/pci.h"
+#include "hw/virtio/virtio.h"
+#include "machine/board.h"
+#include "net/net.h"
+#include "tests/fuzz/input.h"
+
+#define RAM (1u << 20)
+
+enum { MODERN = 0x80000000, MODERN_STEP = 0x10000, LEGACY = 0xc000, LEGACY_STEP = 0x100, DEVICES = 3 };
+/* In memory: for each device and queue a page with all of its ring, and pages of buffers behind them. */
+enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 3, BUFFERS = 0x20000, SIZE = 16 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static Board board;
+static IoRegion low;
+static NetPort peer;
+static unsigned heard;
+
+/* The program's end belongs to machine/main.c, which is not here. */
+void machine_exit(int code)
+{
+}
+
+static void must(bool ok, Error *err)
+{
+    if (!ok) {
+        error_report(err);
+        exit(1);
+    }
+}
+
+static bool can_hear(void *opaque, size_t len)
+{
+    return heard % 5 != 4;
+}
+
+static void hear(void *opaque, const uint8_t *frame, size_t len)
+{
+    static volatile uint8_t sum;
+
+    heard++;
+    for (size_t n = 0; n < len; n++) {
+        sum ^= frame[n];
+    }
+}
+
+static const NetPortOps peer_ops = { .can_receive = can_hear, .receive = hear };
+
+static void *find_drive(const char *id, Error **errp)
+{
+    return blk_find(id);
+}
+
+static void make_drive(const char *name)
+{
+    int fd = memfd_create(name, 0);
+    autofree char *path = xasprintf("/proc/self/fd/%d", fd);
+    Error *err = NULL;
+
+    must(fd >= 0 && ftruncate(fd, 1 << 20) == 0, NULL);
+    must(blk_new(&(BlockParams){ .name = name, .file = path, .format = "raw", .discard = true }, &err) != NULL, err);
+}
+
+static void plug(const char *driver, const char *prop, const char *value)
+{
+    Device *dev = device_new(device_class_find(driver), NULL);
+    Error *err = NULL;
+
+    dev->board = &board;
+    must(device_set(dev, prop, value, &err) && device_realize(dev, &err), err);
+}
+
+static void build(void)
+{
+    Error *err = NULL;
+
+    clock_manual();
+    machine_lock();
+    block_setup(&machine_lock_guard, true);
+    device_set_drive_resolver(find_drive);
+    must(ram_create(RAM, &err), err);
+    ram_region_init(&low, "low", 0, RAM);
+    must(mem_map(&low, 0, 0, false, &err), err);
+    make_drive("d");
+    board.pci = pci_bus_new(NULL, NULL);
+    plug("virtio-blk-pci", "drive", "d");
+    plug("virtio-net-pci", "romfile", "");
+    plug("virtio-rng-pci", "max-bytes", "4096");
+    net_port_init(&peer, "peer", &peer_ops, NULL, false);
+    net_plug(&peer, net_cards());
+}
+
+/* place - the devices' BARs, as a BIOS does. */
+static void place(void)
+{
+    for (unsigned n = 0; n < DEVICES; n++) {
+        PciDevice *d = pci_bus_find(board.pci, PCI_DEVFN(n + 1, 0));
+
+        pci_config_write(d, PCI_BAR0, LEGACY + n * LEGACY_STEP, 4);
+        pci_config_write(d, PCI_BAR0 + 16, MODERN + n * MODERN_STEP, 4);
+        pci_config_write(d, PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MEMORY | PCI_CMD_MASTER, 2);
+    }
+}
+
+/* ---- the program ---- */
+
+static void set(unsigned dev, uint32_t at, uint32_t val, unsigned size)
+{
+    FlatView *v = flat_view(false);
+    const FlatRange *r = flat_find(v, MODERN + dev * MODERN_STEP + at);
+
+    if (r != NULL) {
+        mmio_write(r->region, r->offset + (MODERN + dev * MODERN_STEP + at - r->first), val, size);
+    }
+    flat_view_unref(v);
+}
+
+static void access_register(Input *in)
+{
+    unsigned dev = (unsigned)take(in, 1) % DEVICES, how = (unsigned)take(in, 1), size = 1u << (how >> 1) % 3;
+    uint32_t at = (uint32_t)take(in, 2);
+
+    if (how & 0x80) {
+        uint16_t port = (uint16_t)(LEGACY + dev * LEGACY_STEP + at % 0x80);
+
+        if (how & 1) {
+            port_read(port, size);
+        } else {
+            port_write(port, (uint32_t)take(in, size), size);
+        }
+    } else {
+        set(dev, (at & 0x3000) | (at & 0x3f), (uint32_t)take(in, size), size);
+    }
+}
+
+static uint32_t ring(unsigned dev, unsigned q)
+{
+    return RINGS + (dev * QUEUES + q) * PAGE;
+}
+
+/* set_up - a driver's start, with the features of its choice. */
+static void set_up(Input *in)
+{
+    unsigned dev = (unsigned)take(in, 1) % DEVICES;
+    uint32_t features = (uint32_t)take(in, 4);
+
+    set(dev, 0x14, 0, 1);
+    set(dev, 0x14, 3, 1);
+    set(dev, 0x00, 0, 4);
+    set(dev, 0x08, 0, 4);
+    set(dev, 0x0c, features, 4);
+    set(dev, 0x08, 1, 4);
+    set(dev, 0x0c, (uint32_t)take(in, 1) & 1, 4);
+    set(dev, 0x14, 11, 1);
+    for (unsigned q = 0; q < QUEUES; q++) {
+        set(dev, 0x16, q, 2);
+        set(dev, 0x18, SIZE, 2);
+        set(dev, 0x20, ring(dev, q), 4);
+        set(dev, 0x28, ring(dev, q) + AVAIL, 4);
+        set(dev, 0x30, ring(dev, q) + USED, 4);
+        set(dev, 0x1c, 1, 2);
+    }
+    set(dev, 0x14, 15, 1);
+}
+
+static void put16(uint64_t at, uint16_t val)
+{
+    dma_write(at, &val, sizeof(val));
+}
+
+/* offer - a chain of some buffers at the front of a ring; the first bytes of them are the input's. */
+static void offer(Input *in)
+{
+    unsigned dev = (unsigned)take(in, 1) % DEVICES, q = (unsigned)take(in, 1) % QUEUES, count = (unsigned)take(in, 1) % 4 + 1;
+    uint16_t idx = 0;
+
+    for (unsigned n = 0; n < count; n++) {
+        uint8_t d[16];
+        unsigned how = (unsigned)take(in, 1);
+        uint64_t head[2] = { take(in, 8), take(in, 8) };
+
+        st_le64(d, BUFFERS + (how & 15) * PAGE);
+        st_le32(d + 8, how & 0x40 ? (uint32_t)take(in, 3) : (uint32_t)take(in, 1) + 1);
+        st_le16(d + 12, (uint16_t)((n + 1 < count) | (how & 0x80 ? 2 : 0) | (how & 0x20 && how & 0x10 ? 4 : 0)));
+        st_le16(d + 14, (uint16_t)(n + 1));
+        dma_write(BUFFERS + (how & 15) * PAGE, head, sizeof(head));
+        dma_write(ring(dev, q) + 16 * n, d, sizeof(d));
+    }
+    dma_read(ring(dev, q) + AVAIL + 2, &idx, sizeof(idx));
+    put16(ring(dev, q) + AVAIL + 4 + 2 * (idx % SIZE), 0);
+    put16(ring(dev, q) + AVAIL + 2, (uint16_t)(idx + 1));
+    set(dev, 0x3000 + 4 * q, 0, 2);
+}
+
+static void frame(Input *in)
+{
+    uint8_t bytes[2048];
+    size_t len = NET_FRAME_MIN + take(in, 2) % (sizeof(bytes) - NET_FRAME_MIN), some = MIN(in->left, 24);
+
+    memset(bytes, 0xff, sizeof(bytes));
+    memcpy(bytes, in->p, some);
+    in->p += some;
+    in->left -= some;
+    net_send(&peer, bytes, len);
+}
+
+static void state(Input *in)
+{
+    StateBuf b = { 0 };
+    unsigned at = (unsigned)take(in, 3), n = (unsigned)take(in, 1);
+
+    block_drain();
+    devices_save(&b);
+    if (n != 0 && b.len > 0) {
+        b.data[at % b.len] ^= (uint8_t)n;
+    }
+    b.pos = 0;
+    if (!devices_load(&b, NULL)) {
+        devices_reset();
+        place();
+    }
+    state_buf_free(&b);
+}
+
+static void step(Input *in)
+{
+    switch (take(in, 1) % 12) {
+    case 0 ... 1:
+        access_register(in);
+        break;
+    case 2:
+        set_up(in);
+        break;
+    case 3 ... 6:
+        offer(in);
+        break;
+    case 7: { /* rings */
+        uint64_t at = take(in, 2), v = take(in, 8);
+
+        dma_write(RINGS + at % (DEVICES * QUEUES * PAGE), &v, 8);
+        break;
+    }
+    case 8 ... 9:
+        frame(in);
+        break;
+    case 10:
+        heard++;
+        clock_step((int64_t)(take(in, 3) & 0xfffff));
+        break;
+    default:
+        state(in);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    Input in = { data, size };
+
+    if (board.pci == NULL) {
+        build();
+    }
+    block_drain();
+    devices_reset();
+    place();
+    memset(ram_host(), 0, BUFFERS);
+    for (unsigned n = 0; in.left > 0 && n < 512; n++) {
+        step(&in);
+    }
+    return 0;
+}
