@@ -63,7 +63,7 @@ static const uint16_t hostile[] = {
 
 static bool on; /* written once, before other threads are made */
 static bool network;
-static int readable[8]; /* descriptors of files and folders */
+static int *readable; /* descriptors of files and folders */
 static unsigned readable_count;
 
 typedef struct Filter {
@@ -165,9 +165,8 @@ void sandbox_want_read(const char *path)
 {
     int fd = open(path, O_PATH | O_CLOEXEC);
 
-    if (fd >= 0 && readable_count == ARRAY_SIZE(readable)) {
-        close(fd);
-    } else if (fd >= 0) {
+    if (fd >= 0) {
+        readable = xrealloc(readable, readable_count + 1, sizeof(*readable));
         readable[readable_count++] = fd;
     }
 }
@@ -202,6 +201,8 @@ static void lock_land(void)
         syscall(__NR_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
         close(readable[n]);
     }
+    free(readable);
+    readable = NULL;
     readable_count = 0;
     if (fd >= 0) {
         syscall(__NR_landlock_restrict_self, fd, 0);

@@ -219,3 +219,8 @@ void nearest_offer(Nearest *n, const char *candidate)
         n->best = candidate;
     }
 }
+
+char *nearest_hint(const Nearest *n)
+{
+    return n->best != NULL ? xasprintf("; did you mean '%s'?", n->best) : xstrdup("");
+}

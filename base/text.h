@@ -41,5 +41,7 @@ typedef struct Nearest {
 } Nearest;
 void nearest_init(Nearest *n, const char *wanted);
 void nearest_offer(Nearest *n, const char *candidate);
+/* nearest_hint - "; did you mean 'best'?" for the end of a message, or nothing. Freed by the caller. */
+char *nearest_hint(const Nearest *n);
 
 #endif

@@ -248,7 +248,8 @@ int host_zero(HostFile *f, uint64_t offset, uint64_t len, bool unmap)
 {
     static const uint8_t zeros[65536] __attribute__((aligned(ALIGN_MAX)));
 
-    if (punch(f, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, len) == 0 && lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len)) {
+    if (punch(f, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, len) == 0 &&
+        lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len)) {
         return 0;
     }
     while (len > 0) {

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+const char *const limit_names[LIMITS] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+
 #define VALUE_MAX 1000000000000000ull
 
 bool limits_any(const BlockLimits *l)

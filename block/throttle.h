@@ -25,6 +25,8 @@ typedef struct BlockLimits {
     uint64_t iops_size; /* an operation of more bytes counts as several; 0: never */
 } BlockLimits;
 
+extern const char *const limit_names[LIMITS]; /* "bps", "bps_rd", ..., as the monitors call them */
+
 /* limits_check - do they make sense together? */
 bool limits_check(const BlockLimits *l, struct Error **errp);
 bool limits_any(const BlockLimits *l);

@@ -46,6 +46,7 @@ void chardev_help(FILE *out)
 
 static const CharBackend *find_backend(const char *name, Error **errp)
 {
+    autofree char *hint = NULL;
     Nearest near;
 
     for (const CharBackend *const *b = chardev_backends; *b != NULL; b++) {
@@ -64,11 +65,8 @@ static const CharBackend *find_backend(const char *name, Error **errp)
     for (const CharBackend *const *b = chardev_backends; *b != NULL; b++) {
         nearest_offer(&near, (*b)->name);
     }
-    if (near.best != NULL) {
-        error_set(errp, "'%s' is not a chardev back end; did you mean '%s'?", name, near.best);
-    } else {
-        error_set(errp, "'%s' is not a chardev back end", name);
-    }
+    hint = nearest_hint(&near);
+    error_set(errp, "'%s' is not a chardev back end%s", name, hint);
     return NULL;
 }
 

@@ -282,6 +282,7 @@ static void unknown_flag(const char *w, size_t n, struct Error **errp)
     static const char *const keys[] = { "vendor", "family", "model", "stepping", "level", "xlevel",
                                         "model-id", "phys-bits", "check", "enforce" };
     char text[64];
+    autofree char *hint = NULL;
     Nearest near;
 
     copy_text(text, sizeof(text), w, n);
@@ -292,8 +293,8 @@ static void unknown_flag(const char *w, size_t n, struct Error **errp)
     for (unsigned k = 0; k < ARRAY_SIZE(keys); k++) {
         nearest_offer(&near, keys[k]);
     }
-    error_set(errp, "cpu flag '%s' is not known%s%s%s", text, near.best ? "; did you mean '" : "",
-              near.best ? near.best : "", near.best ? "'?" : "");
+    hint = nearest_hint(&near);
+    error_set(errp, "cpu flag '%s' is not known%s", text, hint);
 }
 
 static void unknown_model(const char *name, size_t n, struct Error **errp)

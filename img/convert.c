@@ -263,7 +263,7 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         case 'U': a->share = IMAGE_FORCE_SHARE; break;
         case 'B': a->base = optarg; break;
         case 'F': a->base_format = optarg; break;
-        case 'l': a->snapshot = strncmp(optarg, "snapshot.name=", 14) == 0 ? optarg + 14 : optarg; break;
+        case 'l': a->snapshot = img_snapshot_name(optarg); break;
         case 'W': a->any_order = true; break;
         case 'c': a->compressed = true; break;
         case 't':

@@ -26,6 +26,8 @@ int img_fail(Error *err);
 int img_usage(const char *name, const char *why);
 /* img_size - "20G" in bytes. */
 bool img_size(const char *text, uint64_t *size, Error **errp);
+/* img_snapshot_name - the argument of -l: a snapshot's name or number, or "snapshot.name=" and that. */
+const char *img_snapshot_name(const char *arg);
 /* img_output - the argument of --output. */
 bool img_output(const char *text, bool *json, Error **errp);
 /* img_json - @text as a JSON string on stdout, with its quotes. */

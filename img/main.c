@@ -43,6 +43,13 @@ bool img_size(const char *text, uint64_t *size, Error **errp)
     return true;
 }
 
+const char *img_snapshot_name(const char *arg)
+{
+    static const char key[] = "snapshot.name=";
+
+    return strncmp(arg, key, strlen(key)) == 0 ? arg + strlen(key) : arg;
+}
+
 bool img_output(const char *text, bool *json, Error **errp)
 {
     *json = strcmp(text, "json") == 0;

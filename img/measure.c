@@ -78,7 +78,7 @@ static bool measure_args(MeasureArgs *a, int argc, char **argv, Error **errp)
         switch (c) {
         case 'f': a->from = optarg; break;
         case 'O': a->to = optarg; break;
-        case 'l': a->snapshot = strncmp(optarg, "snapshot.name=", 14) == 0 ? optarg + 14 : optarg; break;
+        case 'l': a->snapshot = img_snapshot_name(optarg); break;
         case 'U': a->share = IMAGE_FORCE_SHARE; break;
         case OPT_SIZE:
             a->size_given = true;

@@ -149,7 +149,7 @@ static bool confine(const MachineConfig *cfg, Error **errp)
             error_move(errp, err);
             return false;
         }
-        fprintf(stderr, "doppel: not confined: %s (-sandbox off says that you know)\n", error_text(err));
+        report("not confined: %s (-sandbox off says that you know)", error_text(err));
         error_free(err);
         return true;
     }

@@ -87,6 +87,7 @@ bool opt_filter_dump(Parser *p, const char *arg)
 
 static const char *model_class(const char *model, Error **errp)
 {
+    autofree char *hint = NULL;
     Nearest near;
 
     nearest_init(&near, model);
@@ -102,8 +103,8 @@ static const char *model_class(const char *model, Error **errp)
             return NULL;
         }
     }
-    error_set(errp, "there is no network card '%s'%s%s%s", model, near.best != NULL ? "; did you mean '" : "",
-              near.best != NULL ? near.best : "", near.best != NULL ? "'?" : "");
+    hint = nearest_hint(&near);
+    error_set(errp, "there is no network card '%s'%s", model, hint);
     return NULL;
 }
 

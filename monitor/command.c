@@ -124,6 +124,9 @@ void args_init(Args *a, const char *spec)
     while (a->count < ARGS_MAX && arg_next(&spec, &a->args[a->count].field)) {
         a->count++;
     }
+    if (*spec != '\0') {
+        abort(); /* the row of the table has more than ARGS_MAX */
+    }
 }
 
 void args_free(Args *a)
@@ -134,7 +137,7 @@ void args_free(Args *a)
     a->count = 0;
 }
 
-Arg *arg_find(Args *a, const char *name)
+static const Arg *find(const Args *a, const char *name)
 {
     for (unsigned n = 0; n < a->count; n++) {
         if (strcmp(a->args[n].field.name, name) == 0) {
@@ -146,12 +149,12 @@ Arg *arg_find(Args *a, const char *name)
 
 const char *arg_str(const Args *a, const char *name)
 {
-    return arg_find((Args *)a, name)->text;
+    return find(a, name)->text;
 }
 
 int64_t arg_int(const Args *a, const char *name, int64_t def)
 {
-    const Arg *arg = arg_find((Args *)a, name);
+    const Arg *arg = find(a, name);
 
     return arg->given ? arg->num : def;
 }

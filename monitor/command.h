@@ -60,8 +60,6 @@ typedef struct Args {
 /* args_init - nothing is given yet of what @spec says. */
 void args_init(Args *a, const char *spec);
 void args_free(Args *a);
-/* arg_find - the argument called @name, which must be in the row. */
-Arg *arg_find(Args *a, const char *name);
 /* arg_str - NULL if it was not given. arg_int, arg_bool: @def then. All: the row must have it. */
 const char *arg_str(const Args *a, const char *name);
 int64_t arg_int(const Args *a, const char *name, int64_t def);

@@ -225,7 +225,6 @@ void hmp_commit(HmpSession *m, FILE *out, const Args *a)
 
 void hmp_block_set_io_throttle(HmpSession *m, FILE *out, const Args *a)
 {
-    static const char *const names[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
     BlockBackend *b = find(out, arg_str(a, "device"));
     BlockLimits l = { 0 };
     Error *err = NULL;
@@ -235,7 +234,7 @@ void hmp_block_set_io_throttle(HmpSession *m, FILE *out, const Args *a)
         return;
     }
     for (unsigned n = 0; n < LIMITS; n++) {
-        l.of[n].average = (uint64_t)arg_int(a, names[n], 0);
+        l.of[n].average = (uint64_t)arg_int(a, limit_names[n], 0);
         l.of[n].length = 1;
     }
     machine_lock();

@@ -85,19 +85,34 @@ static void offer_drive(void *opaque, BlockBackend *b)
     offer(opaque, i.name, meaning);
 }
 
+static void offer_removable(void *opaque, BlockBackend *b)
+{
+    BlockInfo i;
+
+    blk_info(b, &i);
+    if (i.removable) {
+        offer_drive(opaque, b);
+    }
+}
+
 static void offer_drives(Completion *c)
 {
     machine_lock();
     blk_each(offer_drive, c);
     machine_unlock();
-    offer(c, "vnc", "the server, or its password");
 }
 
 static void offer_removables(Completion *c)
 {
     machine_lock();
-    blk_each(offer_drive, c);
+    blk_each(offer_removable, c);
     machine_unlock();
+}
+
+static void offer_changeables(Completion *c)
+{
+    offer_removables(c);
+    offer(c, "vnc", "the server, or its password");
 }
 
 static void offer_screens(Completion *c)
@@ -238,6 +253,7 @@ static void offer_argument(Completion *c, const ArgField *f)
         const char *kind;
         void (*offer)(Completion *c);
     } kinds[] = {
+        { "changeable", offer_changeables },
         { "chardev", offer_chardevs }, { "command", offer_commands },   { "console", offer_screens },
         { "drive", offer_drives },     { "file", offer_files },         { "keys", offer_keys },
         { "link", offer_links },       { "logitems", offer_log_items }, { "netdev", offer_netdevs },

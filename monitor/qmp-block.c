@@ -14,7 +14,6 @@
 #include "bus/lock.h"
 #include "monitor/ops.h"
 
-static const char *const limit_names[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
 
 static void add_limits(Json *o, BlockBackend *b)
 {
@@ -158,7 +157,7 @@ bool qmp_block_resize(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     const char *device = qmp_str(args, "device"), *node = qmp_str(args, "node-name");
     BlockBackend *b = device != NULL ? blk_find(device) : NULL;
-    int64_t size = json_object_get_int64(json_object_object_get(args, "size"));
+    int64_t size = qmp_int(args, "size", 0);
 
     if (b == NULL) {
         error_set(errp, "Cannot find device='%s' nor node-name='%s'", device != NULL ? device : "",

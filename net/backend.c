@@ -17,6 +17,7 @@ static NetBackend *backends; /* changed by the loop thread under the machine loc
 static const NetBackendType *find_type(const char *name, Error **errp)
 {
     static const char *const absent[] = { "tap", "bridge", "vde", "vhost-user", "vhost-vdpa", "l2tpv3", "stream", "dgram", "netmap", "vmnet-host", "vmnet-shared", "vmnet-bridged" };
+    autofree char *hint = NULL;
     Nearest near;
 
     nearest_init(&near, name);
@@ -32,8 +33,8 @@ static const NetBackendType *find_type(const char *name, Error **errp)
             return NULL;
         }
     }
-    error_set(errp, "there is no network type '%s'%s%s%s", name, near.best != NULL ? "; did you mean '" : "",
-              near.best != NULL ? near.best : "", near.best != NULL ? "'?" : "");
+    hint = nearest_hint(&near);
+    error_set(errp, "there is no network type '%s'%s", name, hint);
     return NULL;
 }
 

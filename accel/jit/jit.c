@@ -221,7 +221,8 @@ static void link_site(CpuState *c, const Block *b, Trans *t)
     const uint8_t *page = b->host - (t->lin & 0xfff);
     uint32_t id;
 
-    if (s == NULL || !trick_on(s->id != NULL ? TRICK_CROSS_PAGE : TRICK_LINK) || s->target != t->lin || s->key != t->key || (s->id == NULL && s->page != page)) {
+    if (s == NULL || !trick_on(s->id != NULL ? TRICK_CROSS_PAGE : TRICK_LINK) || s->target != t->lin ||
+        s->key != t->key || (s->id == NULL && s->page != page)) {
         return;
     }
     if (s->id != NULL) {
@@ -339,7 +340,8 @@ static void run_trans(CpuState *c, const Block *b, Trans *t)
 /* Translated code may run now; its key. */
 static bool may_run(const CpuState *c, uint32_t *key)
 {
-    return (!icount_on || c->jit.cpu->counting) && accel_breakpoints == 0 && !log_on(LOG_EXEC | LOG_CPU) && present_key(c, key);
+    return (!icount_on || c->jit.cpu->counting) && accel_breakpoints == 0 && !log_on(LOG_EXEC | LOG_CPU) &&
+           present_key(c, key);
 }
 
 const void *jit_find(CpuState *c)
@@ -352,14 +354,15 @@ const void *jit_find(CpuState *c)
     Trans *t;
 
     set_poll(c);
-    if ((requests(c) & c->jit.poll) || c->careful || (c->jit.cpu->counting && c->jit.budget < 0) || c->activity != CPU_RUNNING ||
-        c->jit.cpu->alone || !may_run(c, &key)) {
+    if ((requests(c) & c->jit.poll) || c->careful || (c->jit.cpu->counting && c->jit.budget < 0) ||
+        c->activity != CPU_RUNNING || c->jit.cpu->alone || !may_run(c, &key)) {
         return NULL;
     }
     set_key(c, key);
     e = &c->jit.jump[jit_jump_index(lin)];
     e = e->lin == lin ? e : &c->jit.jump[jit_jump_index(lin) ^ 1];
-    if (e->lin == lin && jit_jump_good(c, e) && !e->two_pages && c->jit.site == NULL && trick_on(TRICK_JUMP_CACHE)) {
+    if (e->lin == lin && jit_jump_good(c, e) && !e->two_pages && c->jit.site == NULL &&
+        trick_on(TRICK_JUMP_CACHE)) {
         prepare(c);
         return (const void *)(uintptr_t)e->code;
     }

@@ -184,18 +184,13 @@ static void net_dev_reset(VirtioDevice *d)
 }
 
 /* 5.1.4.1: a legacy driver sets its address there. */
-static void net_config_written(VirtioDevice *d, unsigned offset, unsigned len)
+static bool net_config_writable(VirtioDevice *d, unsigned offset, unsigned len)
 {
-    VirtioNet *s = net_of_virtio(d);
-
-    if (virtio_has(d, VIRTIO_F_VERSION_1 | BIT64(NET_F_CTRL_MAC_ADDR)) || offset + len > 6) {
-        memcpy(d->config + C_MAC, s->nic.mac, 6);
-        set_link(s);
-    }
+    return !virtio_has(d, VIRTIO_F_VERSION_1 | BIT64(NET_F_CTRL_MAC_ADDR)) && offset + len <= 6;
 }
 
 static const VirtioOps virtio_ops = {
-    .reset = net_dev_reset, .started = net_started, .kick = net_kick, .config_written = net_config_written,
+    .reset = net_dev_reset, .started = net_started, .kick = net_kick, .config_writable = net_config_writable,
 };
 
 /* ---- the port ---- */

@@ -8,7 +8,7 @@
 #include "hw/virtio/virtio.h"
 
 /* 5.1.3, "Feature bits" */
-enum { NET_F_CSUM = 0, NET_F_GUEST_CSUM = 1, NET_F_MAC = 5, NET_F_HOST_TSO4 = 11, NET_F_HOST_TSO6 = 12,
+enum { NET_F_CSUM = 0, NET_F_MAC = 5, NET_F_HOST_TSO4 = 11, NET_F_HOST_TSO6 = 12,
        NET_F_MRG_RXBUF = 15, NET_F_STATUS = 16, NET_F_CTRL_VQ = 17, NET_F_CTRL_RX = 18, NET_F_CTRL_VLAN = 19,
        NET_F_CTRL_RX_EXTRA = 20, NET_F_CTRL_MAC_ADDR = 23 };
 

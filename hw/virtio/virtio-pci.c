@@ -126,18 +126,11 @@ static void set_status(VirtioDevice *d, uint8_t val)
     if ((val & VIRTIO_FEATURES_OK) && !(old & VIRTIO_FEATURES_OK)) {
         if (d->guest_features & ~d->host_features) { /* 2.2.2: not what was offered */
             val &= (uint8_t)~VIRTIO_FEATURES_OK;
-        } else if (d->ops->features != NULL) {
-            d->ops->features(d);
         }
     }
     d->status = (uint8_t)(val | (old & VIRTIO_NEEDS_RESET));
-    if ((val & VIRTIO_DRIVER_OK) && !(old & VIRTIO_DRIVER_OK)) {
-        if (d->ops->features != NULL && !(val & VIRTIO_FEATURES_OK)) {
-            d->ops->features(d); /* legacy drivers do not say when they are done */
-        }
-        if (d->ops->started != NULL) {
-            d->ops->started(d, true);
-        }
+    if ((val & VIRTIO_DRIVER_OK) && !(old & VIRTIO_DRIVER_OK) && d->ops->started != NULL) {
+        d->ops->started(d, true);
     }
 }
 
@@ -171,9 +164,6 @@ static uint64_t config_read(VirtioDevice *d, uint64_t offset, unsigned size)
 {
     uint64_t val = 0;
 
-    if (d->ops->config_read != NULL) {
-        d->ops->config_read(d);
-    }
     for (unsigned n = 0; n < size && offset + n < d->config_len; n++) {
         val |= (uint64_t)d->config[offset + n] << (8 * n);
     }
@@ -182,13 +172,13 @@ static uint64_t config_read(VirtioDevice *d, uint64_t offset, unsigned size)
 
 static void config_write(VirtioDevice *d, uint64_t offset, uint64_t val, unsigned size)
 {
-    if (d->ops->config_written == NULL || offset + size > d->config_len) {
+    if (d->ops->config_writable == NULL || offset + size > d->config_len ||
+        !d->ops->config_writable(d, (unsigned)offset, size)) {
         return;
     }
     for (unsigned n = 0; n < size; n++) {
         d->config[offset + n] = (uint8_t)(val >> (8 * n));
     }
-    d->ops->config_written(d, (unsigned)offset, size);
 }
 
 /* ---- modern ---- */
@@ -501,9 +491,6 @@ bool virtio_post_load(VirtioDevice *d, Error **errp)
     if (d->guest_features & ~d->host_features) {
         error_set(errp, "%s: features that this device does not have", d->pci.dev.id);
         return false;
-    }
-    if ((d->status & VIRTIO_DRIVER_OK) && d->ops->features != NULL) {
-        d->ops->features(d);
     }
     return true;
 }

@@ -22,7 +22,6 @@ enum { VIRTIO_BATCH = 256, VIRTIO_QUEUES_MAX = 10, VIRTIO_RING_MAX = 1024, VIRTI
 enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_RNG = 4 };
 
 /* 6, "Reserved Feature Bits" */
-#define VIRTIO_F_NOTIFY_ON_EMPTY BIT64(24) /* legacy */
 #define VIRTIO_F_ANY_LAYOUT BIT64(27)
 #define VIRTIO_F_INDIRECT_DESC BIT64(28)
 #define VIRTIO_F_EVENT_IDX BIT64(29)
@@ -64,16 +63,12 @@ typedef struct VirtElem {
 
 typedef struct VirtioOps {
     void (*reset)(VirtioDevice *d);
-    /* The driver has chosen (guest_features); may be NULL. */
-    void (*features)(VirtioDevice *d);
     /* DRIVER_OK came or went; may be NULL. */
     void (*started)(VirtioDevice *d, bool on);
     /* There may be something in @q. */
     void (*kick)(VirtioDevice *d, VirtQueue *q);
-    /* config[] is about to be read; may be NULL. */
-    void (*config_read)(VirtioDevice *d);
-    /* The driver wrote [offset, offset + len) of config[]; may be NULL: it is put back. */
-    void (*config_written)(VirtioDevice *d, unsigned offset, unsigned len);
+    /* The driver may write [offset, offset + len) of config[]; NULL: nothing of it. */
+    bool (*config_writable)(VirtioDevice *d, unsigned offset, unsigned len);
 } VirtioOps;
 
 struct VirtioDevice {

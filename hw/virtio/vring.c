@@ -221,9 +221,6 @@ static bool wanted(VirtQueue *q)
     bool valid = q->signalled_valid;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (virtio_has(q->dev, VIRTIO_F_NOTIFY_ON_EMPTY) && waiting(q) == 0) {
-        return true;
-    }
     if (!virtio_has(q->dev, VIRTIO_F_EVENT_IDX)) {
         return !(read16(q, q->avail) & AVAIL_NO_INTERRUPT);
     }
