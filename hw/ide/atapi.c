@@ -6,7 +6,6 @@
  */
 #include "hw/ide/internal.h"
 
-#include <errno.h>
 #include "base/mem.h"
 #include "hw/ide/trace.h"
 
@@ -33,7 +32,7 @@ static void finish(IdeDrive *d, uint8_t status)
 {
     ide_forget(d);
     d->now.count = IR_IO | IR_CD;
-    d->error = (uint8_t)(d->sense.key << 4 | (d->sense.key == SENSE_ILLEGAL ? ER_ABRT : 0));
+    d->error = (uint8_t)(d->mmc.sense.key << 4 | (d->mmc.sense.key == SENSE_ILLEGAL ? ER_ABRT : 0));
     d->status = status;
     trace_ide_end(d->dev.id, d->status, d->error);
     ide_raise(d);
@@ -41,26 +40,20 @@ static void finish(IdeDrive *d, uint8_t status)
 
 void atapi_end(IdeDrive *d)
 {
-    d->sense = (IdeSense){ 0 };
+    d->mmc.sense = (ScsiSense){ 0 };
     finish(d, ST_DRDY | ST_DSC);
 }
 
-void atapi_check(IdeDrive *d, uint8_t key, uint8_t asc, uint8_t ascq)
+void atapi_check(IdeDrive *d, ScsiSense sense)
 {
-    trace_ide_sense(d->dev.id, key, asc, ascq);
-    d->sense = (IdeSense){ key, asc, ascq };
+    trace_ide_sense(d->dev.id, sense.key, sense.asc, sense.ascq);
+    d->mmc.sense = sense;
     finish(d, ST_DRDY | ST_DSC | ST_ERR);
 }
 
 void atapi_medium_error(IdeDrive *d, int ret)
 {
-    if (ret == -ENOMEDIUM || d->tray_open) {
-        atapi_check(d, SENSE_NOT_READY, 0x3a, d->tray_open ? 2 : 1);
-    } else if (ret == -EINVAL) { /* the medium that came instead is smaller */
-        atapi_check(d, SENSE_ILLEGAL, 0x21, 0);
-    } else {
-        atapi_check(d, SENSE_MEDIUM_ERROR, 0x11, 0); /* unrecovered read error */
-    }
+    atapi_check(d, mmc_medium_error(&d->mmc, ret).sense);
 }
 
 /* limit - bytes of a DRQ block. "If the byte count limit is odd ... the device shall transfer one
@@ -79,9 +72,8 @@ static bool no_room(IdeDrive *d)
     return false;
 }
 
-void atapi_reply(IdeDrive *d, uint32_t len, uint32_t allocated)
+void atapi_reply(IdeDrive *d, uint32_t len)
 {
-    len = MIN(len, allocated);
     if (len == 0) {
         atapi_end(d);
     } else if (!no_room(d)) {
@@ -180,44 +172,3 @@ void atapi_command(IdeDrive *d)
         break;
     }
 }
-
-/* ---- the user's hand ---- */
-
-static void cd_medium_changed(void *opaque)
-{
-    IdeDrive *d = opaque;
-
-    if (blk_present(d->blk)) {
-        d->change_step = CHANGE_GONE;
-        d->media_event = EVENT_NEW_MEDIA;
-    } else {
-        d->change_step = CHANGE_NONE;
-        d->media_event = EVENT_MEDIA_REMOVAL;
-        d->locked = false; /* taken out by force: there is nothing left to hold */
-    }
-}
-
-static void cd_set_tray(void *opaque, bool open)
-{
-    ((IdeDrive *)opaque)->tray_open = open;
-}
-
-static bool cd_tray_open(void *opaque)
-{
-    return ((IdeDrive *)opaque)->tray_open;
-}
-
-static bool cd_locked(void *opaque)
-{
-    return ((IdeDrive *)opaque)->locked;
-}
-
-static void cd_eject_request(void *opaque)
-{
-    ((IdeDrive *)opaque)->media_event = EVENT_EJECT_REQUEST;
-}
-
-const BlockDevOps atapi_block_ops = {
-    .medium_changed = cd_medium_changed, .set_tray = cd_set_tray, .tray_open = cd_tray_open,
-    .locked = cd_locked, .eject_request = cd_eject_request,
-};

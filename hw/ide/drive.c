@@ -215,8 +215,10 @@ static bool drive_realize(Device *dev, Error **errp)
             return false;
         }
     }
+    d->mmc.blk = d->blk;
     if (!check_names(d, errp) || (!d->atapi && !check_disk(d, errp)) ||
-        !blk_attach(d->blk, dev->id, d->atapi ? &atapi_block_ops : &disk_block_ops, d, errp)) {
+        !blk_attach(d->blk, dev->id, d->atapi ? &mmc_block_ops : &disk_block_ops,
+                    d->atapi ? (void *)&d->mmc : (void *)d, errp)) {
         return false;
     }
     if (find_place(d, errp)) {
@@ -258,11 +260,8 @@ static void drive_reset(Device *dev)
     d->smart_test = 0;
     d->cur_heads = (uint16_t)d->heads;
     d->cur_secs = (uint16_t)d->secs;
-    d->sense = (IdeSense){ 0 };
     d->packet_dma = false;
-    d->locked = false;
-    d->media_event = EVENT_NONE;
-    d->change_step = CHANGE_NONE;
+    mmc_reset(&d->mmc);
 }
 
 static void drive_print(Device *dev, FILE *out)
@@ -300,9 +299,6 @@ static const StateField task_file_fields[] = {
     STATE_U8(IdeTaskFile, feature), STATE_U8(IdeTaskFile, count), STATE_BYTES(IdeTaskFile, lba),
     STATE_END,
 };
-static const StateField sense_fields[] = {
-    STATE_U8(IdeSense, key), STATE_U8(IdeSense, asc), STATE_U8(IdeSense, ascq), STATE_END,
-};
 static const StateField drive_fields[] = {
     STATE_STRUCT(IdeDrive, now, task_file_fields), STATE_STRUCT(IdeDrive, hob, task_file_fields),
     STATE_U8(IdeDrive, status), STATE_U8(IdeDrive, error), STATE_U8(IdeDrive, head),
@@ -314,9 +310,7 @@ static const StateField drive_fields[] = {
     STATE_BOOL(IdeDrive, stream), STATE_U64(IdeDrive, pos), STATE_U64(IdeDrive, left),
     STATE_U32(IdeDrive, block), STATE_U32(IdeDrive, buf_pos), STATE_U32(IdeDrive, buf_len),
     STATE_U32(IdeDrive, drq_end), STATE_BYTES(IdeDrive, buf),
-    STATE_STRUCT(IdeDrive, sense, sense_fields), STATE_BOOL(IdeDrive, packet_dma),
-    STATE_BOOL(IdeDrive, tray_open), STATE_BOOL(IdeDrive, locked),
-    STATE_U8(IdeDrive, media_event), STATE_U8(IdeDrive, change_step), STATE_END,
+    STATE_STRUCT(IdeDrive, mmc, mmc_fields), STATE_BOOL(IdeDrive, packet_dma), STATE_END,
 };
 
 /* What a saved state may not say: indexes beyond the buffer, divisors of 0. */
@@ -325,7 +319,7 @@ static bool state_ok(const IdeDrive *d)
     bool blocks = d->phase != PH_IDLE && d->phase != PH_PACKET && d->phase != PH_FLUSH;
     uint32_t end = d->phase == PH_DMA_IN ? d->buf_len : d->drq_end;
 
-    return d->phase < PH_COUNT && d->change_step < CHANGE_COUNT &&
+    return d->phase < PH_COUNT && mmc_state_ok(&d->mmc) &&
            d->multiple <= IDE_MULTIPLE_MAX && d->buf_len <= IDE_BUF_SIZE &&
            d->drq_end <= IDE_BUF_SIZE && d->buf_pos <= end && d->block <= IDE_BUF_SIZE &&
            (!blocks || d->block != 0) && (d->phase != PH_PIO_IN || d->drq_end <= d->buf_len) &&
@@ -350,7 +344,7 @@ static bool drive_post_load(Device *dev, Error **errp)
 #define DRIVE_CLASS(cname, text, p)                                                                \
     {                                                                                              \
         .name = (cname), .desc = (text), .size = sizeof(IdeDrive), .bus = BUS_IDE,                 \
-        .user_creatable = true, .props = (p), .fields = drive_fields, .realize = drive_realize,    \
+        .user_creatable = true, .props = (p), .fields = drive_fields, .version = 2, .realize = drive_realize,    \
         .unrealize = drive_unrealize, .reset = drive_reset, .post_load = drive_post_load,          \
         .print = drive_print,                                                                      \
     }

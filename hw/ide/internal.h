@@ -6,9 +6,9 @@
 
 #include "block/block.h"
 #include "hw/ide/ide.h"
+#include "hw/scsi/mmc.h"
 
 #define IDE_SECTOR 512u
-#define CD_SECTOR 2048u
 #define IDE_BUF_SIZE 65536u
 #define IDE_DMA_CHUNK 262144u
 #define IDE_MULTIPLE_MAX 16
@@ -47,11 +47,6 @@ typedef enum IdePhase {
     PH_FLUSH,
     PH_COUNT,
 } IdePhase;
-
-/* Sense data of the last packet command. */
-typedef struct IdeSense {
-    uint8_t key, asc, ascq;
-} IdeSense;
 
 /* A register that is written twice for a 48-bit command keeps what it held before. */
 typedef struct IdeTaskFile {
@@ -100,11 +95,8 @@ typedef struct IdeDrive {
     BlockReq *req;  /* never set in a saved state: block drains first */
 
     /* packet devices */
-    IdeSense sense;
+    MmcDrive mmc;
     bool packet_dma;
-    bool tray_open, locked;
-    uint8_t media_event; /* for GET EVENT STATUS NOTIFICATION */
-    uint8_t change_step; /* of a changed medium: what the guest is to be told yet */
 } IdeDrive;
 
 static inline uint64_t ide_lba28(const IdeDrive *d)
@@ -145,17 +137,9 @@ void ata_smart(IdeDrive *d);
 void atapi_command(IdeDrive *d);                /* a byte in the Command register */
 void atapi_next_block(IdeDrive *d);             /* the buffer holds more */
 void atapi_end(IdeDrive *d);
-void atapi_check(IdeDrive *d, uint8_t key, uint8_t asc, uint8_t ascq);
+void atapi_check(IdeDrive *d, ScsiSense sense);
 void atapi_medium_error(IdeDrive *d, int ret);
-void atapi_reply(IdeDrive *d, uint32_t len, uint32_t allocated); /* @len bytes of buf[] */
+void atapi_reply(IdeDrive *d, uint32_t len);    /* @len bytes of buf[] */
 void atapi_read(IdeDrive *d, uint64_t lba, uint64_t count);
 void atapi_packet(IdeDrive *d, const uint8_t *cdb);
-uint32_t atapi_blocks(const IdeDrive *d);       /* of the medium */
-extern const BlockDevOps atapi_block_ops;
-
-enum { SENSE_NONE = 0, SENSE_NOT_READY = 2, SENSE_MEDIUM_ERROR = 3, SENSE_ILLEGAL = 5,
-       SENSE_ATTENTION = 6 };
-enum { EVENT_NONE, EVENT_EJECT_REQUEST, EVENT_NEW_MEDIA, EVENT_MEDIA_REMOVAL };
-enum { CHANGE_NONE, CHANGE_GONE, CHANGE_ATTENTION, CHANGE_COUNT };
-
 #endif
