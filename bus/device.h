@@ -70,6 +70,7 @@ typedef enum BusType {
     BUS_PCI,
     BUS_IDE,
     BUS_USB,
+    BUS_SCSI,
 } BusType;
 
 typedef struct DeviceClass {

@@ -14,7 +14,7 @@
 
 static void list_devices(void)
 {
-    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE", "usb-bus" };
+    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE", "usb-bus", "SCSI" };
 
     for (const DeviceClass *const *c = device_classes; *c != NULL; c++) {
         if (!(*c)->user_creatable) {

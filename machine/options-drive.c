@@ -23,8 +23,12 @@ static const struct {
 
 static bool parse_if(const char *name, unsigned *which, Error **errp)
 {
-    static const char *const not_yet[] = { "scsi", "pflash", "sd", "mtd", "xen" };
+    static const char *const not_yet[] = { "pflash", "sd", "mtd", "xen" };
 
+    if (strcmp(name, "scsi") == 0) { /* no board here has an adapter of its own, as QEMU's have none */
+        error_set(errp, "machine type does not support if=scsi,bus=0,unit=0");
+        return false;
+    }
     for (*which = 0; *which < ARRAY_SIZE(interfaces); ++*which) {
         if (strcmp(interfaces[*which].name, name) == 0) {
             break;

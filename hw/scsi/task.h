@@ -30,6 +30,7 @@ typedef enum ScsiWhat {
     SCSI_SAME,   /* one block from the guest, to all of them; or zeros when `zeros` */
     SCSI_FLUSH,
     SCSI_TAKE,   /* `len` bytes from the guest are the command's parameters */
+    SCSI_UNMAP,  /* `len` ranges, which were such parameters */
 } ScsiWhat;
 
 typedef struct ScsiTask {
