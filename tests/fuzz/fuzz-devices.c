@@ -8,32 +8,18 @@
  * memory), vmport, net (the e1000's registers, its rings in memory, frames in); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include "base/clock.h"
-#include "base/error.h"
-#include "base/mem.h"
 #include "base/optlist.h"
-#include "block/block.h"
-#include "bus/device.h"
-#include "bus/lock.h"
-#include "bus/memory.h"
 #include "chardev/chardev.h"
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
-#include "hw/board.h"
 #include "hw/display/screen.h"
 #include "hw/display/vga.h"
 #include "hw/input/input.h"
 #include "hw/intc/lapic.h"
 #include "hw/pci/pci.h"
-#include "machine/board.h"
 #include "machine/pc.h"
 #include "net/net.h"
-#include "tests/fuzz/input.h"
+#include "tests/fuzz/machine.h"
 
 #define CPUS 2
 #define RAM_SIZE (4u << 20)
@@ -120,24 +106,11 @@ static void choose(const char *target)
     }
 }
 
-/* The program's end belongs to machine/main.c, which is not here. */
-void machine_exit(int code)
-{
-}
-
 static void no_exit(int code)
 {
 }
 static void nothing(void)
 {
-}
-
-static void must(bool ok, Error *err)
-{
-    if (!ok) {
-        error_report(err);
-        exit(1);
-    }
 }
 
 static unsigned net_card_devfn(void)
@@ -210,21 +183,6 @@ static void net_hear(void *opaque, const uint8_t *frame, size_t len)
 }
 static const NetPortOps net_peer_ops = { .can_receive = net_can_hear, .receive = net_hear };
 
-/* make_drive - a back end called @name whose image is in memory. */
-static BlockBackend *make_drive(const char *name, unsigned sectors)
-{
-    int fd = memfd_create(name, 0);
-    autofree char *path = xasprintf("/proc/self/fd/%d", fd);
-    const BlockParams p = { .name = name, .file = path, .format = "raw" };
-    Error *err = NULL;
-    BlockBackend *b;
-
-    must(fd >= 0 && ftruncate(fd, sectors * 512) == 0, NULL);
-    b = blk_new(&p, &err);
-    must(b != NULL, err);
-    return b;
-}
-
 static void build(void)
 {
     static CpuModel model;
@@ -246,7 +204,7 @@ static void build(void)
     cfg.serial[0] = line;
     block_setup(&machine_lock_guard, true);
     cfg.parallel_port[0] = true;
-    cfg.floppy[0] = make_drive("floppy0", 2880);
+    cfg.floppy[0] = make_drive("floppy0", 2880 * 512);
     must(pc_build(&cfg, &err) && pc_complete(&err), err);
     pc_board()->exit_request = no_exit;
     pc_board()->reset_request = nothing;

@@ -3,25 +3,10 @@
  * whole commands and packets, bytes of guest memory where PRD tables lie, clock steps, the user's
  * hand on the tray, and saved states (also damaged ones).
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include "base/clock.h"
-#include "base/error.h"
-#include "base/mem.h"
-#include "block/block.h"
-#include "bus/device.h"
-#include "bus/lock.h"
-#include "bus/memory.h"
-#include "bus/state.h"
-#include "hw/board.h"
 #include "hw/ide/ide.h"
 #include "hw/ide/piix3-ide.h"
 #include "hw/pci/pci.h"
-#include "machine/board.h"
-#include "tests/fuzz/input.h"
+#include "tests/fuzz/machine.h"
 
 #define RAM (1u << 20)
 #define BM 0xc000
@@ -29,75 +14,25 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Board board;
-static IoRegion low;
 static Device *ide;
 static BlockBackend *disc;
 static char disc_path[32];
 
-/* The program's end belongs to machine/main.c, which is not here. */
-void machine_exit(int code)
-{
-}
-
-static void must(bool ok, Error *err)
-{
-    if (!ok) {
-        error_report(err);
-        exit(1);
-    }
-}
-
-static BlockBackend *make_drive(const char *name, size_t size, bool read_only, char path[32])
-{
-    int fd = memfd_create(name, 0);
-    Error *err = NULL;
-    BlockBackend *b;
-
-    snprintf(path, 32, "/proc/self/fd/%d", fd);
-    must(fd >= 0 && ftruncate(fd, (off_t)size) == 0, NULL);
-    b = blk_new(&(BlockParams){ .name = name, .file = path, .format = "raw",
-                                .read_only = read_only }, &err);
-    must(b != NULL, err);
-    return b;
-}
-
-static void plug(const char *driver, const char *drive, const char *bus, const char *unit)
-{
-    Device *dev = device_new(device_class_find(driver), NULL);
-    Error *err = NULL;
-
-    dev->board = &board;
-    must(device_set(dev, "drive", drive, &err) && device_set(dev, "bus", bus, &err) &&
-         device_set(dev, "unit", unit, &err) && device_realize(dev, &err), err);
-}
-
-static void *find_drive(const char *id, Error **errp)
-{
-    return blk_find(id);
-}
-
 static void build(void)
 {
     Error *err = NULL;
-    char path[32];
 
-    clock_manual();
-    machine_lock();
-    block_setup(&machine_lock_guard, true);
-    device_set_drive_resolver(find_drive);
-    must(ram_create(RAM, &err), err);
-    ram_region_init(&low, "low", 0, RAM);
-    must(mem_map(&low, 0, 0, false, &err), err);
-    make_drive("a", 1 << 20, false, path);
-    make_drive("b", 300 * 512, false, path);
-    disc = make_drive("cd", 700 * 2048, true, disc_path);
+    fuzz_base(RAM);
+    make_drive("a", 1 << 20);
+    make_drive("b", 300 * 512);
+    disc = make_drive_as((BlockParams){ .name = "cd", .read_only = true }, 700 * 2048, disc_path);
     board.pci = pci_bus_new(NULL, NULL);
     ide = device_new(&piix3_ide_class, NULL);
     piix3_ide_connect(ide, board.pci, (IrqLine){ 0 }, (IrqLine){ 0 });
     must(device_realize(ide, &err), err);
-    plug("ide-hd", "a", "ide.0", "0");
-    plug("ide-hd", "b", "ide.0", "1");
-    plug("ide-cd", "cd", "ide.1", "0");
+    plug_props(&board, "ide-hd", "drive=a,bus=ide.0,unit=0");
+    plug_props(&board, "ide-hd", "drive=b,bus=ide.0,unit=1");
+    plug_props(&board, "ide-cd", "drive=cd,bus=ide.1,unit=0");
 }
 
 /* ---- the program ---- */
@@ -175,24 +110,6 @@ static void user_hand(Input *in)
     }
 }
 
-static void state(Input *in)
-{
-    StateBuf b = { 0 };
-    unsigned at = (unsigned)take(in, 3), n = (unsigned)take(in, 1);
-
-    block_drain();
-    devices_save(&b);
-    if (n != 0 && b.len > 0) {
-        b.data[at % b.len] ^= (uint8_t)n;
-    }
-    b.pos = 0;
-    if (!devices_load(&b, NULL)) {
-        devices_reset();
-        piix3_ide_firmware(ide);
-    }
-    state_buf_free(&b);
-}
-
 static void step(Input *in)
 {
     switch (take(in, 1) % 12) {
@@ -221,7 +138,9 @@ static void step(Input *in)
         user_hand(in);
         break;
     default:
-        state(in);
+        if (!save_and_load(in)) {
+            piix3_ide_firmware(ide);
+        }
         break;
     }
 }

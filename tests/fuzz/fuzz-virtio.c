@@ -3,25 +3,10 @@
  * both kinds of drivers, whole set-ups, bytes of rings and descriptor tables, chains with a header that is nearly right,
  * frames that come in, clock steps, and saved states (also damaged ones).
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include "base/clock.h"
-#include "base/error.h"
-#include "base/mem.h"
-#include "block/block.h"
-#include "bus/device.h"
-#include "bus/lock.h"
-#include "bus/memory.h"
-#include "bus/state.h"
-#include "hw/board.h"
 #include "hw/pci/pci.h"
 #include "hw/virtio/virtio.h"
-#include "machine/board.h"
 #include "net/net.h"
-#include "tests/fuzz/input.h"
+#include "tests/fuzz/machine.h"
 
 #define RAM (1u << 20)
 
@@ -32,22 +17,8 @@ enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 3, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Board board;
-static IoRegion low;
 static NetPort peer;
 static unsigned heard;
-
-/* The program's end belongs to machine/main.c, which is not here. */
-void machine_exit(int code)
-{
-}
-
-static void must(bool ok, Error *err)
-{
-    if (!ok) {
-        error_report(err);
-        exit(1);
-    }
-}
 
 static bool can_hear(void *opaque, size_t len)
 {
@@ -66,46 +37,14 @@ static void hear(void *opaque, const uint8_t *frame, size_t len)
 
 static const NetPortOps peer_ops = { .can_receive = can_hear, .receive = hear };
 
-static void *find_drive(const char *id, Error **errp)
-{
-    return blk_find(id);
-}
-
-static void make_drive(const char *name)
-{
-    int fd = memfd_create(name, 0);
-    autofree char *path = xasprintf("/proc/self/fd/%d", fd);
-    Error *err = NULL;
-
-    must(fd >= 0 && ftruncate(fd, 1 << 20) == 0, NULL);
-    must(blk_new(&(BlockParams){ .name = name, .file = path, .format = "raw", .discard = true }, &err) != NULL, err);
-}
-
-static void plug(const char *driver, const char *prop, const char *value)
-{
-    Device *dev = device_new(device_class_find(driver), NULL);
-    Error *err = NULL;
-
-    dev->board = &board;
-    must(device_set(dev, prop, value, &err) && device_realize(dev, &err), err);
-}
-
 static void build(void)
 {
-    Error *err = NULL;
-
-    clock_manual();
-    machine_lock();
-    block_setup(&machine_lock_guard, true);
-    device_set_drive_resolver(find_drive);
-    must(ram_create(RAM, &err), err);
-    ram_region_init(&low, "low", 0, RAM);
-    must(mem_map(&low, 0, 0, false, &err), err);
-    make_drive("d");
+    fuzz_base(RAM);
+    make_drive_as((BlockParams){ .name = "d", .discard = true }, 1 << 20, NULL);
     board.pci = pci_bus_new(NULL, NULL);
-    plug("virtio-blk-pci", "drive", "d");
-    plug("virtio-net-pci", "romfile", "");
-    plug("virtio-rng-pci", "max-bytes", "4096");
+    plug_props(&board, "virtio-blk-pci", "drive=d");
+    plug_props(&board, "virtio-net-pci", "romfile=");
+    plug_props(&board, "virtio-rng-pci", "max-bytes=4096");
     net_port_init(&peer, "peer", &peer_ops, NULL, false);
     net_plug(&peer, net_cards());
 }
@@ -126,13 +65,7 @@ static void place(void)
 
 static void set(unsigned dev, uint32_t at, uint32_t val, unsigned size)
 {
-    FlatView *v = flat_view(false);
-    const FlatRange *r = flat_find(v, MODERN + dev * MODERN_STEP + at);
-
-    if (r != NULL) {
-        mmio_write(r->region, r->offset + (MODERN + dev * MODERN_STEP + at - r->first), val, size);
-    }
-    flat_view_unref(v);
+    memory_write(MODERN + dev * MODERN_STEP + at, val, size);
 }
 
 static void access_register(Input *in)
@@ -224,24 +157,6 @@ static void frame(Input *in)
     net_send(&peer, bytes, len);
 }
 
-static void state(Input *in)
-{
-    StateBuf b = { 0 };
-    unsigned at = (unsigned)take(in, 3), n = (unsigned)take(in, 1);
-
-    block_drain();
-    devices_save(&b);
-    if (n != 0 && b.len > 0) {
-        b.data[at % b.len] ^= (uint8_t)n;
-    }
-    b.pos = 0;
-    if (!devices_load(&b, NULL)) {
-        devices_reset();
-        place();
-    }
-    state_buf_free(&b);
-}
-
 static void step(Input *in)
 {
     switch (take(in, 1) % 12) {
@@ -268,7 +183,9 @@ static void step(Input *in)
         clock_step((int64_t)(take(in, 3) & 0xfffff));
         break;
     default:
-        state(in);
+        if (!save_and_load(in)) {
+            place();
+        }
         break;
     }
 }
