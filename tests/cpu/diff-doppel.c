@@ -32,6 +32,49 @@ static const EngineOps no_engine = { .code_written = nop_written, .flush = nop_f
                                      .flush_page = nop_page, .exclusive_begin = nop_flush,
                                      .exclusive_end = nop_flush, .kick = nop_flush };
 
+/* ---- a device that is like memory ---- */
+
+static uint8_t device[PAGE_SIZE];
+uint64_t diff_device_accesses;
+
+static uint64_t device_read(void *opaque, uint64_t off, unsigned size)
+{
+    uint64_t v = 0;
+
+    diff_device_accesses++;
+    memcpy(&v, device + off, size);
+    return v;
+}
+
+static void device_write(void *opaque, uint64_t off, uint64_t val, unsigned size)
+{
+    diff_device_accesses++;
+    memcpy(device + off, &val, size);
+}
+
+static const IoOps device_ops = { .read = device_read, .write = device_write, .max_size = 8 };
+
+static uint8_t *page_of(DiffPlace place, unsigned n)
+{
+    uint64_t at = diff_place[place].data + PAGE_SIZE * n;
+
+    return place == PLACE_DEVICE && n == 1 ? device : ram_host() + PHYS_CODE + (at - DIFF_BASE);
+}
+
+void diff_doppel_put(DiffPlace place, const uint8_t *data)
+{
+    memcpy(page_of(place, 0), data, PAGE_SIZE);
+    memcpy(page_of(place, 1), data + PAGE_SIZE, PAGE_SIZE);
+}
+
+void diff_doppel_get(DiffPlace place, uint8_t *data)
+{
+    memcpy(data, page_of(place, 0), PAGE_SIZE);
+    memcpy(data + PAGE_SIZE, page_of(place, 1), PAGE_SIZE);
+}
+
+/* ---- the processor and its memory ---- */
+
 static void table_entry(unsigned table, unsigned n, uint64_t v)
 {
     memcpy(ram_host() + PHYS_TABLES + 0x1000 * table + 8 * n, &v, 8);
@@ -47,6 +90,12 @@ static void make_page_tables(void)
     table_entry(3, 0, PHYS_CODE | (user & ~2ull));
     table_entry(3, 4, PHYS_DATA | user);
     table_entry(3, 5, (PHYS_DATA + 0x1000) | user);
+    table_entry(3, 7, (PHYS_CODE + 0x7000) | user);
+    table_entry(3, 8, (PHYS_CODE + 0x8000) | (user & ~2ull));
+    table_entry(3, 10, (PHYS_CODE + 0xa000) | user);
+    table_entry(3, 11, (PHYS_CODE + 0xb000) | (user & ~4ull));
+    table_entry(3, 13, (PHYS_CODE + 0xd000) | user);
+    table_entry(3, 14, PHYS_DEVICE | user);
 }
 
 static void host_features(void)
@@ -60,13 +109,15 @@ static void host_features(void)
 
 CpuState *diff_doppel_init(void)
 {
-    static IoRegion ram;
+    static IoRegion ram, io;
 
     engine_ops = &no_engine;
     assert_true(ram_create(4 << 20, NULL));
     machine_lock();
     ram_region_init(&ram, "ram", 0, 4 << 20);
     assert_true(mem_map(&ram, 0, 0, false, NULL));
+    io_region_init(&io, &device_ops, NULL, "like memory", sizeof(device));
+    assert_true(mem_map(&io, PHYS_DEVICE, 0, false, NULL));
     machine_unlock();
     make_page_tables();
     memset(ram_host() + PHYS_CODE, 0xcc, 4096);

@@ -8,7 +8,24 @@
 #include "base/mem.h"
 #include "cpu/flags.h"
 
+#define DATA (diff_place[place].data)
+
+const DiffPlaceInfo diff_place[PLACES] = {
+    [PLACE_ANY] = { "anywhere", DIFF_DATA, 0 },
+    [PLACE_ACROSS] = { "two pages of RAM", DIFF_DATA, DIFF_DATA_SIZE / 2 },
+    [PLACE_NONE] = { "not present", DIFF_DATA, DIFF_DATA_SIZE },
+    [PLACE_READ_ONLY] = { "read-only", DIFF_BASE + 0x7000, DIFF_DATA_SIZE / 2 },
+    [PLACE_SUPERVISOR] = { "supervisor's", DIFF_BASE + 0xa000, DIFF_DATA_SIZE / 2 },
+    [PLACE_DEVICE] = { "a device's", DIFF_BASE + 0xd000, DIFF_DATA_SIZE / 2 },
+};
+
 static uint64_t rng_state;
+static DiffPlace place;
+
+void diff_put_at(DiffPlace p)
+{
+    place = p;
+}
 
 void diff_seed(uint64_t seed)
 {
@@ -74,6 +91,18 @@ bool diff_is_string(const DiffCase *t)
     return false;
 }
 
+/* An offset by the place's edge: before it, across it, behind it. */
+static uint64_t by_edge(void)
+{
+    uint64_t edge = diff_place[place].edge, r = diff_rnd();
+
+    switch (r >> 40 & 3) {
+    case 0: return edge + r % 128;
+    case 1: return edge - 64 + (r & ~63ull) % 192; /* aligned */
+    default: return edge - 1 - r % (1u << (r >> 32) % 6);
+    }
+}
+
 /* ---- instructions ---- */
 
 /* ModRM, SIB and displacement of a memory operand; absolute and RIP-relative ones hit the data. */
@@ -81,14 +110,14 @@ static unsigned gen_memory(uint8_t *p, unsigned reg, unsigned bits, bool a16, bo
                            int32_t *fix_rip)
 {
     unsigned n = 0, mod = diff_rnd() % 3, rm = diff_rnd() % 8;
-    uint32_t abs = (uint32_t)(diff_rnd() % (DIFF_DATA_SIZE + 8));
+    uint32_t abs = (uint32_t)(place != PLACE_ANY ? by_edge() : diff_rnd() % (DIFF_DATA_SIZE + 8));
 
     *fix_rip = -1;
     rm = vsib || (rm == 4 && a16) ? 4 : rm;
     p[n++] = (uint8_t)(mod << 6 | reg << 3 | rm);
     if (a16) {
         if (mod == 0 && rm == 6) {
-            abs += (uint32_t)(DIFF_DATA - DIFF_BASE);
+            abs += (uint32_t)(DATA - DIFF_BASE);
             memcpy(p + n, &abs, 2);
             return n + 2;
         }
@@ -97,7 +126,7 @@ static unsigned gen_memory(uint8_t *p, unsigned reg, unsigned bits, bool a16, bo
     if (rm == 4) {
         p[n] = (uint8_t)diff_rnd();
         if (mod == 0 && (p[n] & 7) == 5) {
-            abs += (uint32_t)(DIFF_DATA - (bits == 16 ? DIFF_BASE : 0));
+            abs += (uint32_t)(DATA - (bits == 16 ? DIFF_BASE : 0));
             memcpy(p + n + 1, &abs, 4);
         } else if (mod == 2) {
             memcpy(p + n + 1, &(int32_t){ (int16_t)diff_rnd() }, 4);
@@ -106,7 +135,7 @@ static unsigned gen_memory(uint8_t *p, unsigned reg, unsigned bits, bool a16, bo
         return n + (mod == 1 ? 1 : mod == 2 || (p[n - 1] & 7) == 5 ? 4 : 0);
     }
     if (mod == 0 && rm == 5) {
-        abs += (uint32_t)(DIFF_DATA - (bits == 16 ? DIFF_BASE : 0));
+        abs += (uint32_t)(DATA - (bits == 16 ? DIFF_BASE : 0));
         if (bits == 64) {
             *fix_rip = (int32_t)n;
         }
@@ -223,7 +252,7 @@ static void gen_bytes(const OpRow *row, unsigned bits, uint8_t *p)
     span = row->flags & OP_CC ? 16 : has_operand(row, 'Z') ? 8 : 1;
     p[n++] = (uint8_t)(row->op + diff_rnd() % span);
     if (has_operand(row, 'O')) {
-        uint64_t at = DIFF_DATA - (bits == 16 ? DIFF_BASE : 0) + diff_rnd() % DIFF_DATA_SIZE;
+        uint64_t at = DATA - (bits == 16 ? DIFF_BASE : 0) + (place != PLACE_ANY ? by_edge() : diff_rnd() % DIFF_DATA_SIZE);
 
         memcpy(p + n, &at, 8);
     }
@@ -375,6 +404,9 @@ static uint64_t rnd_offset(void)
 {
     uint64_t r = diff_rnd();
 
+    if (place != PLACE_ANY && !one_in(8)) {
+        return by_edge();
+    }
     switch (diff_rnd() % 16) {
     case 0: return DIFF_DATA_SIZE - r % 72; /* near the end, or over it */
     case 1: return DIFF_DATA_SIZE / 2 - r % 40; /* across the pages */
@@ -394,7 +426,7 @@ uint64_t diff_operand_at(const DiffCase *t, unsigned bits, const DiffState *s)
     ea += i->index < 16 ? s->gpr[i->index] << i->scale : 0;
     ea = i->asize == 8 ? ea : i->asize == 4 ? (uint32_t)ea : (uint16_t)ea;
     ea += bits == 64 && i->seg == SEG_GS ? DIFF_GS_BASE : 0;
-    return ea + (bits == 16 ? DIFF_BASE : 0) - DIFF_DATA;
+    return ea + (bits == 16 ? DIFF_BASE : 0) - DATA;
 }
 
 /* XSAVE and FXSAVE: components that both sides have, images that can be loaded. */
@@ -423,7 +455,7 @@ static void gen_image(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *d
 
 void diff_gen_state(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *data)
 {
-    uint64_t base = bits == 16 ? DIFF_DATA - DIFF_BASE : DIFF_DATA;
+    uint64_t base = bits == 16 ? DATA - DIFF_BASE : DATA;
     const Insn *i = &t->insn;
 
     memset(s, 0, sizeof(*s));
@@ -440,6 +472,13 @@ void diff_gen_state(const DiffCase *t, unsigned bits, DiffState *s, uint8_t *dat
         s->gpr[GPR_RDI] = base + 0x400 + (one_in(2) ? diff_rnd() % 0x1800 : diff_rnd() % 64 * 16);
         s->gpr[GPR_RBX] = base + diff_rnd() % 0x1000;
         s->gpr[GPR_RBP] = base + 0x200 + diff_rnd() % 0x1000;
+    }
+    if (place != PLACE_ANY && one_in(2)) { /* the same by the edge */
+        s->gpr[GPR_RSI] = base + by_edge();
+        s->gpr[GPR_RDI] = base + by_edge();
+        s->gpr[GPR_RBX] = base + by_edge() - 32;
+        s->gpr[GPR_RBP] = base + by_edge();
+        s->gpr[GPR_RSP] = base + by_edge();
     }
     if (diff_is_string(t) && !(t->row->flags & OP_VSIB)) {
         s->gpr[GPR_RCX] = diff_rnd() % 24;
@@ -547,6 +586,15 @@ bool diff_excused(const DiffCase *t, const DiffState *before, const DiffState *h
     }
     if (strcmp(name, "movsxd") == 0 && t->insn.opsize == 2 && h->vector == EXC_PF && d->vector < 0) {
         return true; /* AMD reads 32 bits also for a 16-bit destination, Intel 16 */
+    }
+    if (strcmp(name, "push") == 0 && (t->row->map == MAP_0F || t->row->op < 0x20) && h->vector == EXC_PF && d->vector < 0) {
+        return true; /* of a segment register: AMD stores the zeros above, too */
+    }
+    if (strcmp(name, "xrstor") == 0 && h->vector == EXC_PF && d->vector < 0) {
+        return true; /* whether parts of the image are read that are not loaded is open */
+    }
+    if (h->vector == EXC_GP && d->vector == EXC_PF && t->insn.seg == SEG_GS && d->cr2 >= 0xffff800000000000) {
+        return true; /* an offset that is not canonical, with the base it is: AMD looks at both */
     }
     if (strcmp(name, "popa") == 0 && h->vector >= 0 && h->vector == d->vector) {
         return true; /* AMD: what was popped before the fault stays */

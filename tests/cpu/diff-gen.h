@@ -18,6 +18,8 @@ uint64_t diff_rnd(void);
 
 /* diff_can_test - false for rows whose effect differs by design (time, identity, segments...). */
 bool diff_can_test(const OpRow *row, unsigned bits);
+/* diff_put_at - where the operands of the next case are. */
+void diff_put_at(DiffPlace place);
 /* diff_gen_insn - bytes of row number @n; false when none was found that decodes to it. */
 bool diff_gen_insn(const DecodeMode *m, unsigned n, DiffCase *t);
 /* diff_gen_state - registers that make the instruction's memory operand likely to hit the data. */

@@ -21,7 +21,7 @@
 
 #define FLAG_TF 0x100
 
-static uint8_t *code_alias, *data_page;
+static uint8_t *code_alias, *protected_page[PLACES]; /* writable views; NULL: the page itself is */
 static bool has_ldt;
 static ucontext_t frame;                                     /* what rt_sigreturn loads */
 static uint8_t frame_fp[16384] __attribute__((aligned(64))); /* its FPU state */
@@ -182,6 +182,32 @@ void diff_host_gs(void)
     syscall(SYS_arch_prctl, ARCH_SET_GS, DIFF_GS_BASE);
 }
 
+/* The two pages of a place; the second with @prot, and a view of it that can be written. */
+static bool map_place(DiffPlace place, int prot)
+{
+    uint64_t at = diff_place[place].data;
+    int rw = PROT_READ | PROT_WRITE, fd = -1;
+
+    if (mmap((void *)at, DIFF_DATA_SIZE, rw, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)at) {
+        return false;
+    }
+    if (prot == rw) {
+        return true;
+    }
+    fd = (int)syscall(SYS_memfd_create, "diff-data", 0);
+    if (fd < 0 || ftruncate(fd, 4096) != 0) {
+        return false;
+    }
+    protected_page[place] = mmap(NULL, 4096, rw, MAP_SHARED | MAP_POPULATE, fd, 0);
+    at += DIFF_DATA_SIZE / 2;
+    if (protected_page[place] == MAP_FAILED ||
+        mmap((void *)at, 4096, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) != (void *)at) {
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
 bool diff_host_init(const char **why)
 {
     static uint8_t stack[1 << 17];
@@ -200,13 +226,12 @@ bool diff_host_init(const char **why)
     code_alias = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (mmap((void *)DIFF_BASE, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
              0) != (void *)DIFF_BASE ||
-        mmap((void *)DIFF_DATA, DIFF_DATA_SIZE, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)DIFF_DATA) {
+        !map_place(PLACE_ANY, PROT_READ | PROT_WRITE) || !map_place(PLACE_READ_ONLY, PROT_READ) ||
+        !map_place(PLACE_SUPERVISOR, PROT_NONE) || !map_place(PLACE_DEVICE, PROT_READ | PROT_WRITE)) {
         *why = "the test's addresses are taken";
         return false;
     }
     close(fd);
-    data_page = (uint8_t *)DIFF_DATA;
     memset(code_alias, 0xcc, 4096);
     sigaltstack(&st, NULL);
     diff_host_gs();
@@ -219,9 +244,21 @@ bool diff_host_has(unsigned bits)
     return bits != 16 || has_ldt;
 }
 
-uint8_t *diff_host_data(void)
+static uint8_t *second_page(DiffPlace place)
 {
-    return data_page;
+    return protected_page[place] != NULL ? protected_page[place] : (uint8_t *)diff_place[place].data + 4096;
+}
+
+void diff_host_put(DiffPlace place, const uint8_t *data)
+{
+    memcpy((void *)diff_place[place].data, data, 4096);
+    memcpy(second_page(place), data + 4096, 4096);
+}
+
+void diff_host_get(DiffPlace place, uint8_t *data)
+{
+    memcpy(data, (void *)diff_place[place].data, 4096);
+    memcpy(data + 4096, second_page(place), 4096);
 }
 
 void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s)
@@ -270,9 +307,11 @@ bool diff_host_has(unsigned bits)
 {
     return false;
 }
-uint8_t *diff_host_data(void)
+void diff_host_put(DiffPlace place, const uint8_t *data)
 {
-    return NULL;
+}
+void diff_host_get(DiffPlace place, uint8_t *data)
+{
 }
 void diff_host_run(unsigned bits, const uint8_t *code, bool string, DiffState *s)
 {

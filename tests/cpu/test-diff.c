@@ -3,15 +3,22 @@
  * random registers, flags, FPU state and memory; registers, defined flags, memory and faults must
  * agree. See tests/cpu/diff.h for the memory that both sides see.
  *
+ * Two of three operands are put by the end of a page, across it or behind it, where another page of memory, nothing, or a page
+ * that is not writable, the supervisor's or a device's follows; what is counted of these is what was accessed there.
+ *
  *   test-diff [--engine interp|jit] [--seed N] [--count N] [--only NAME] [--bits 16|32|64] [--verbose]
- * --count (or DIFF_COUNT in the environment) is instances a row and mode. Undefined flags are left out (diff-gen.c); instruction and
+ * --count (or DIFF_COUNT in the environment) is instances a row and mode on the translator; the reference alone has a third of it.
+ * --seed 0 (or DIFF_SEED=0) takes one from the clock; it is printed. Undefined flags are left out (diff-gen.c); instruction and
  * data pointers of the x87 too, which processors keep differently.
  */
 #include <stdlib.h>
+#include <time.h>
 #include "accel/accel.h"
 #include "accel/interp/block.h"
-#include "accel/jit/jit.h"
+#include "accel/jit/plan.h"
+#include "bus/memory.h"
 #include "cpu/flags.h"
+#include "cpu/mmu.h"
 #include "tests/cpu/diff-doppel.h"
 #include "tests/cpu/diff-gen.h"
 #include "tests/test.h"
@@ -21,9 +28,18 @@ static struct {
     const char *only;
     unsigned bits;
     bool verbose, jit;
-} opt = { .seed = 1, .count = 500 };
+} opt = { .count = 740 };
 
 static CpuState *cpu;
+static uint8_t data[DIFF_DATA_SIZE], host_data[DIFF_DATA_SIZE], our_data[DIFF_DATA_SIZE]; /* before; after */
+
+/* Of each place: instances that had an operand there; in them, operands across the page's end; faults there. */
+typedef struct PlaceCount {
+    uint64_t there, across, faults;
+} PlaceCount;
+static PlaceCount counted[PLACES];
+static uint64_t instances;
+static unsigned row_reached; /* places of an operand of the row, as bits */
 
 /* ---- doppel's side ---- */
 
@@ -121,15 +137,20 @@ static bool differ(const DiffCase *t, unsigned bits, const DiffState *before, co
 {
     uint64_t mask = bits == 64 ? ~0ull : 0xffffffff;
     uint64_t flags = FLAGS_ARITH | FLAG_DF | FLAG_AC | FLAG_NT | FLAG_ID;
+    bool hidden;
 
     if (h->vector != d->vector) {
         DIFFER("vector: host %d (error %x, cr2 %llx), ours %d (error %x, cr2 %llx)", h->vector,
                h->error, (ull)h->cr2, d->vector, d->error, (ull)d->cr2);
     }
-    /* The host's kernel hides whether one of its own pages is present. */
-    if (h->vector == EXC_PF && (h->error ^ d->error) & (h->cr2 >= 0x7ffffffff000 ? ~1u : ~0u)) {
+    /* The host's kernel hides whether one of its own pages is present; ours of the supervisor's is. */
+    hidden = h->cr2 >= 0x7ffffffff000 || (h->cr2 & ~0xfffull) == diff_place[PLACE_SUPERVISOR].data + PAGE_SIZE;
+    if (h->vector == EXC_PF && (h->error ^ d->error) & (hidden ? ~1u : ~0u)) {
         DIFFER("page fault error: host %x, ours %x (cr2 %llx, %llx)", h->error, d->error,
                (ull)h->cr2, (ull)d->cr2);
+    }
+    if (d->vector == EXC_PF && (d->cr2 & ~0xfffull) == diff_place[PLACE_SUPERVISOR].data + PAGE_SIZE && !(d->error & 1)) {
+        DIFFER("page fault error: ours %x, of a page that is present", d->error);
     }
     for (unsigned n = 0; n < 16; n++) {
         if (((h->gpr[n] ^ d->gpr[n]) & mask) != 0) {
@@ -178,15 +199,15 @@ static void print_case(const DiffCase *t, unsigned bits, const DiffState *b, con
 static void level_range(uint64_t off, unsigned n)
 {
     for (unsigned k = 0; k < n && off + k < DIFF_DATA_SIZE; k++) {
-        ram_host()[PHYS_DATA + off + k] = diff_host_data()[off + k];
+        our_data[off + k] = host_data[off + k];
     }
 }
 
-static void level_memory(const DiffCase *t, unsigned bits, const DiffState *before, const DiffState *h)
+static void level_memory(const DiffCase *t, DiffPlace place, unsigned bits, const DiffState *before, const DiffState *h)
 {
     const Insn *i = &t->insn;
     uint64_t at = diff_operand_at(t, bits, before);
-    uint64_t sp = cpu->segs[SEG_SS].base - DIFF_DATA +
+    uint64_t sp = cpu->segs[SEG_SS].base - diff_place[place].data +
                   (cpu->code64    ? h->gpr[GPR_RSP]
                    : cpu->stack32 ? (uint32_t)h->gpr[GPR_RSP]
                                   : (uint16_t)h->gpr[GPR_RSP]);
@@ -194,8 +215,8 @@ static void level_memory(const DiffCase *t, unsigned bits, const DiffState *befo
     if (h->vector >= 0) {
         return;
     }
-    if (strncmp(t->row->name, "pushf", 5) == 0) { /* TF is ours */
-        diff_host_data()[(sp + 1) % DIFF_DATA_SIZE] &= 0xfe;
+    if (strncmp(t->row->name, "pushf", 5) == 0 && sp + 1 < DIFF_DATA_SIZE) { /* TF is ours */
+        host_data[sp + 1] &= 0xfe;
     }
     if (t->row->name[0] == 'p' && strcmp(t->row->name, "push") == 0 && i->opsize == 4 &&
         (t->row->map == MAP_0F || t->row->op < 0x20)) { /* segments: AMD stores the zeros above */
@@ -211,16 +232,49 @@ static void level_memory(const DiffCase *t, unsigned bits, const DiffState *befo
     }
 }
 
+/* What the instance had to do with the page behind its place's edge. */
+static void count_place(const DiffCase *t, DiffPlace place, unsigned bits, const DiffState *before, const DiffState *d,
+                        uint64_t accesses)
+{
+    uint64_t at = diff_operand_at(t, bits, before), edge = diff_place[place].edge, page = diff_place[place].data + edge;
+    bool fault = d->vector == EXC_PF && (d->cr2 & ~0xfffull) == page;
+    bool across = false, there = fault || diff_device_accesses != accesses;
+    Plan p;
+
+    if (edge == 0) {
+        return;
+    }
+    if (insn_mem(&t->insn)) {
+        plan_insn(&t->insn, (bits == 64 ? KEY_64 : 0) | 31u << KEY_SEG_SHIFT | KEY_VEC, &p);
+        across = at < edge && (there || at + (p.mem ? p.size : t->insn.opsize) > edge);
+        there |= across || (place != PLACE_NONE && at >= edge && at < edge + PAGE_SIZE);
+    }
+    row_reached |= there ? 1u << place : 0;
+    counted[place].there += there;
+    counted[place].across += across;
+    counted[place].faults += fault;
+}
+
+static DiffPlace some_place(void)
+{
+    uint64_t r = diff_rnd() >> 16;
+
+    return r % 3 == 0 ? PLACE_ANY : PLACE_ACROSS + (r >> 8) % (PLACES - PLACE_ACROSS);
+}
+
 /* One instance; true when both sides agree. */
 static bool run_case(const DecodeMode *m, unsigned row, uint64_t seed, bool *made, bool *ran, bool show)
 {
-    static uint8_t data[DIFF_DATA_SIZE];
     DiffState before, h, d;
+    DiffPlace place;
     DiffCase t;
     Where w;
+    uint64_t accesses = diff_device_accesses;
     bool bad;
 
     diff_seed(seed);
+    place = some_place();
+    diff_put_at(place);
     *made = diff_gen_insn(m, row, &t);
     *ran = false;
     if (!*made) {
@@ -228,30 +282,35 @@ static bool run_case(const DecodeMode *m, unsigned row, uint64_t seed, bool *mad
     }
     diff_gen_state(&t, m->bits, &before, data);
     h = d = before;
-    memcpy(ram_host() + PHYS_DATA, data, sizeof(data));
+    if (seed % 8 == 0) {
+        tlb_flush(cpu, true);
+    }
+    diff_doppel_put(place, data);
     memcpy(ram_host() + PHYS_CODE + (DIFF_CODE - DIFF_BASE), t.code, 15);
     run_doppel(&t, &d);
+    diff_doppel_get(place, our_data);
+    count_place(&t, place, m->bits, &before, &d, accesses);
     if (SANITIZED) {
         *ran = true;
         return true;
     }
-    memcpy(diff_host_data(), data, sizeof(data));
+    diff_host_put(place, data);
     diff_host_run(m->bits, t.code, diff_is_string(&t), &h);
+    diff_host_get(place, host_data);
     *ran = h.vector < 0;
     if (diff_excused(&t, &before, &h, &d)) {
         return true;
     }
-    level_memory(&t, m->bits, &before, &h);
+    level_memory(&t, place, m->bits, &before, &h);
     bad = differ(&t, m->bits, &before, &h, &d, &w);
-    if (!bad && memcmp(ram_host() + PHYS_DATA, diff_host_data(), sizeof(data)) != 0) {
+    if (!bad && memcmp(our_data, host_data, sizeof(data)) != 0) {
         unsigned k = 0;
 
-        while (ram_host()[PHYS_DATA + k] == diff_host_data()[k]) {
+        while (our_data[k] == host_data[k]) {
             k++;
         }
         snprintf(w.text, sizeof(w.text), "memory at %llx: was %02x, host %02x %02x, ours %02x %02x",
-                 (ull)DIFF_DATA + k, data[k], diff_host_data()[k], diff_host_data()[k + 1],
-                 ram_host()[PHYS_DATA + k], ram_host()[PHYS_DATA + k + 1]);
+                 (ull)diff_place[place].data + k, data[k], host_data[k], host_data[k + 1], our_data[k], our_data[k + 1]);
         bad = true;
     }
     if (bad && show) {
@@ -263,9 +322,10 @@ static bool run_case(const DecodeMode *m, unsigned row, uint64_t seed, bool *mad
 static void diff_mode(unsigned bits)
 {
     DecodeMode m = { .bits = (uint8_t)bits, .protected_mode = true, .features = cpu->features };
-    unsigned rows = 0, bad_rows = 0, unmade = 0, faulting = 0;
-    uint64_t cases = 0, bad = 0;
+    unsigned rows = 0, bad_rows = 0, unmade = 0, faulting = 0, reached = 0, reached_all = 0;
+    uint64_t cases = 0, bad = 0, count = opt.jit ? opt.count : (opt.count + 2) / 3;
 
+    memset(counted, 0, sizeof(counted));
     if (!diff_host_has(bits)) {
         SKIP_TEST("no %u-bit segments on this host", bits);
     }
@@ -280,10 +340,11 @@ static void diff_mode(unsigned bits)
         const OpRow *r = opcode_row_at(row);
         unsigned row_bad = 0, row_made = 0, row_ran = 0;
 
+        row_reached = 0;
         if (!diff_can_test(r, bits) || (opt.only && strcmp(opt.only, r->name) != 0)) {
             continue;
         }
-        for (uint64_t n = 0; n < opt.count && row_made + 5 > n / 8; n++) {
+        for (uint64_t n = 0; n < count && row_made + 5 > n / 8; n++) {
             uint64_t seed = (opt.seed << 40) + ((uint64_t)row << 24) + n;
             bool made, ran;
 
@@ -294,6 +355,8 @@ static void diff_mode(unsigned bits)
             row_ran += ran;
         }
         rows++;
+        reached += row_reached != 0;
+        reached_all += row_reached == (1u << PLACES) - 2;
         cases += row_made;
         bad += row_bad;
         bad_rows += row_bad != 0;
@@ -309,6 +372,13 @@ static void diff_mode(unsigned bits)
     }
     printf("%u-bit: %u rows (%u without an instance, %u that always fault), %llu instances, %llu "
            "differ in %u rows\n", bits, rows, unmade, faulting, (ull)cases, (ull)bad, bad_rows);
+    for (DiffPlace p = PLACE_ACROSS; p < PLACES; p++) {
+        printf("    operands behind a page's end, %-17s %8llu, across it %8llu, faults %8llu\n", diff_place[p].name,
+               (ull)counted[p].there, (ull)counted[p].across, (ull)counted[p].faults);
+        assert_true(opt.only != NULL || counted[p].across > cases / 200);
+    }
+    printf("    %u rows had an operand there, %u of them in all five places\n", reached, reached_all);
+    instances += cases;
     assert_int_equal(bad, 0);
 }
 
@@ -335,6 +405,7 @@ int main(int argc, char **argv)
     const char *why, *engine = NULL;
     int bad = 0;
 
+    opt.seed = getenv("DIFF_SEED") != NULL ? strtoull(getenv("DIFF_SEED"), NULL, 0) : 0;
     if (getenv("DIFF_COUNT") != NULL) {
         opt.count = strtoull(getenv("DIFF_COUNT"), NULL, 0);
     } else if (SANITIZED) {
@@ -357,6 +428,9 @@ int main(int argc, char **argv)
             opt.only = val;
         }
     }
+    if (opt.seed == 0) {
+        opt.seed = (uint64_t)time(NULL) % 0xffffff + 1;
+    }
     if (!diff_host_init(&why)) {
         printf("1..0 # SKIP %s\n", why);
         return 0;
@@ -365,6 +439,7 @@ int main(int argc, char **argv)
         printf("SKIP: comparison with the host: the sanitizer's shadow memory makes random addresses "
                "valid there; our handlers ran alone\n");
     }
+    printf("seed %llu\n", (ull)opt.seed);
     cpu = diff_doppel_init();
     if (engine == NULL || strcmp(engine, "interp") == 0) {
         bad = cmocka_run_group_tests_name("handlers", tests, NULL, NULL);
@@ -375,5 +450,6 @@ int main(int argc, char **argv)
         block_limit(cpu, 1);
         bad += cmocka_run_group_tests_name("translator", tests, NULL, NULL);
     }
+    printf("%llu instances in all, seed %llu\n", (ull)instances, (ull)opt.seed);
     return bad;
 }
