@@ -14,12 +14,14 @@ static bool is_high(const Plan *p, unsigned byte_flag, unsigned n)
     return (p->f & F_HIGH) && (p->f & byte_flag) && n >= 4;
 }
 
-/* The ModRM operand, a register in memory, may be named there. 32-bit results would leave its upper half. */
+/* The ModRM operand, a register in memory, may be named there. 32-bit results would leave its upper half; XADD of one
+ * with itself writes it twice. */
 static bool slot_operand(const Plan *p)
 {
+    bool twice = p->reg_op && p->reg_w && p->rm_w && p->reg == p->rm;
     bool bits = (p->f & F_0F) && (p->op & 0xc7) == 0x83 && p->op >= 0xa3; /* BT and kin reach beyond */
 
-    return in_slot(p->rm) && !bits && (!p->rm_w || (p->f & F_W)) && (p->op & 0xfe) != 0x86 && p->op != 0x63;
+    return in_slot(p->rm) && !bits && !twice && (!p->rm_w || (p->f & F_W)) && (p->op & 0xfe) != 0x86 && p->op != 0x63;
 }
 
 bool op_needs_r13(const Plan *p)

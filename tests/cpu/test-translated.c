@@ -223,6 +223,18 @@ static void lock_where_it_may_not_be(void **state)
 
 /* ---- registers ---- */
 
+/* All of them with themselves: the second result is what stays. */
+#define SELF(r) " mov $3, %" r "\n xadd %" r ", %" r "\n add %" r ", %rdx\n xchg %" r ", %" r "\n cmpxchg %" r ", %" r "\n"
+CODE(self, "mov $100, %esi\n1:" SELF("rbx") SELF("rdi") SELF("rbp") SELF("r8") SELF("r9") SELF("r10") SELF("r11") SELF("r12")
+           SELF("r13") SELF("r14") SELF("r15") " dec %esi\n jnz 1b\n hlt\n");
+
+static void exchanges_with_itself(void **state)
+{
+    RUN(self);
+    assert_int_equal(c->regs[GPR_RDX], 100 * 11 * 6);
+    assert_int_equal(c->regs[GPR_R10], 6);
+}
+
 CODE(held, "fninit\n mov $1000, %esi\n fld1\n fldz\n xorps %xmm1, %xmm1\n mov $1, %eax\n cvtsi2sd %eax, %xmm2\n"
            "1: fadd %st(1), %st\n addsd %xmm2, %xmm1\n xor %eax, %eax\n cpuid\n dec %esi\n jnz 1b\n"
            " fistpll 0x300000\n cvttsd2si %xmm1, %rdi\n fnstcw 0x300008\n fnstenv 0x300010\n hlt\n");
@@ -255,6 +267,7 @@ int main(void)
         T(call_of_a_page_mapped_anew),
         T(lock_where_it_may_not_be),
         T(x87_and_sse_across_the_reference),
+        T(exchanges_with_itself),
     };
 
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
