@@ -8,12 +8,17 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool held;
+static unsigned waiting; /* threads; atomic */
 static __thread unsigned guard_depth; /* guards entered while the lock was held already */
 
 void machine_lock(void)
 {
     assert(!held);
-    pthread_mutex_lock(&mutex);
+    if (pthread_mutex_trylock(&mutex) != 0) {
+        __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
+        pthread_mutex_lock(&mutex);
+        __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+    }
     held = true;
 }
 
@@ -22,6 +27,11 @@ void machine_unlock(void)
     assert(held);
     held = false;
     pthread_mutex_unlock(&mutex);
+}
+
+bool machine_lock_wanted(void)
+{
+    return __atomic_load_n(&waiting, __ATOMIC_RELAXED) != 0;
 }
 
 bool machine_lock_held(void)

@@ -22,6 +22,8 @@
 void machine_lock(void);
 void machine_unlock(void);
 bool machine_lock_held(void); /* by this thread */
+/* machine_lock_wanted - others wait for it: for who takes it again and again, which is not fair to them. */
+bool machine_lock_wanted(void);
 extern const TimerGuard machine_lock_guard;
 
 #endif

@@ -33,6 +33,7 @@ bool tape_event(CpuState *c, TapeKind kind, uint64_t addr, uint64_t *val)
     bool write = is_write(kind);
 
     if (!t->playing) {
+        t->writing = write;
         return false;
     }
     if (t->differs || t->at == t->count || t->event[t->at].kind != kind || t->event[t->at].addr != addr ||
@@ -47,6 +48,9 @@ bool tape_event(CpuState *c, TapeKind kind, uint64_t addr, uint64_t *val)
         return true;
     }
     *val = t->event[t->at++].val;
+    if (t->played != NULL) {
+        t->played(t, t->at - 1);
+    }
     return true;
 }
 

@@ -30,7 +30,9 @@ typedef struct CpuTape {
     bool playing;
     bool full;     /* more than TAPE_EVENTS: not to be played */
     bool differs;  /* what plays asked for something else; .at is the event that it should have been */
+    bool writing;  /* what was begun to be recorded last is a write */
     unsigned count, at;
+    void (*played)(struct CpuTape *t, unsigned n); /* event @n was played: memory that it changed; NULL: none did */
     struct {
         uint8_t kind;
         uint64_t addr, val;

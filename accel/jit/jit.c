@@ -428,7 +428,7 @@ bool jit_run_once(CpuState *c, bool alone)
 
 void jit_counting(CpuState *c)
 {
-    c->jit.cpu->counting = c->jit.cpu->strict = true;
+    c->jit.cpu->counting = true;
 }
 
 bool jit_mode(const CpuState *c)

@@ -4,13 +4,16 @@
 #include "accel/lockstep/lockstep.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include "accel/accel.h"
 #include "accel/interp/interp.h"
 #include "accel/jit/plan.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "bus/lock.h"
 #include "cpu/disas.h"
+#include "cpu/flags.h"
 #include "cpu/mmu.h"
 
 #define REPEAT_COST 100 /* instructions, as time, of a part of a repeated one */
@@ -26,6 +29,9 @@ static struct {
     uint64_t random;
     bool running;          /* a stretch of translated code */
     bool faulted, fetch;   /* it ended by a fault; that of fetching an instruction */
+    vaddr fault_lin;       /* of the instruction that faulted */
+    unsigned fault_bits;
+    bool nested;           /* its delivery faulted, too */
     bool foreign;          /* the machine's memory map or modes changed without ref: its TLB is worth nothing */
     uint64_t translations; /* made before it */
     uint64_t count, done;  /* instructions of the stretch; that ref did */
@@ -93,12 +99,6 @@ static const Decoded *decoded(CpuState *r, vaddr lin)
     return d;
 }
 
-static uint64_t rflags_of(uint8_t f) /* FL_* of plan.h */
-{
-    return (f & FL_CF ? FLAG_CF : 0) | (f & FL_PF ? FLAG_PF : 0) | (f & FL_AF ? FLAG_AF : 0) |
-           (f & FL_ZF ? FLAG_ZF : 0) | (f & FL_SF ? FLAG_SF : 0) | (f & FL_OF ? FLAG_OF : 0);
-}
-
 static void step(CpuState *r)
 {
     const Decoded *d;
@@ -112,7 +112,7 @@ static void step(CpuState *r)
     r->insn = NULL;
     d = decoded(r, linear_rip(r));
     i = &d->insn;
-    ls.tainted |= (ls.undefined & rflags_of(d->reads)) != 0;
+    ls.tainted |= (ls.undefined & step_flags(d->reads)) != 0;
     undefined = step_undefined(i, (uint8_t)r->regs[GPR_RCX]);
     r->insn = i;
     ls.trail[ls.done % TRAIL] = linear_rip(r);
@@ -124,7 +124,7 @@ static void step(CpuState *r)
         r->regs[GPR_RIP] += i->len;
         i->exec(r, i);
     }
-    ls.undefined = (ls.undefined & ~rflags_of(d->sets)) | undefined;
+    ls.undefined = (ls.undefined & ~step_flags(d->sets)) | undefined;
     r->insn = NULL;
 }
 
@@ -176,6 +176,19 @@ static void show_trail(void)
     }
 }
 
+static void show_next(void)
+{
+    char text[160] = "?";
+    uint8_t code[15] = { 0 };
+    vaddr lin = linear_rip(ls.ref);
+    hwaddr pa;
+
+    if (mmu_peek(ls.cpu, lin, &pa) && mem_peek(pa, code, sizeof(code), false)) {
+        disas_one(ls.ref->mode_bits, lin, code, sizeof(code), text, sizeof(text));
+    }
+    fprintf(stderr, "next:\n  %016" PRIx64 "  %s\n", lin, text);
+}
+
 static void show_end(const char *who, const CpuState *c)
 {
     fprintf(stderr, "%-10s ends at %04x:%016" PRIx64 ", cr2 %" PRIx64 ", activity %u, last vector %d error %x\n", who,
@@ -197,8 +210,10 @@ static void report_difference(const char *what)
     show_end("translated", ls.after);
     show_end("reference", ls.ref);
     show_trail();
+    show_next();
     fprintf(stderr, "again: the same command line (with -icount it does the same); then with x-NAME=off of each trick\n");
     if (lockstep_differs == NULL) {
+        machine_unlock();
         exit(3);
     }
     lockstep_differs(b);
@@ -239,19 +254,58 @@ static void add_text(char *all, size_t size, const char *text)
     snprintf(all + strlen(all), size - strlen(all), "%s%s", *all != '\0' ? "; " : "", text);
 }
 
+/* Flags that the translation had not kept up to date where the stretch ended. */
+static uint64_t dead_flags(void)
+{
+    const CpuState *c = ls.after;
+
+    if (ls.cpu->jit.cpu->strict || ls.fetch) {
+        return 0;
+    }
+    return ls.faulted ? step_dead(ls.cpu, ls.fault_lin, ls.fault_bits) : step_dead(ls.cpu, linear_rip(c), c->mode_bits);
+}
+
+/* They were pushed, when a fault ended it: RFLAGS in a frame of a 64- or 32-bit gate. */
+static void level_frame(uint64_t dead)
+{
+    CpuState *c = ls.cpu;
+    bool wide = c->efer & EFER_LMA;
+    vaddr at = c->segs[SEG_SS].base + c->regs[GPR_RSP] + (wide ? 16 : 8) + (c->exc_has_error ? (wide ? 8 : 4) : 0);
+
+    for (unsigned n = 0; n < 2; n++) {
+        vaddr lin = wide ? at + n : (uint32_t)(at + n);
+        const FlatRange *r;
+        hwaddr pa;
+
+        if (mmu_peek(c, lin, &pa) && (r = flat_find(cpu_view(c), pa)) != NULL && r->region->kind == REGION_RAM) {
+            step_ram_level(r->region->ram_offset + r->offset + (pa - r->first), (uint8_t)(dead >> 8 * n));
+        }
+    }
+}
+
 static void compare(void)
 {
     char text[256], all[1024] = "";
     uint8_t was, is;
-    int64_t at = step_ram_compare(&was, &is, &lockstep_stats.accessed);
+    uint64_t dead = 0;
+    int64_t at;
 
+    if (ls.faulted || ((flags_get(ls.after) ^ flags_get(ls.ref)) & ~ls.undefined) != 0) {
+        dead = dead_flags();
+        lockstep_stats.late += dead != 0;
+    }
+    if (ls.faulted && dead != 0) {
+        level_frame(dead);
+        ls.tainted |= ls.nested; /* parts of frames may be anywhere */
+    }
+    at = step_ram_compare(&was, &is, &lockstep_stats.accessed);
     if (flow_text(text, sizeof(text))) {
         add_text(all, sizeof(all), text);
     }
     if (tape_text(text, sizeof(text))) {
         add_text(all, sizeof(all), text);
     }
-    if (step_compare(ls.after, ls.ref, ls.undefined, text, sizeof(text))) {
+    if (step_compare(ls.after, ls.ref, ls.undefined | dead, text, sizeof(text))) {
         add_text(all, sizeof(all), text);
     }
     if (at >= 0) {
@@ -318,6 +372,15 @@ static bool chosen(const CpuState *c)
     return n <= 1 || c->jit.cpu->translations != ls.translations || rnd() % n == 0;
 }
 
+/* Others do not wait for long: their turn, where one wants it. */
+static void unlock(void)
+{
+    machine_unlock();
+    for (unsigned n = 0; n < 200 && machine_lock_wanted(); n++) {
+        sched_yield();
+    }
+}
+
 /* The stretch that ran is in memory and in CpuState: is it what the reference does? */
 static void check(CpuState *c)
 {
@@ -328,7 +391,12 @@ static void check(CpuState *c)
     c->insn = NULL;
     ls.count = c->jit.count;
     c->insns += ls.count + (c->mid_repeat ? REPEAT_COST : 0);
-    if (c->mid_repeat || ls.tape.full || !chosen(c) || !step_ram_rollback(c)) {
+    if (!chosen(c)) {
+        lockstep_stats.unchosen++;
+        ls.foreign = true;
+        return;
+    }
+    if (c->mid_repeat || ls.tape.full || !step_ram_rollback(c)) {
         lockstep_stats.skipped++;
         ls.foreign = true;
         return;
@@ -371,6 +439,7 @@ static void stretch(CpuState *c)
         live(c, lin);
         return;
     }
+    machine_lock(); /* so that no device changes memory meanwhile but in what the processor asks of it */
     ls.translations = c->jit.cpu->translations;
     step_ram_sync();
     tlb_protect_tracked(c);
@@ -382,10 +451,12 @@ static void stretch(CpuState *c)
     ls.running = true;
     if (jit_chain(c, length())) {
         check(c);
+        unlock();
         return;
     }
     ls.running = false;
     c->tape = NULL;
+    unlock();
     live(c, lin);
 }
 
@@ -417,13 +488,17 @@ static void lockstep_run(CpuState *c)
     c->jit.site = NULL;
     ls.foreign = true; /* a reset, a loaded state: anything may have been done to it */
     if (_setjmp(c->fault_env) != 0) {
+        ls.nested = ls.running && ls.faulted;
         if (ls.running && !ls.faulted) {
             ls.faulted = true;
             ls.fetch = c->insn == NULL;
+            ls.fault_lin = linear_rip(c) - (c->insn != NULL && !c->insn_faults_here ? c->insn->len : 0);
+            ls.fault_bits = c->mode_bits;
         }
         interp_after_fault(c); /* which may fault in turn */
         if (ls.running) {
             check(c);
+            unlock();
         }
     }
     loop(c);
@@ -445,6 +520,7 @@ static bool lockstep_init(CpuState *c, Error **errp)
     ls.before = cpu_new(0, c->model);
     ls.after = cpu_new(0, c->model);
     ls.random = accel_options.lockstep;
+    ls.tape.played = step_ram_play;
     ls.foreign = true;
     memset(&lockstep_stats, 0, sizeof(lockstep_stats));
     return block_init(ls.ref, errp) && step_ram_init(errp);
@@ -467,9 +543,12 @@ static void code_written(CpuState *c, uint64_t ram_offset, unsigned len)
     accel_jit.code_written(ls.cpu, ram_offset, len); /* the other holds no blocks */
 }
 
+/* A device wrote. With the lock held while a stretch runs, it is this processor that made it do so. */
 static void queue_drop(CpuState *c, uint64_t ram_offset, uint64_t len)
 {
-    step_ram_foreign();
+    if (ls.running) {
+        step_ram_dma(&ls.tape, ram_offset, len);
+    }
     accel_jit.queue_drop(c, ram_offset, len);
 }
 
@@ -498,10 +577,10 @@ static void info(CpuState *c, FILE *out)
 
     fprintf(out,
             "lockstep: seed %" PRIu64 ": %" PRIu64 " stretches of %" PRIu64 " instructions compared, %" PRIu64
-            " not; %" PRIu64 " blocks by the reference alone; %" PRIu64 " accessed bits, %" PRIu64 " by undefined flags and %" PRIu64
-            " stretches differ\n",
-            accel_options.lockstep, s->stretches, s->insns, s->skipped, s->live, s->accessed, s->undefined,
-            s->differences);
+            " not, and %" PRIu64 " by lot; %" PRIu64 " blocks by the reference alone; %" PRIu64 " accessed bits, %" PRIu64
+            " by undefined flags, %" PRIu64 " by flags set again and %" PRIu64 " stretches differ; %" PRIu64 " writes by devices played\n",
+            accel_options.lockstep, s->stretches, s->insns, s->skipped, s->unchosen, s->live, s->accessed, s->undefined, s->late,
+            s->differences, s->dma);
     accel_jit.info(c, out);
 }
 

@@ -14,7 +14,10 @@
 
 typedef struct StepStats {
     uint64_t stretches, insns; /* compared */
-    uint64_t skipped;          /* not: not chosen; DMA, a repeated instruction half done, too much on the tape */
+    uint64_t unchosen;         /* not: by lot */
+    uint64_t skipped;          /* nor these: a repeated instruction half done, too much on the tape, too many pages */
+    uint64_t dma;              /* writes by devices within stretches, played again */
+    uint64_t late;             /* stretches that end where flags differ that are set again before they are read */
     uint64_t undefined;        /* nor these: flags that are undefined were read */
     uint64_t live;             /* blocks that only the reference can run */
     uint64_t accessed;         /* differences in accessed bits of page tables, which is no mistake */
@@ -40,11 +43,26 @@ bool step_ram_rollback(CpuState *c);
 /* step_ram_compare - the first byte that differs from what was rolled back, or -1. *accessed counts
  * accessed bits that do. */
 int64_t step_ram_compare(uint8_t *was, uint8_t *is, uint64_t *accessed);
-/* step_ram_foreign - DMA landed. */
-void step_ram_foreign(void);
+/* step_ram_dma - a device wrote, in the access that @t records. step_ram_play - it does it again, when @t has played
+ * event @n: tape's `played`. */
+void step_ram_dma(const CpuTape *t, uint64_t offset, uint64_t len);
+void step_ram_play(CpuTape *t, unsigned n);
+/* step_ram_before - RAM as it was when the stretch began. */
+const uint8_t *step_ram_before(uint64_t offset);
+/* step_ram_level - the bits of @mask of a byte of RAM may differ: as the first had it, if all others are the same. */
+void step_ram_level(uint64_t offset, uint8_t mask);
 
 /* step_ram_adopt - what was rolled back is how memory is, after all. */
 void step_ram_adopt(CpuState *c);
+
+/* ---- flags.c ---- */
+
+/* step_dead - arithmetic flags that the instructions from @lin on, in @bits-bit code, set before one reads them or jumps:
+ * what the translator does not keep up to date (x-lazy-flags). The instructions as they are, or as they were when the
+ * stretch began: a store into those that follow comes too late for it. */
+uint64_t step_dead(CpuState *c, uint64_t lin, unsigned bits);
+/* step_flags - FL_* of accel/jit/plan.h as in RFLAGS. */
+uint64_t step_flags(uint8_t f);
 
 /* ---- undefined.c ---- */
 

@@ -15,6 +15,15 @@
 #include "cpu/engine.h"
 
 #define MAX_PAGES 1024u /* of a stretch */
+#define MAX_DMA 256u    /* writes by devices in one */
+#define DMA_BYTES (4u << 20)
+
+/* A device's write: in the access that the tape's event .event is. */
+typedef struct DmaWrite {
+    unsigned event;
+    uint64_t offset;
+    size_t len, at; /* its bytes in ram.dma_bytes */
+} DmaWrite;
 
 static struct {
     uint8_t *copy;      /* of RAM; all of it is mapped, what is touched is there */
@@ -24,7 +33,11 @@ static struct {
     uint32_t *rolled;   /* that were rolled back, and how the first had left them */
     unsigned rolled_count;
     uint8_t *first;
-    bool ready, foreign;
+    DmaWrite dma[MAX_DMA];
+    unsigned dma_count, dma_played;
+    uint8_t *dma_bytes;
+    size_t dma_used;
+    bool ready, dma_full;
 } ram;
 
 static void note(void *opaque, uint64_t page_offset)
@@ -40,6 +53,7 @@ bool step_ram_init(struct Error **errp)
 {
     ram.first = xnewn(uint8_t, MAX_PAGES * PAGE_SIZE);
     ram.rolled = xnewn(uint32_t, MAX_PAGES);
+    ram.dma_bytes = xnewn(uint8_t, DMA_BYTES);
     return true;
 }
 
@@ -55,6 +69,7 @@ void step_ram_fini(void)
     free(ram.written);
     free(ram.rolled);
     free(ram.first);
+    free(ram.dma_bytes);
     memset(&ram, 0, sizeof(ram));
 }
 
@@ -101,12 +116,52 @@ void step_ram_sync(void)
         arm(ram.written[k]); /* first: what is stored while it is copied counts */
         memcpy(ram.copy + at, ram_host() + at, PAGE_SIZE);
     }
-    ram.foreign = false;
+    ram.dma_count = ram.dma_played = 0;
+    ram.dma_used = 0;
+    ram.dma_full = false;
 }
 
-void step_ram_foreign(void)
+void step_ram_dma(const CpuTape *t, uint64_t offset, uint64_t len)
 {
-    __atomic_store_n(&ram.foreign, true, __ATOMIC_SEQ_CST);
+    DmaWrite *w = &ram.dma[ram.dma_count];
+
+    if (ram.dma_count == MAX_DMA || len > DMA_BYTES - ram.dma_used) {
+        ram.dma_full = true;
+        return;
+    }
+    /* A write is on the tape before the device sees it, what was read after. */
+    *w = (DmaWrite){ t->writing && t->count > 0 ? t->count - 1 : t->count, offset, len, ram.dma_used };
+    memcpy(ram.dma_bytes + w->at, ram_host() + offset, len);
+    ram.dma_used += len;
+    ram.dma_count++;
+}
+
+void step_ram_play(CpuTape *t, unsigned n)
+{
+    for (; ram.dma_played < ram.dma_count && ram.dma[ram.dma_played].event <= n; ram.dma_played++) {
+        const DmaWrite *w = &ram.dma[ram.dma_played];
+
+        memcpy(ram_host() + w->offset, ram.dma_bytes + w->at, w->len);
+        dirty_mark(w->offset, w->len);
+        lockstep_stats.dma++;
+    }
+}
+
+const uint8_t *step_ram_before(uint64_t offset)
+{
+    return ram.copy + offset;
+}
+
+void step_ram_level(uint64_t offset, uint8_t mask)
+{
+    for (unsigned k = 0; k < ram.rolled_count; k++) {
+        if (ram.rolled[k] == offset / PAGE_SIZE) {
+            const uint8_t *first = ram.first + k * PAGE_SIZE + offset % PAGE_SIZE;
+            uint8_t *second = ram_host() + offset;
+
+            *second = ((*first ^ *second) & ~mask) == 0 ? *first : *second;
+        }
+    }
 }
 
 static void drop_code(CpuState *c, uint64_t at)
@@ -120,7 +175,7 @@ bool step_ram_rollback(CpuState *c)
 {
     uint32_t n = __atomic_load_n(&ram.count, __ATOMIC_SEQ_CST);
 
-    if (n > MAX_PAGES || __atomic_load_n(&ram.foreign, __ATOMIC_SEQ_CST)) {
+    if (n > MAX_PAGES || ram.dma_full) {
         return false;
     }
     ram.rolled_count = n;

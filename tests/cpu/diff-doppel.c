@@ -90,6 +90,12 @@ static void make_page_tables(void)
     table_entry(3, 0, PHYS_CODE | (user & ~2ull));
     table_entry(3, 4, PHYS_DATA | user);
     table_entry(3, 5, (PHYS_DATA + 0x1000) | user);
+}
+
+void diff_doppel_places(void)
+{
+    const uint64_t user = 0x67;
+
     table_entry(3, 7, (PHYS_CODE + 0x7000) | user);
     table_entry(3, 8, (PHYS_CODE + 0x8000) | (user & ~2ull));
     table_entry(3, 10, (PHYS_CODE + 0xa000) | user);

@@ -17,6 +17,8 @@ void diff_doppel_jit(void);
 void diff_doppel_mode(unsigned bits);
 void diff_doppel_load(const DiffState *s);
 void diff_doppel_store(DiffState *s);
+/* diff_doppel_places - map what is behind the pages of DIFF_DATA, too. */
+void diff_doppel_places(void);
 /* diff_doppel_put, diff_doppel_get - the bytes of a place. diff_device_accesses - ever made. */
 void diff_doppel_put(DiffPlace place, const uint8_t *data);
 void diff_doppel_get(DiffPlace place, uint8_t *data);

@@ -441,6 +441,7 @@ int main(int argc, char **argv)
     }
     printf("seed %llu\n", (ull)opt.seed);
     cpu = diff_doppel_init();
+    diff_doppel_places();
     if (engine == NULL || strcmp(engine, "interp") == 0) {
         bad = cmocka_run_group_tests_name("handlers", tests, NULL, NULL);
     }
