@@ -596,6 +596,9 @@ bool diff_excused(const DiffCase *t, const DiffState *before, const DiffState *h
     if (h->vector == EXC_GP && d->vector == EXC_PF && t->insn.seg == SEG_GS && d->cr2 >= 0xffff800000000000) {
         return true; /* an offset that is not canonical, with the base it is: AMD looks at both */
     }
+    if (h->vector == EXC_PF && d->vector == EXC_GP && h->cr2 >= 0x7fffffffff00 && h->cr2 < 0x800000000000) {
+        return true; /* an operand into what is not canonical, written in parts: which is looked at first is open */
+    }
     if (strcmp(name, "popa") == 0 && h->vector >= 0 && h->vector == d->vector) {
         return true; /* AMD: what was popped before the fault stays */
     }
