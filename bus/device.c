@@ -127,7 +127,7 @@ void devices_free_all(void)
 void devices_reset(void)
 {
     for (Device *d = first; d != NULL; d = d->next) {
-        if (d->cls->reset != NULL) {
+        if (d->cls->reset != NULL && !d->gone) {
             d->cls->reset(d);
         }
     }

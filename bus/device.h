@@ -80,6 +80,7 @@ typedef struct DeviceClass {
     size_t size;
     BusType bus;
     bool user_creatable; /* with -device */
+    bool no_hotplug;     /* it does not come or go while the machine runs */
     const Property *props;             /* may be NULL */
     const struct StateField *fields;   /* what a snapshot saves; NULL: has no state */
     unsigned version;                  /* of the saved layout; 1 if 0 */
@@ -103,6 +104,9 @@ struct Device {
     Device *next;  /* list of all realized devices, in order of realize */
     bool realized;
     bool named;    /* its id was given, not made up */
+    Device *parent; /* whose bus it is plugged into, where that can go: it goes with it; else NULL */
+    bool loaded;   /* its saved state was read (bus/state.c) */
+    bool gone;     /* the guest has let go of it; it is freed soon, and not saved */
 };
 
 /* device_new - zeroed instance with default properties; @id is copied (NULL: class name, made

@@ -310,7 +310,7 @@ static unsigned device_version(const Device *d)
 void devices_save(StateBuf *b)
 {
     for (Device *d = devices_first(); d != NULL; d = d->next) {
-        if (d->cls->fields != NULL) {
+        if (d->cls->fields != NULL && !d->gone) {
             if (d->cls->pre_save != NULL) {
                 d->cls->pre_save(d);
             }
@@ -319,16 +319,46 @@ void devices_save(StateBuf *b)
     }
 }
 
+/* next_section - the device that the section at the current place is of, if it is not @expected: cards that came while
+ * the machine ran stand in the order in which they came. */
+static Device *next_section(const StateBuf *b, Device *expected)
+{
+    size_t at = b->pos + (b->pos == 0 ? sizeof(magic) + 4 : 0);
+    uint16_t n;
+
+    if (b->len < at || b->len - at < sizeof(n)) {
+        return expected;
+    }
+    memcpy(&n, b->data + at, sizeof(n));
+    if (n > b->len - at - sizeof(n)) {
+        return expected;
+    }
+    for (Device *d = devices_first(); d != NULL; d = d->next) {
+        if (d->cls->fields != NULL && !d->gone && !d->loaded && strlen(d->id) == n &&
+            memcmp(d->id, b->data + at + sizeof(n), n) == 0) {
+            return d;
+        }
+    }
+    return expected;
+}
+
 bool devices_load(StateBuf *b, Error **errp)
 {
     for (Device *d = devices_first(); d != NULL; d = d->next) {
-        if (d->cls->fields != NULL &&
-            !state_get(b, d->id, device_version(d), d->cls->fields, d, errp)) {
-            return false;
+        d->loaded = false;
+    }
+    for (Device *d = devices_first(); d != NULL; d = d->next) {
+        while (d->cls->fields != NULL && !d->gone && !d->loaded) {
+            Device *of = next_section(b, d);
+
+            of->loaded = true;
+            if (!state_get(b, of->id, device_version(of), of->cls->fields, of, errp)) {
+                return false;
+            }
         }
     }
     for (Device *d = devices_first(); d != NULL; d = d->next) {
-        if (d->cls->post_load != NULL && !d->cls->post_load(d, errp)) {
+        if (!d->gone && d->cls->post_load != NULL && !d->cls->post_load(d, errp)) {
             error_prepend(errp, "section \"%s\": ", d->id);
             return false;
         }

@@ -58,7 +58,7 @@ bool state_get(StateBuf *b, const char *id, unsigned version, const StateField *
                struct Error **errp);
 
 /* devices_save - all realized devices in list order (pre_save first).
- * devices_load - into a machine built by the same command line; post_load after all were read. */
+ * devices_load - into a machine that has the same devices, in any order; post_load after all were read. */
 void devices_save(StateBuf *b);
 bool devices_load(StateBuf *b, struct Error **errp);
 

@@ -18,6 +18,7 @@ typedef struct Board {
     /* The path of a ROM file, freed by the caller; NULL when there is none. May be NULL. */
     char *(*rom_find)(const char *name);
     struct IsaDma *isa_dma; /* may be NULL */
+    bool complete; /* what is plugged in from now on comes while the machine runs */
     /* Requests to the machine; any thread; they return at once. May be NULL. */
     void (*exit_request)(int code);
     void (*reset_request)(void);

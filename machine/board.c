@@ -21,6 +21,7 @@
 #include "machine/drives.h"
 #include "machine/network.h"
 #include "machine/pc.h"
+#include "machine/plug.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
 #include "monitor/hmp.h"
@@ -206,32 +207,6 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
     return make_usb(cfg, errp) && make_vga(cfg, errp);
 }
 
-static bool set_property(void *opaque, const char *key, const char *value, Error **errp)
-{
-    return device_set(opaque, key, value, errp);
-}
-
-/* -device: everything but driver= and id= is a property. */
-static bool plug(OptList *l, Error **errp)
-{
-    const char *driver = opt_get_str(l, "driver", ""), *id = opt_get_str(l, "id", NULL);
-    const DeviceClass *cls = device_class_find(driver);
-    Device *dev;
-
-    if (id != NULL && device_find(id) != NULL) {
-        error_set(errp, "-device %s: id '%s' is taken", driver, id);
-        return false;
-    }
-    dev = device_new(cls, id);
-    dev->board = pc_board();
-    if (!opt_each_unused(l, set_property, dev, errp) || !device_realize(dev, errp)) {
-        error_prepend(errp, "-device %s: ", driver);
-        device_free(dev);
-        return false;
-    }
-    return true;
-}
-
 static void board_reset(void)
 {
     pc_reset();
@@ -287,7 +262,7 @@ bool board_build(const MachineConfig *cfg, Error **errp)
     machine_lock();
     ok = make_pc(cfg, errp) && network_plug(cfg, errp) && drives_plug(cfg, errp);
     for (size_t n = 0; ok && n < cfg->device_count; n++) {
-        ok = plug(cfg->devices[n], errp);
+        ok = plug_device(cfg->devices[n], errp);
     }
     ok = ok && pc_complete(errp);
     machine_unlock();

@@ -119,6 +119,9 @@ static bool add_card(MachineConfig *cfg, OptList *l, const char *netdev, const c
     if (cls == NULL || (mac != NULL && !net_mac(mac, bytes, errp))) {
         return false;
     }
+    if (mac != NULL) {
+        net_mac_release(bytes); /* that was only a check */
+    }
     if (cfg->none) {
         error_set(errp, "-machine none has no place for a card");
         return false;

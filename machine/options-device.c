@@ -9,56 +9,9 @@
 #include "base/text.h"
 #include "bus/device.h"
 #include "chardev/chardev.h"
+#include "machine/plug.h"
 
 /* ---- -device, -global ---- */
-
-static void list_devices(void)
-{
-    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE", "usb-bus", "SCSI" };
-
-    for (const DeviceClass *const *c = device_classes; *c != NULL; c++) {
-        if (!(*c)->user_creatable) {
-            continue;
-        }
-        printf("name \"%s\"", (*c)->name);
-        if (buses[(*c)->bus] != NULL) {
-            printf(", bus %s", buses[(*c)->bus]);
-        }
-        if ((*c)->alias != NULL) {
-            printf(", alias \"%s\"", (*c)->alias);
-        }
-        if ((*c)->desc != NULL) {
-            printf(", desc \"%s\"", (*c)->desc);
-        }
-        printf("\n");
-    }
-}
-
-static const DeviceClass *find_class(const char *name, Error **errp)
-{
-    const DeviceClass *cls = device_class_find(name);
-    Nearest near;
-
-    if (cls != NULL && cls->user_creatable) {
-        return cls;
-    }
-    if (cls != NULL) {
-        error_set(errp, "'%s' is part of the board and cannot be added", name);
-        return NULL;
-    }
-    nearest_init(&near, name);
-    for (const DeviceClass *const *c = device_classes; *c != NULL; c++) {
-        if ((*c)->user_creatable) {
-            nearest_offer(&near, (*c)->name);
-        }
-    }
-    if (near.best != NULL) {
-        error_set(errp, "there is no device model '%s'; did you mean '%s'?", name, near.best);
-    } else {
-        error_set(errp, "there is no device model '%s'", name);
-    }
-    return NULL;
-}
 
 bool opt_device(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
@@ -69,7 +22,7 @@ bool opt_device(void *opaque, const OptionDef *def, const char *arg, Error **err
     OptList *l;
 
     if (opt_is_help(arg)) {
-        list_devices();
+        plug_list(stdout);
         p->done = true;
         return true;
     }
@@ -82,7 +35,7 @@ bool opt_device(void *opaque, const OptionDef *def, const char *arg, Error **err
         return false;
     }
     driver = opt_get_str(l, "driver", "");
-    cls = find_class(driver, errp);
+    cls = plug_class(driver, errp);
     if (cls == NULL || opt_wants_help(l)) {
         if (cls != NULL) {
             device_help(cls, stdout);

@@ -11,6 +11,7 @@
 #include "cpu/cpuid.h"
 #include "hw/ide/piix3-ide.h"
 #include "hw/block/fdc.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/pci/piix4-pm.h"
 #include "hw/rtc/mc146818.h"
 
@@ -80,6 +81,7 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
         .floppy = true,
         .pm_base = PIIX4_PM_DEFAULT_BASE,
         .gpe_base = PIIX4_GPE0_BASE,
+        .hotplug_slots = p->hotplug != NULL ? pci_hotplug_slots(p->hotplug) : 0,
         .acpi_enable = PIIX4_ACPI_ENABLE,
         .acpi_disable = PIIX4_ACPI_DISABLE,
     };

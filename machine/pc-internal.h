@@ -38,7 +38,8 @@ typedef struct Pc {
     uint8_t *bios;               /* firmware image, or NULL */
     LapicBus *lapics;
     PciBus *pci;
-    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *ide, *pm, *fw_cfg, *kbd, *vmport, *vmmouse, *dma, *fdc;
+    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *ide, *pm, *fw_cfg, *kbd, *vmport, *vmmouse, *dma, *fdc,
+        *hotplug;                /* NULL without ACPI */
     Device **lapic;              /* one a processor */
     E820Entry e820[E820_MAX];
     unsigned e820_count;

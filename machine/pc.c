@@ -18,6 +18,7 @@
 #include "bus/memory.h"
 #include "cpu/cpu.h"
 #include "hw/acpi/acpi.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/board.h"
 #include "hw/block/fdc.h"
 #include "hw/char/parallel.h"
@@ -41,6 +42,7 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "machine/boot.h"
+#include "machine/plug.h"
 #include "machine/run.h"
 
 static Pc *pc; /* the board of this process; under the machine lock */
@@ -252,6 +254,37 @@ static bool pc_make_bridges(Pc *p, Error **errp)
            device_realize(p->ide, errp) && device_realize(p->pm, errp);
 }
 
+/* ---- hot-plug ---- */
+
+static void pc_hotplug_event(void *opaque)
+{
+    Pc *p = opaque;
+
+    piix4_pm_gpe(p->pm, PCIHP_GPE);
+}
+
+static void pc_ejected(void *opaque, PciDevice *d)
+{
+    unplug_soon(&d->dev);
+}
+
+static const PciHotplugOps pc_hotplug_ops = { .event = pc_hotplug_event, .ejected = pc_ejected };
+
+static bool pc_make_hotplug(Pc *p, Error **errp)
+{
+    if (!p->cfg.acpi) {
+        return true; /* nothing would tell the guest of the ports */
+    }
+    p->hotplug = pc_device(p, &pci_hotplug_class, NULL);
+    pci_hotplug_connect(p->hotplug, p->pci, &pc_hotplug_ops, p);
+    return device_realize(p->hotplug, errp);
+}
+
+Device *pc_hotplug(void)
+{
+    return pc->hotplug;
+}
+
 static bool pc_make_hpet(Pc *p, Error **errp)
 {
     IrqLine gsi[IOAPIC_PINS];
@@ -357,7 +390,7 @@ static bool pc_make_isa(Pc *p, Error **errp)
            (p->kbd == NULL || device_realize(p->kbd, errp)) &&
            (p->vmmouse == NULL || device_realize(p->vmmouse, errp)) &&
            (p->vmport == NULL || device_realize(p->vmport, errp)) && device_realize(p->fw_cfg, errp) &&
-           (!p->cfg.hpet || pc_make_hpet(p, errp)) && pc_make_fdc(p, errp) &&
+           pc_make_hotplug(p, errp) && (!p->cfg.hpet || pc_make_hpet(p, errp)) && pc_make_fdc(p, errp) &&
            pc_make_serial(p, errp) && pc_make_parallel(p, errp);
 }
 
@@ -424,6 +457,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
 bool pc_complete(Error **errp)
 {
+    pc->board.complete = true;
     return pc_tables(pc, errp) && (pc->cfg.kernel == NULL || pc_load_kernel(pc, errp));
 }
 
@@ -433,6 +467,9 @@ void pc_reset(void)
 {
     Pc *p = pc;
 
+    if (p->hotplug != NULL) {
+        pci_hotplug_reset_cards(p->hotplug);
+    }
     devices_reset();
     pc_reset_boot_order(p);
     for (unsigned i = 0; i < p->cfg.cpus; i++) {

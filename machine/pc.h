@@ -57,6 +57,8 @@ void pc_free(void);
 
 /* pc_board - for Device.board of what is plugged in later. */
 struct Board *pc_board(void);
+/* pc_hotplug - the device by which cards come and go (hw/acpi/pci-hotplug.h); NULL without ACPI. */
+struct Device *pc_hotplug(void);
 /* pc_power_button, pc_nmi - from the monitor or a signal. Machine lock held. */
 void pc_power_button(void);
 void pc_nmi(void);

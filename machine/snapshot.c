@@ -19,6 +19,7 @@
 #include "chardev/chardev.h"
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
+#include "machine/plug.h"
 
 /* What belongs to no device. */
 typedef struct Common {
@@ -76,6 +77,7 @@ void snapshot_save(StateBuf *b)
 {
     Common common;
 
+    unplug_now();
     block_drain(); /* no device waits for a disk while it is saved */
     common = (Common){ clock_now(CLK_VIRTUAL), cpu_random_state() };
     machine_lock();

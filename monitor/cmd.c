@@ -17,6 +17,7 @@
 #include "cpu/mmu.h"
 #include "machine/objects.h"
 #include "machine/pc.h"
+#include "machine/plug.h"
 #include "machine/run.h"
 #include "net/backend.h"
 #include "ui/vnc.h"
@@ -152,6 +153,13 @@ bool cmd_set_link(const Args *a, Error **errp)
     ok = net_set_link(arg_str(a, "name"), arg_bool(a, "up", true), errp);
     machine_unlock();
     return ok;
+}
+
+/* ---- devices ---- */
+
+bool cmd_device_del(const Args *a, Error **errp)
+{
+    return unplug_device(arg_str(a, "id"), errp);
 }
 
 /* ---- character devices and objects ---- */

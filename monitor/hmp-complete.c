@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "block/block.h"
+#include "bus/device.h"
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "hw/display/screen.h"
@@ -141,6 +142,18 @@ static void offer_netdevs(Completion *c)
     }
 }
 
+/* offer_devices - what device_del takes. */
+static void offer_devices(Completion *c)
+{
+    machine_lock();
+    for (const Device *d = devices_first(); d != NULL; d = d->next) {
+        if (d->named && d->cls->user_creatable && !d->cls->no_hotplug && !d->gone) {
+            offer(c, d->id, d->cls->desc);
+        }
+    }
+    machine_unlock();
+}
+
 /* offer_links - what has a cable: cards and networks. */
 static void offer_links(Completion *c)
 {
@@ -255,6 +268,7 @@ static void offer_argument(Completion *c, const ArgField *f)
     } kinds[] = {
         { "changeable", offer_changeables },
         { "chardev", offer_chardevs }, { "command", offer_commands },   { "console", offer_screens },
+        { "device", offer_devices },
         { "drive", offer_drives },     { "file", offer_files },         { "keys", offer_keys },
         { "link", offer_links },       { "logitems", offer_log_items }, { "netdev", offer_netdevs },
         { "removable", offer_removables }, { "topic", offer_topics },   { "trace", offer_traces },

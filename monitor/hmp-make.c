@@ -7,6 +7,7 @@
 #include "base/optlist.h"
 #include "chardev/chardev.h"
 #include "machine/objects.h"
+#include "machine/plug.h"
 #include "monitor/ops.h"
 #include "net/backend.h"
 
@@ -47,6 +48,11 @@ static bool new_chardev(OptList *l, Error **errp)
 void hmp_chardev_add(HmpSession *m, FILE *out, const Args *a)
 {
     make(out, a, "backend", new_chardev, chardev_help);
+}
+
+void hmp_device_add(HmpSession *m, FILE *out, const Args *a)
+{
+    make(out, a, "driver", plug_hot, plug_list);
 }
 
 void hmp_object_add(HmpSession *m, FILE *out, const Args *a)

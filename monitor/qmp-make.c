@@ -11,6 +11,7 @@
 #include "base/optlist.h"
 #include "chardev/chardev.h"
 #include "machine/objects.h"
+#include "machine/plug.h"
 #include "monitor/ops.h"
 #include "net/backend.h"
 
@@ -18,6 +19,15 @@ bool qmp_netdev_add(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     OptList *l = opt_new();
     bool ok = qmp_options(l, args, errp) && net_backend_new(l, NULL, errp) != NULL;
+
+    opt_free(l);
+    return ok;
+}
+
+bool qmp_device_add(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    OptList *l = opt_new();
+    bool ok = qmp_options(l, args, errp) && plug_hot(l, errp);
 
     opt_free(l);
     return ok;

@@ -21,7 +21,7 @@ typedef struct NetFrame {
 /* under the machine lock */
 static NetPort *cards;
 static uint32_t identity; /* 0: none */
-static unsigned made_up;  /* addresses */
+static uint8_t made_up[256]; /* addresses that cards have */
 
 /* ---- plugging ---- */
 
@@ -270,14 +270,42 @@ static bool parse_mac(const char *text, uint8_t mac[6])
     return true;
 }
 
+/* make_mac - address number @n of this machine; QEMU's for one that has no name. */
+static void make_mac(unsigned n, uint8_t mac[6])
+{
+    uint32_t low = identity != 0 ? identity + n * 0x10001u : 0x123456 + n;
+
+    memcpy(mac, (const uint8_t[]){ 0x52, 0x54, 0x00, (uint8_t)(low >> 16), (uint8_t)(low >> 8), (uint8_t)low }, 6);
+}
+
+/* count_mac - of the addresses that are made, @mac is one more card's, or one less. */
+static void count_mac(const uint8_t mac[6], int by)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(made_up); n++) {
+        uint8_t made[6];
+
+        make_mac(n, made);
+        if (memcmp(made, mac, 6) == 0) {
+            made_up[n] = (uint8_t)(made_up[n] + by);
+        }
+    }
+}
+
+void net_mac_release(const uint8_t mac[6])
+{
+    count_mac(mac, -1);
+}
+
 bool net_mac(const char *text, uint8_t mac[6], Error **errp)
 {
-    /* QEMU's first address, for machines that have no name */
-    uint32_t low = identity != 0 ? identity + made_up * 0x10001u : 0x123456 + made_up;
+    unsigned n = 0;
 
     if (text == NULL || *text == '\0') {
-        made_up++;
-        memcpy(mac, (const uint8_t[]){ 0x52, 0x54, 0x00, (uint8_t)(low >> 16), (uint8_t)(low >> 8), (uint8_t)low }, 6);
+        while (n < ARRAY_SIZE(made_up) - 1 && made_up[n] != 0) {
+            n++;
+        }
+        make_mac(n, mac);
+        count_mac(mac, 1);
         return true;
     }
     if (!parse_mac(text, mac)) {
@@ -288,6 +316,7 @@ bool net_mac(const char *text, uint8_t mac[6], Error **errp)
         error_set(errp, "%s is a group's address, no card's", text);
         return false;
     }
+    count_mac(mac, 1);
     return true;
 }
 

@@ -71,8 +71,10 @@ NetPort *net_find_card(const char *name);
 /* net_identity - addresses of cards that were given none are made of the machine's name or uuid (NULL: neither),
  * so that they are the same at each start and differ from another machine's. Before the first card. */
 void net_identity(const char *name, const uint8_t uuid[16]);
-/* net_mac - a card's address, from @text, or made up (NULL). */
+/* net_mac - a card's address, from @text, or the first that is free of those that are made up (NULL).
+ * net_mac_release - the card is gone. */
 bool net_mac(const char *text, uint8_t mac[6], struct Error **errp);
+void net_mac_release(const uint8_t mac[6]);
 void net_mac_text(const uint8_t mac[6], char text[18]);
 
 /* net_info - for info network. */

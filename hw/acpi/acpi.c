@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include "base/mem.h"
 #include "hw/acpi/aml.h"
+#include "hw/acpi/pci-hotplug.h"
 
 #define OEM_ID "DOPPEL"
 #define CREATOR_ID "DPPL"
@@ -186,6 +187,61 @@ static void dsdt_prt(Aml *a, const AcpiConfig *cfg)
     aml_end(a);
 }
 
+/* dsdt_slots - "_EJ0 (Eject)", "_SUN (Slot User Number)": a device for each slot whose card may come and go. */
+static void dsdt_slots(Aml *a, const AcpiConfig *cfg)
+{
+    static const char *const events[] = { "PCIU", "PCID" }, *const eject[] = { "B0EJ" };
+
+    aml_io_fields(a, "PCST", PCIHP_BASE, events, 2);
+    aml_io_fields(a, "SEJ", PCIHP_BASE + PCIHP_EJECT, eject, 1);
+    for (unsigned slot = 0; slot < 32; slot++) {
+        char name[5];
+
+        if (!(cfg->hotplug_slots & BIT(slot))) {
+            continue;
+        }
+        snprintf(name, sizeof(name), "S%02X", slot * 8);
+        aml_device_begin(a, name);
+        aml_name_int(a, "_ADR", (uint64_t)slot << 16);
+        aml_name_int(a, "_SUN", slot);
+        aml_method_begin(a, "_EJ0", 1, true);
+        aml_store_int(a, BIT(slot), "B0EJ");
+        aml_end(a);
+        aml_end(a);
+    }
+}
+
+/* dsdt_slot_events - "Queuing the Matching Control Method": reading a register tells the slots, and takes them back. */
+static void dsdt_slot_events(Aml *a, const AcpiConfig *cfg)
+{
+    static const struct {
+        const char *name;
+        unsigned code; /* "Device Object Notifications": device check, eject request */
+    } kinds[] = { { "\\_SB.PCI0.PCIU", 1 }, { "\\_SB.PCI0.PCID", 3 } };
+
+    if (cfg->hotplug_slots == 0) {
+        return;
+    }
+    aml_scope_begin(a, "\\_GPE");
+    aml_method_begin(a, "_E01", 0, true);
+    for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
+        aml_store_name(a, kinds[n].name, n);
+        for (unsigned slot = 0; slot < 32; slot++) {
+            char name[16];
+
+            if (cfg->hotplug_slots & BIT(slot)) {
+                snprintf(name, sizeof(name), "\\_SB.PCI0.S%02X", slot * 8);
+                aml_if_begin(a);
+                aml_and_local(a, n, BIT(slot));
+                aml_notify(a, name, kinds[n].code);
+                aml_end(a);
+            }
+        }
+    }
+    aml_end(a);
+    aml_end(a);
+}
+
 static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "PCI0");
@@ -216,9 +272,15 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
     res_io(a, 0xb2, 2);
     res_io(a, cfg->pm_base, 64);
     res_io(a, cfg->gpe_base, 4);
+    if (cfg->hotplug_slots != 0) {
+        res_io(a, PCIHP_BASE, PCIHP_SIZE);
+    }
     isa_device_end(a);
 
     dsdt_isa(a, cfg);
+    if (cfg->hotplug_slots != 0) {
+        dsdt_slots(a, cfg);
+    }
     aml_end(a);
 }
 
@@ -250,6 +312,7 @@ static void dsdt_body(Aml *a, const AcpiConfig *cfg)
     }
     dsdt_cpus(a, cfg);
     aml_end(a);
+    dsdt_slot_events(a, cfg);
     /* "\_Sx": SLP_TYP of soft off for PM1a and PM1b */
     aml_name_op(a, "\\_S5");
     aml_package_begin(a, 4);

@@ -29,6 +29,7 @@ typedef struct AcpiConfig {
     AcpiSerial serial[ACPI_SERIAL_MAX];
     AcpiSerial parallel[ACPI_PARALLEL_MAX];
     uint16_t pm_base, gpe_base;
+    uint32_t hotplug_slots; /* a bit for each PCI slot whose card may come and go; see hw/acpi/pci-hotplug.h */
     uint8_t acpi_enable, acpi_disable; /* for port B2h */
 } AcpiConfig;
 

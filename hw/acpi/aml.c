@@ -182,6 +182,74 @@ void aml_package_begin(Aml *a, unsigned count)
     aml_byte(a, (uint8_t)count);
 }
 
+/* ---- code: "Term Objects Encoding" ---- */
+
+void aml_method_begin(Aml *a, const char *name, unsigned args, bool serialized)
+{
+    aml_byte(a, 0x14);
+    aml_open(a);
+    aml_name(a, name);
+    aml_byte(a, (uint8_t)(args | (serialized ? 8 : 0)));
+}
+
+void aml_if_begin(Aml *a)
+{
+    aml_byte(a, 0xa0);
+    aml_open(a);
+}
+
+static void aml_local(Aml *a, unsigned local)
+{
+    aml_byte(a, (uint8_t)(0x60 + local));
+}
+
+void aml_store_name(Aml *a, const char *name, unsigned local)
+{
+    aml_byte(a, 0x70);
+    aml_name(a, name);
+    aml_local(a, local);
+}
+
+void aml_store_int(Aml *a, uint64_t val, const char *name)
+{
+    aml_byte(a, 0x70);
+    aml_int(a, val);
+    aml_name(a, name);
+}
+
+void aml_and_local(Aml *a, unsigned local, uint64_t val)
+{
+    aml_byte(a, 0x7b);
+    aml_local(a, local);
+    aml_int(a, val);
+    aml_byte(a, 0); /* no target */
+}
+
+void aml_notify(Aml *a, const char *name, unsigned code)
+{
+    aml_byte(a, 0x86);
+    aml_name(a, name);
+    aml_int(a, code);
+}
+
+void aml_io_fields(Aml *a, const char *region, uint16_t port, const char *const *names, unsigned count)
+{
+    aml_bytes(a, "\x5b\x80", 2); /* "DefOpRegion" */
+    aml_name(a, region);
+    aml_byte(a, 1); /* SystemIO */
+    aml_int(a, port);
+    aml_int(a, 4 * count);
+    aml_bytes(a, "\x5b\x81", 2); /* "DefField" */
+    aml_open(a);
+    aml_name(a, region);
+    aml_byte(a, 0x43); /* DWordAcc, NoLock, WriteAsZeros */
+    for (unsigned n = 0; n < count; n++) {
+        aml_name(a, names[n]);
+        aml_byte(a, 32); /* bits, as a package length */
+    }
+    aml_end(a);
+}
+
 /* ---- resources ---- */
 
 /* "Buffer": its size, always as a word here, is patched at the end. */

@@ -43,6 +43,17 @@ void aml_device_begin(Aml *a, const char *name);
 void aml_package_begin(Aml *a, unsigned count);
 void aml_end(Aml *a);
 
+/* Code. aml_method_begin - @args arguments; @serialized: one call at a time. aml_if_begin - the condition is the next
+ * term. aml_store_name - Store (name, Local @local). aml_and_local - And (Local @local, @val). */
+void aml_method_begin(Aml *a, const char *name, unsigned args, bool serialized);
+void aml_if_begin(Aml *a);
+void aml_store_name(Aml *a, const char *name, unsigned local);
+void aml_store_int(Aml *a, uint64_t val, const char *name);
+void aml_and_local(Aml *a, unsigned local, uint64_t val);
+void aml_notify(Aml *a, const char *name, unsigned code);
+/* aml_io_fields - OperationRegion @region of @count double words of ports from @port on, called @names. */
+void aml_io_fields(Aml *a, const char *region, uint16_t port, const char *const *names, unsigned count);
+
 /* Resource templates: a buffer; descriptors in between. */
 void aml_resources_begin(Aml *a);
 void aml_resources_end(Aml *a);

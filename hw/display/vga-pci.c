@@ -158,6 +158,7 @@ const DeviceClass vga_pci_class = {
     .size = sizeof(VgaPci),
     .bus = BUS_PCI,
     .user_creatable = true,
+    .no_hotplug = true,
     .props = card_props,
     .fields = card_fields,
     .realize = card_realize,

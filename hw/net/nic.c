@@ -35,6 +35,7 @@ static bool nic_init(Nic *nic, PciDevice *d, const NetPortOps *ops, void *opaque
         path = xasprintf("/pci@i0cf8/ethernet@%x,%x", d->devfn >> 3, d->devfn & 7);
     }
     if (!boot_order_add(&d->dev, (int32_t)nic->bootindex, path, errp)) {
+        net_mac_release(nic->mac);
         return false;
     }
     if (nic->mac_text == NULL || *nic->mac_text == '\0') { /* shown by info qtree */
@@ -82,6 +83,7 @@ bool nic_plug(Nic *nic, PciDevice *d, uint16_t vendor, uint16_t device, uint8_t 
 void nic_unplug(Nic *nic, PciDevice *d)
 {
     net_port_fini(&nic->port);
+    net_mac_release(nic->mac);
     boot_order_remove(&d->dev);
     pci_remove(d);
 }

@@ -101,6 +101,10 @@ static bool load_rom(PciDevice *d, Error **errp)
         pci_bar(d, PCI_BAR_ROM, &d->rom_region, 0);
         return true;
     }
+    if (board->complete) {
+        error_set(errp, "%s: rombar=0: the firmware's list of ROMs is made; give romfile= too", d->dev.id);
+        return false;
+    }
     name = xasprintf("%s/%s", ld_le16(d->config + PCI_CLASS) == 0x0300 ? "vgaroms" : "genroms",
                      strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path);
     return board->fw_cfg == NULL || fw_cfg_add_file(board->fw_cfg, name, d->rom, len, errp);
@@ -114,6 +118,10 @@ bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_cod
 
     if (board == NULL || board->pci == NULL) {
         error_set(errp, "%s: this board has no PCI bus", d->dev.id);
+        return false;
+    }
+    if (d->bus_name != NULL && strcmp(d->bus_name, "pci.0") != 0 && strcmp(d->bus_name, "pci") != 0) {
+        error_set(errp, "Bus '%s' not found", d->bus_name);
         return false;
     }
     devfn = pci_choose(d, board->pci, errp);

@@ -406,10 +406,21 @@ void pci_remove(PciDevice *d)
     memset(d->bars, 0, sizeof(d->bars));
     free(d->rom);
     d->rom = NULL;
-    d->bus->devices[d->devfn] = NULL;
+    if (d->bus->devices[d->devfn] == d) { /* after pci_hide() there may be another */
+        d->bus->devices[d->devfn] = NULL;
+    }
     d->cap_end = d->msi_cap = 0;
     d->msix = NULL;
     d->bus = NULL;
+}
+
+void pci_hide(PciDevice *d)
+{
+    if (d->dev.cls->reset != NULL) {
+        d->dev.cls->reset(&d->dev); /* what it was about is given up: no BAR, no bus mastering, no interrupt */
+    }
+    d->bus->devices[d->devfn] = NULL;
+    d->dev.gone = true;
 }
 
 void pci_ready(PciDevice *d)

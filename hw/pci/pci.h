@@ -54,7 +54,7 @@ struct PciDevice {
     uint8_t msi_cap, msi_flags; /* offset of the MSI capability (0: none), MSI_* */
     struct Msix *msix;          /* NULL: none */
     /* properties (PCI_PROPS) */
-    char *addr, *romfile;
+    char *bus_name, *addr, *romfile;
     uint32_t rombar;
     uint8_t *rom;        /* the expansion ROM's bytes, or NULL */
     IoRegion rom_region;
@@ -96,12 +96,16 @@ void pci_bus_print(PciBus *bus, FILE *out);
 bool pci_add(PciDevice *d, PciBus *bus, unsigned devfn, uint16_t vendor, uint16_t device,
              uint32_t class_code, uint8_t revision, uint8_t pin, struct Error **errp);
 void pci_remove(PciDevice *d);
+/* pci_hide - the device was pulled out: it is reset and answers no more, and its place is free; pci_remove() follows,
+ * when no processor can be about to call it. */
+void pci_hide(PciDevice *d);
 
 /* PCI_PROPS - properties of a card that is plugged in; S.pci (S.@member) is its PciDevice, @rom the usual
  * ROM file or NULL. pci_plug - pci_add() at the place that addr= names, else in the first free slot, with the
  * ROM that romfile= names (a ROM that is not found is an error that names the package). */
 #define PCI_PROPS(S, rom) PCI_PROPS_AT(S, pci, rom)
 #define PCI_PROPS_AT(S, member, rom)                                                               \
+    PROP_STR("bus", S, member.bus_name, NULL, "the bus: pci.0"),                                   \
     PROP_STR("addr", S, member.addr, NULL, "slot, or slot.function, in hexadecimal"),              \
     PROP_STR("romfile", S, member.romfile, (rom), "file of the expansion ROM; empty: none"),       \
     PROP_U32("rombar", S, member.rombar, 1, "0: the ROM is handed to the firmware by fw_cfg")

@@ -18,6 +18,7 @@ void scsi_bus_init(ScsiBus *bus, Device *owner, const char *path, const ScsiBusO
     bus->ops = ops;
     bus->opaque = opaque;
     bus->first = NULL;
+    bus->owner = owner;
     device_bus_add(BUS_SCSI, bus->name, bus);
 }
 

@@ -191,6 +191,7 @@ static bool disk_realize(Device *dev, Error **errp)
     }
     if (find_place(d, errp)) {
         if (add_to_boot_order(d, errp)) {
+            dev->parent = d->bus->owner;
             if (d->bus->ops->came != NULL) {
                 d->bus->ops->came(d->bus->opaque, d);
             }

@@ -69,6 +69,7 @@ struct ScsiBus {
     void *opaque;
     unsigned max_channel, max_id, max_lun;
     ScsiDisk *first;
+    Device *owner;
 };
 
 /* scsi_bus_init - known as ID.0 where @owner has been given a name, else as scsi.N. @path is the adapter's. */

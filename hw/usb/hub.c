@@ -255,6 +255,7 @@ const DeviceClass usb_hub_class = {
     .size = sizeof(UsbHub),
     .bus = BUS_USB,
     .user_creatable = true,
+    .no_hotplug = true, /* with what is in it */
     .props = hub_props,
     .realize = hub_realize,
     .unrealize = hub_unrealize,

@@ -399,7 +399,7 @@ static bool uhci_post_load(Device *dev, struct Error **errp)
 #define UHCI(var, cname, text, realize_)                                                           \
     const DeviceClass var = {                                                                      \
         .name = (cname), .desc = (text), .size = sizeof(Uhci), .bus = BUS_PCI,                     \
-        .user_creatable = true, .props = uhci_props, .realize = (realize_),                        \
+        .user_creatable = true, .no_hotplug = true, .props = uhci_props, .realize = (realize_),                        \
         .unrealize = uhci_unrealize, .reset = uhci_reset, .fields = uhci_fields,                   \
         .post_load = uhci_post_load,                                                               \
     }

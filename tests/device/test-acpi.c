@@ -14,7 +14,7 @@ static const AcpiConfig config = {
     .cpus = 3, .apic_ids = ids, .pci_first = 0xe0000000, .pci_last = 0xfebfffff,
     .pci64_first = 0x100000000, .pci64_last = 0x1ffffffff, .pirq = { 10, 10, 11, 11 },
     .hpet = true, .kbd = true, .serial = { { 0x3f8, 4 }, { 0x2f8, 3 } }, .parallel = { { 0x378, 7 } }, .floppy = true,
-    .pm_base = 0x600, .gpe_base = 0xafe0, .acpi_enable = 0xf1, .acpi_disable = 0xf0,
+    .pm_base = 0x600, .gpe_base = 0xafe0, .hotplug_slots = 0xfffffff8, .acpi_enable = 0xf1, .acpi_disable = 0xf0,
 };
 
 static uint8_t sum(const uint8_t *p, size_t n)

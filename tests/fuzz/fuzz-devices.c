@@ -4,7 +4,7 @@
  * screen.
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
- * serial, kbd, fw_cfg, pci, pm, ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
+ * serial, kbd, fw_cfg, pci, pm, hotplug (its ports; cards come, and go when the guest says so), ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
  * memory), vmport, net (the e1000's registers, its rings in memory, frames in); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
@@ -12,12 +12,14 @@
 #include "chardev/chardev.h"
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/display/screen.h"
 #include "hw/display/vga.h"
 #include "hw/input/input.h"
 #include "hw/intc/lapic.h"
 #include "hw/pci/pci.h"
 #include "machine/pc.h"
+#include "machine/plug.h"
 #include "net/net.h"
 #include "tests/fuzz/machine.h"
 
@@ -69,6 +71,7 @@ static const Area areas[] = {
     { "fw_cfg", false, 0x510, 12 },  { "fw_cfg", true, 0x1000, 64 },
     { "pci", false, 0xcf8, 8 },      { "pm", false, 0xb2, 2 },
     { "pm", false, 0x600, 64 },      { "pm", false, 0xafe0, 4 },
+    { "hotplug", false, 0xae00, 16 },
     { "hpet", true, 0xfed00000, 0x400 },
     { "ioapic", true, 0xfec00000, 0x50 },
     { "lapic", true, 0xfee00000, 0x400 },
@@ -103,6 +106,44 @@ static void choose(const char *target)
     if (used_count == 0) {
         fprintf(stderr, "fuzz-devices: no target '%s'\n", target);
         exit(1);
+    }
+}
+
+/* ---- cards that come and go ---- */
+
+static Device *ejected[32];
+static unsigned ejected_count;
+
+/* Freed by machine/plug.c's loop, which is not here. */
+void unplug_soon(Device *dev)
+{
+    ejected[ejected_count++] = dev;
+}
+
+static void free_ejected(void)
+{
+    while (ejected_count > 0) {
+        device_free(ejected[--ejected_count]);
+    }
+}
+
+/* plug_card - an entropy device in slot 8 and up; what stands there already is asked for. */
+static void plug_card(unsigned how)
+{
+    const char addr[] = { "89ab"[how & 3], 0 };
+    PciDevice *there = pci_bus_find(pc_board()->pci, PCI_DEVFN(8 + (how & 3), 0));
+    Device *dev;
+
+    free_ejected();
+    if (there != NULL) {
+        pci_hotplug_request(pc_hotplug(), there, NULL);
+        return;
+    }
+    dev = device_new(device_class_find("virtio-rng-pci"), NULL);
+    dev->board = pc_board();
+    device_set(dev, "addr", addr, NULL);
+    if (device_realize(dev, NULL)) {
+        pci_hotplug_added(pc_hotplug(), container_of(dev, PciDevice, dev));
     }
 }
 
@@ -365,6 +406,10 @@ static void step(Input *in)
         }
         break;
     default:
+        if (op / 12 == 20) {
+            plug_card((unsigned)take(in, 1));
+            break;
+        }
         if (op / 12 >= 19) {
             frame_in(in);
             break;
@@ -454,7 +499,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         build();
     }
     cpu_current = cpus[0];
+    free_ejected();
     pc_reset();
+    free_ejected();
+    if (pci_bus_find(pc_board()->pci, net_devfn) == NULL) { /* ejected by the input before */
+        plug("e1000", false);
+        net_devfn = net_card_devfn();
+        net_plug(&net_peer, net_cards());
+    }
     config_write(VGA_DEVFN, 0x10, VGA_LFB);
     config_write(VGA_DEVFN, 0x18, VGA_MMIO);
     config_write(VGA_DEVFN, 0x04, 3);
