@@ -71,6 +71,7 @@ typedef enum BusType {
     BUS_IDE,
     BUS_USB,
     BUS_SCSI,
+    BUS_VSERIAL, /* ports of virtio-serial */
 } BusType;
 
 typedef struct DeviceClass {

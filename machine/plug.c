@@ -29,7 +29,7 @@ static size_t gone_count;
 
 void plug_list(FILE *out)
 {
-    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE", "usb-bus", "SCSI" };
+    static const char *const buses[] = { NULL, "ISA", "PCI", "IDE", "usb-bus", "SCSI", "virtio-serial-bus" };
 
     for (const DeviceClass *const *c = device_classes; *c != NULL; c++) {
         if (!(*c)->user_creatable) {

@@ -256,7 +256,7 @@ bool qmp_qom_list_types(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     static const char *const parents[] = {
         [BUS_NONE] = "device", [BUS_ISA] = "isa-device", [BUS_PCI] = "pci-device", [BUS_IDE] = "ide-device",
-        [BUS_USB] = "usb-device", [BUS_SCSI] = "scsi-device",
+        [BUS_USB] = "usb-device", [BUS_VSERIAL] = "virtio-serial-port", [BUS_SCSI] = "scsi-device",
     };
     const char *implements = qmp_str(args, "implements");
 

@@ -143,18 +143,18 @@ static void notify(VirtioDevice *d, unsigned n)
 
 void virtq_later(VirtQueue *q)
 {
-    q->dev->later |= BIT(q->index);
+    q->dev->later |= BIT64(q->index);
     timer_arm(&q->dev->later_timer, clock_now(CLK_VIRTUAL));
 }
 
 static void on_later(void *opaque)
 {
     VirtioDevice *d = opaque;
-    uint32_t queues = d->later;
+    uint64_t queues = d->later;
 
     d->later = 0;
     for (unsigned n = 0; n < d->queue_count; n++) {
-        if (queues & BIT(n)) {
+        if (queues & BIT64(n)) {
             notify(d, n);
         }
     }
@@ -508,5 +508,5 @@ const StateField virtio_fields[] = {
     STATE_U16(VirtioDevice, config_vector), STATE_U8(VirtioDevice, status), STATE_U8(VirtioDevice, isr),
     STATE_U8(VirtioDevice, generation), STATE_BOOL(VirtioDevice, broken), STATE_BYTES(VirtioDevice, config),
     STATE_ARRAY(VirtioDevice, queues, queue_fields),
-    STATE_U32(VirtioDevice, later), STATE_TIMER(VirtioDevice, later_timer), STATE_END,
+    STATE_U64(VirtioDevice, later), STATE_TIMER(VirtioDevice, later_timer), STATE_END,
 };

@@ -16,10 +16,10 @@
 #include "hw/pci/pci.h"
 
 /* VIRTIO_BATCH: chains that a device takes at a time, then others get the machine. */
-enum { VIRTIO_BATCH = 256, VIRTIO_QUEUES_MAX = 10, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 64 };
+enum { VIRTIO_BATCH = 256, VIRTIO_QUEUES_MAX = 64, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 64 };
 
 /* 5, "Device Types" */
-enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_RNG = 4 };
+enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4 };
 
 /* 6, "Reserved Feature Bits" */
 #define VIRTIO_F_ANY_LAYOUT BIT64(27)
@@ -82,7 +82,7 @@ struct VirtioDevice {
     bool broken;
     uint8_t config[VIRTIO_CONFIG_MAX];
     VirtQueue queues[VIRTIO_QUEUES_MAX];
-    uint32_t later; /* a bit for each queue that is kicked by the timer */
+    uint64_t later; /* a bit for each queue that is kicked by the timer */
     Timer later_timer;
     /* constant after realize */
     const VirtioOps *ops;
