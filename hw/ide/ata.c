@@ -209,6 +209,11 @@ static void cmd_smart(IdeDrive *d, unsigned how)
     ata_smart(d);
 }
 
+static void cmd_read_log(IdeDrive *d, unsigned how)
+{
+    ata_read_log(d);
+}
+
 /* ---- the table ---- */
 
 typedef struct AtaCommand {
@@ -225,6 +230,7 @@ static const AtaCommand commands[] = {
     { 0x25, 0x25, cmd_transfer, HOW_EXT | HOW_DMA },
     { 0x27, 0x27, cmd_native_max, HOW_EXT },
     { 0x29, 0x29, cmd_transfer, HOW_EXT | HOW_MULTIPLE },
+    { 0x2f, 0x2f, cmd_read_log, HOW_EXT },
     { 0x30, 0x31, cmd_transfer, HOW_WRITE },
     { 0x34, 0x34, cmd_transfer, HOW_WRITE | HOW_EXT },
     { 0x35, 0x35, cmd_transfer, HOW_WRITE | HOW_EXT | HOW_DMA },

@@ -60,7 +60,7 @@ void ide_signature(IdeDrive *d)
     d->status = d->atapi ? 0 : ST_DRDY | ST_DSC;
 }
 
-static void soft_reset(IdeBus *bus, bool begin)
+void ide_soft_reset(IdeBus *bus, bool begin)
 {
     for (unsigned n = 0; n < 2; n++) {
         IdeDrive *d = bus->drive[n];
@@ -82,7 +82,7 @@ static void soft_reset(IdeBus *bus, bool begin)
 }
 
 /* EXECUTE DEVICE DIAGNOSTIC is for both, whoever is selected; drive 0 interrupts. */
-static void diagnostic(IdeBus *bus)
+void ide_diagnostic(IdeBus *bus)
 {
     IdeDrive *d;
 
@@ -101,12 +101,28 @@ static void diagnostic(IdeBus *bus)
 
 /* ---- command block ---- */
 
+void ide_begin(IdeDrive *d, uint8_t command)
+{
+    ide_forget(d); /* of a command that was left in the middle of its data */
+    d->irq = false;
+    ide_update_irq(d->bus);
+    d->command = command;
+    d->status = ST_BSY;
+    d->error = 0;
+    trace_ide_command(d->dev.id, command, ide_lba28(d), d->now.count);
+    if (d->atapi) {
+        atapi_command(d);
+    } else {
+        ata_command(d);
+    }
+}
+
 static void write_command(IdeBus *bus, uint8_t val)
 {
     IdeDrive *d = selected(bus);
 
     if (val == 0x90 && answering(bus) != NULL && !(bus->control & CTL_SRST)) {
-        diagnostic(bus);
+        ide_diagnostic(bus);
         return;
     }
     /* "if BSY is set ... the device ignores the write", but for DEVICE RESET */
@@ -114,18 +130,7 @@ static void write_command(IdeBus *bus, uint8_t val)
         (bus->control & CTL_SRST)) {
         return;
     }
-    ide_forget(d); /* of a command that was left in the middle of its data */
-    d->irq = false;
-    ide_update_irq(bus);
-    d->command = val;
-    d->status = ST_BSY;
-    d->error = 0;
-    trace_ide_command(d->dev.id, val, ide_lba28(d), d->now.count);
-    if (d->atapi) {
-        atapi_command(d);
-    } else {
-        ata_command(d);
-    }
+    ide_begin(d, val);
 }
 
 /* Both drives hear all registers; a drive that is busy does not listen. */
@@ -260,7 +265,7 @@ static void control_write(void *opaque, uint64_t offset, uint64_t val, unsigned 
 
     bus->control = (uint8_t)val & (CTL_NIEN | CTL_SRST | CTL_HOB);
     if ((was ^ val) & CTL_SRST) {
-        soft_reset(bus, (val & CTL_SRST) != 0);
+        ide_soft_reset(bus, (val & CTL_SRST) != 0);
     }
     ide_update_irq(bus);
 }
@@ -274,6 +279,7 @@ void ide_bus_init(IdeBus *bus, const char *name, const char *path, IrqLine irq,
 {
     bus->name = name;
     bus->path = path;
+    bus->units = 2;
     bus->irq = irq;
     bus->dma = dma;
     bus->dma_opaque = opaque;

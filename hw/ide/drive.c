@@ -20,7 +20,7 @@ static IdeDrive *drive_of(Device *dev)
 
 static bool take_place(IdeBus *bus, uint32_t unit, IdeDrive *d)
 {
-    for (unsigned n = 0; n < 2; n++) {
+    for (unsigned n = 0; n < bus->units; n++) {
         if ((unit == AUTO || unit == n) && bus->drive[n] == NULL) {
             bus->drive[n] = d;
             d->bus = bus;
@@ -31,18 +31,30 @@ static bool take_place(IdeBus *bus, uint32_t unit, IdeDrive *d)
     return false;
 }
 
+static bool check_unit(const IdeDrive *d, unsigned units, Error **errp)
+{
+    if (d->unit != AUTO && d->unit >= units) {
+        error_set(errp, "Can't create IDE unit %u, bus supports only %u units", d->unit, units);
+        return false;
+    }
+    return true;
+}
+
+static void told(IdeBus *bus)
+{
+    if (bus->dma != NULL && bus->dma->plugged != NULL) {
+        bus->dma->plugged(bus->dma_opaque);
+    }
+}
+
 /* find_place - bus= and unit= where they are given, else the first free one. */
 static bool find_place(IdeDrive *d, Error **errp)
 {
     IdeBus *bus;
 
-    if (d->unit != AUTO && d->unit > 1) {
-        error_set(errp, "Can't create IDE unit %u, bus supports only 2 units", d->unit);
-        return false;
-    }
     if (d->bus_name != NULL) {
         bus = device_bus_find(BUS_IDE, d->bus_name, errp);
-        if (bus == NULL) {
+        if (bus == NULL || !check_unit(d, bus->units, errp)) {
             return false;
         }
         if (take_place(bus, d->unit, d)) {
@@ -53,6 +65,9 @@ static bool find_place(IdeDrive *d, Error **errp)
         } else {
             error_set(errp, "IDE unit %u is in use", d->unit);
         }
+        return false;
+    }
+    if (!check_unit(d, 2, errp)) {
         return false;
     }
     for (unsigned n = 0; (bus = device_bus_nth(BUS_IDE, n)) != NULL; n++) {
@@ -121,7 +136,7 @@ bool ide_geometry(Device *dev, IdeGeometry *g)
 {
     IdeDrive *d = drive_of(dev);
 
-    if (dev->cls != &ide_hd_class) {
+    if (dev->cls != &ide_hd_class || d->bus->sata) {
         return false;
     }
     *g = (IdeGeometry){ place_number(d), d->cyls, d->heads, d->secs, translation(d) };
@@ -224,6 +239,7 @@ static bool drive_realize(Device *dev, Error **errp)
     if (find_place(d, errp)) {
         if (add_to_boot_order(d, errp)) {
             set_names(d);
+            told(d->bus);
             return true;
         }
         d->bus->drive[d->unit] = NULL;
@@ -240,6 +256,7 @@ static void drive_unrealize(Device *dev)
     ide_forget(d);
     ide_update_irq(d->bus);
     d->bus->drive[d->unit] = NULL;
+    told(d->bus);
     blk_detach(d->blk);
 }
 
@@ -261,6 +278,7 @@ static void drive_reset(Device *dev)
     d->cur_heads = (uint16_t)d->heads;
     d->cur_secs = (uint16_t)d->secs;
     d->packet_dma = false;
+    d->queue_failed = false;
     mmc_reset(&d->mmc);
 }
 
@@ -276,7 +294,7 @@ static void drive_print(Device *dev, FILE *out)
 
 #define COMMON_PROPS                                                                               \
     PROP_DRIVE("drive", IdeDrive, blk, "block device to use"),                                     \
-    PROP_STR("bus", IdeDrive, bus_name, NULL, "ide.0 or ide.1"),                                   \
+    PROP_STR("bus", IdeDrive, bus_name, NULL, "ide.0, ide.1, or a port of an AHCI controller"),                                   \
     PROP_U32("unit", IdeDrive, unit, AUTO, "0: master, 1: slave"),                                 \
     PROP_U32("bootindex", IdeDrive, bootindex, AUTO, "place in the firmware's boot order"),        \
     PROP_STR("serial", IdeDrive, serial, NULL, "serial number"),                                   \
@@ -310,7 +328,8 @@ static const StateField drive_fields[] = {
     STATE_BOOL(IdeDrive, stream), STATE_U64(IdeDrive, pos), STATE_U64(IdeDrive, left),
     STATE_U32(IdeDrive, block), STATE_U32(IdeDrive, buf_pos), STATE_U32(IdeDrive, buf_len),
     STATE_U32(IdeDrive, drq_end), STATE_BYTES(IdeDrive, buf),
-    STATE_STRUCT(IdeDrive, mmc, mmc_fields), STATE_BOOL(IdeDrive, packet_dma), STATE_END,
+    STATE_STRUCT(IdeDrive, mmc, mmc_fields), STATE_BOOL(IdeDrive, packet_dma),
+    STATE_BOOL(IdeDrive, queue_failed), STATE_BYTES(IdeDrive, queue_log), STATE_END,
 };
 
 /* What a saved state may not say: indexes beyond the buffer, divisors of 0. */

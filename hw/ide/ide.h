@@ -26,12 +26,16 @@ typedef struct IdeDmaOps {
     uint32_t (*copy)(void *opaque, uint8_t *buf, uint32_t len, bool to_memory);
     /* interrupt - INTRQ was asserted. */
     void (*interrupt)(void *opaque);
+    /* plugged - a drive came or went. May be NULL. */
+    void (*plugged)(void *opaque);
 } IdeDmaOps;
 
 typedef struct IdeBus {
     const char *name;          /* ide.0; constant, like all wiring */
     const char *path;          /* what firmware calls it */
     struct IdeDrive *drive[2]; /* NULL: the place is free */
+    unsigned units;            /* places */
+    bool sata;                 /* a link of its own for one drive: no master, no slave */
     uint8_t device;            /* Device register: bit 4 selects */
     uint8_t control;           /* Device Control register */
     bool line;                 /* INTRQ as the interrupt controller sees it */
@@ -41,7 +45,7 @@ typedef struct IdeBus {
 } IdeBus;
 extern const StateField ide_bus_fields[]; /* of IdeBus; its drives save themselves */
 
-/* ide_bus_init - and make it known by its name to `-device ide-hd,bus=`. */
+/* ide_bus_init - of a cable: two places, no SATA; and make it known by its name to `-device ide-hd,bus=`. */
 void ide_bus_init(IdeBus *bus, const char *name, const char *path, IrqLine irq, 
                   const IdeDmaOps *dma, void *opaque);
 void ide_bus_fini(IdeBus *bus);
@@ -63,6 +67,6 @@ typedef struct IdeGeometry {
 } IdeGeometry;
 bool ide_geometry(Device *dev, IdeGeometry *g);
 
-extern const DeviceClass ide_hd_class, ide_cd_class, piix3_ide_class;
+extern const DeviceClass ide_hd_class, ide_cd_class, piix3_ide_class, ich9_ahci_class;
 
 #endif

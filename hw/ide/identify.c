@@ -44,7 +44,22 @@ static void put_common(IdeDrive *d)
     put(d, 67, 120);
     put(d, 68, 120);
     put(d, 88, (uint16_t)(0x003f | d->udma << 8));
-    put(d, 93, d->unit == 0 ? 0x600b : 0x6b00); /* 80-conductor cable, diagnostics passed */
+    if (d->bus->sata) {
+        put(d, 76, 0x0006); /* first and second generation */
+        put(d, 93, 0);
+    } else {
+        put(d, 93, d->unit == 0 ? 0x600b : 0x6b00); /* 80-conductor cable, diagnostics passed */
+    }
+}
+
+/* put_sata - queues, and the log that tells which of their commands failed. */
+static void put_sata(IdeDrive *d)
+{
+    put(d, 75, SATA_TAGS - 1);
+    put(d, 76, 0x0106);
+    put(d, 80, 0x01fe);
+    put(d, 84, (uint16_t)(ld_le16(d->buf + 168) | 0x0020)); /* general purpose logs */
+    put(d, 87, (uint16_t)(ld_le16(d->buf + 174) | 0x0020));
 }
 
 static void put_geometry(IdeDrive *d)
@@ -99,6 +114,9 @@ void ata_identify(IdeDrive *d)
         put(d, 80, 0x00fe);
         put(d, 105, 1); /* sectors of ranges in one command */
         put(d, 169, 1);
+    }
+    if (d->bus->sata) {
+        put_sata(d);
     }
     put(d, 106, 0x4000); /* logical sectors of 512 bytes */
     put(d, 217, d->rotation_rate);

@@ -12,6 +12,7 @@
 #define IDE_BUF_SIZE 65536u
 #define IDE_DMA_CHUNK 262144u
 #define IDE_MULTIPLE_MAX 16
+#define SATA_TAGS 32
 #define IDE_DATA_SET 0x06 /* DATA SET MANAGEMENT */
 
 /* Status register */
@@ -97,6 +98,10 @@ typedef struct IdeDrive {
     /* packet devices */
     MmcDrive mmc;
     bool packet_dma;
+
+    /* queued commands of SATA: what the last one that failed left, until its log is read */
+    bool queue_failed;
+    uint8_t queue_log[16];
 } IdeDrive;
 
 static inline uint64_t ide_lba28(const IdeDrive *d)
@@ -109,6 +114,11 @@ static inline uint64_t ide_lba28(const IdeDrive *d)
 void ide_update_irq(IdeBus *bus);
 /* ide_raise - the drive asserts INTRQ. */
 void ide_raise(IdeDrive *d);
+/* ide_begin - a command, whose registers are set, reaches the drive. ide_soft_reset - SRST was set or cleared.
+ * ide_diagnostic - EXECUTE DEVICE DIAGNOSTIC. */
+void ide_begin(IdeDrive *d, uint8_t command);
+void ide_soft_reset(IdeBus *bus, bool begin);
+void ide_diagnostic(IdeBus *bus);
 /* ide_signature - registers and status after a reset. */
 void ide_signature(IdeDrive *d);
 
@@ -123,15 +133,20 @@ void ide_dma(IdeDrive *d, uint64_t bytes, bool in);
 void ide_verify(IdeDrive *d, uint64_t bytes);
 void ide_flush(IdeDrive *d);
 void ide_dma_step(IdeDrive *d);
+/* A DRQ block at once, for those that move more than a data port does. ide_block - where it is; 0: none is asked for.
+ * ide_block_moved - it was read, or filled. */
+uint32_t ide_block(IdeDrive *d, uint8_t **buf);
+void ide_block_moved(IdeDrive *d);
 uint32_t ide_data_read(IdeDrive *d, unsigned size);
 void ide_data_write(IdeDrive *d, uint32_t val, unsigned size);
 
-/* ata.c, identify.c, smart.c */
+/* ata.c, identify.c, smart.c, log.c */
 void ata_command(IdeDrive *d);
 void ide_set_features(IdeDrive *d);
 void ata_identify(IdeDrive *d);
 void atapi_identify(IdeDrive *d);
 void ata_smart(IdeDrive *d);
+void ata_read_log(IdeDrive *d);
 
 /* atapi.c: the protocol. atapi-cmd.c: the commands. */
 void atapi_command(IdeDrive *d);                /* a byte in the Command register */

@@ -241,6 +241,17 @@ static void packet_given(IdeDrive *d)
     atapi_packet(d, cdb);
 }
 
+/* block_given - the guest has filled a block, or a packet. */
+static void block_given(IdeDrive *d)
+{
+    if (d->phase == PH_PACKET) {
+        packet_given(d);
+        return;
+    }
+    d->status = ST_BSY;
+    d->req = blk_write(d->blk, d->pos, d->buf, d->drq_end, written, d);
+}
+
 void ide_data_write(IdeDrive *d, uint32_t val, unsigned size)
 {
     uint32_t n;
@@ -251,15 +262,31 @@ void ide_data_write(IdeDrive *d, uint32_t val, unsigned size)
     n = MIN(size, d->drq_end - d->buf_pos);
     memcpy(d->buf + d->buf_pos, &val, n);
     d->buf_pos += n;
-    if (d->buf_pos < d->drq_end) {
-        return;
+    if (d->buf_pos == d->drq_end) {
+        block_given(d);
     }
-    if (d->phase == PH_PACKET) {
-        packet_given(d);
-        return;
+}
+
+uint32_t ide_block(IdeDrive *d, uint8_t **buf)
+{
+    if (!(d->status & ST_DRQ) || (d->phase != PH_PIO_IN && d->phase != PH_PIO_OUT && d->phase != PH_PACKET)) {
+        return 0;
     }
-    d->status = ST_BSY;
-    d->req = blk_write(d->blk, d->pos, d->buf, d->drq_end, written, d);
+    *buf = d->buf + d->buf_pos;
+    return d->drq_end - d->buf_pos;
+}
+
+void ide_block_moved(IdeDrive *d)
+{
+    uint32_t n = d->drq_end - d->buf_pos;
+
+    d->buf_pos = d->drq_end;
+    if (d->phase == PH_PIO_IN) {
+        d->left -= MIN(d->left, n);
+        block_taken(d);
+    } else {
+        block_given(d);
+    }
 }
 
 /* ---- DMA ---- */
