@@ -247,13 +247,17 @@ static int write_new(Qcow2 *q, uint64_t entry, uint64_t offset, const uint8_t *b
         r = fill_cluster(q, entry, to, fresh, offset, buf, len);
         pthread_mutex_lock(&q->lock);
         q->active--;
-        if (r == 0) {
+        if (r != 0) {
+            if (!keep) {
+                qcow2_take_back(q, to >> q->cluster_bits);
+            }
+        } else {
             r = l2_set(q, offset, to | L2_COPIED);
-        }
-        if (r == 0 && !keep) {
-            qcow2_free_entry(q, entry);
-        } else if (r != 0 && !keep) {
-            qcow2_give_up(q, to >> q->cluster_bits);
+            if (r == 0 && !keep) {
+                qcow2_free_entry(q, entry);
+            } else if (r != 0 && !keep) {
+                qcow2_give_up(q, to >> q->cluster_bits);
+            }
         }
     }
     set_idle(q, &mine);
@@ -282,6 +286,7 @@ static int write_run(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint32_t n, 
 {
     QBusy mine = { offset >> q->cluster_bits, n, q->busy };
     uint64_t to, got = n;
+    bool failed;
     int r;
 
     q->busy = &mine;
@@ -291,9 +296,13 @@ static int write_run(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint32_t n, 
         q->active++;
         pthread_mutex_unlock(&q->lock);
         r = host_write(&q->img->host, to, buf, got << q->cluster_bits);
+        failed = r != 0;
         pthread_mutex_lock(&q->lock);
         q->active--;
-        for (uint64_t k = 0; k < got; k++) {
+        for (uint64_t k = 0; k < got && failed; k++) {
+            qcow2_take_back(q, (to >> q->cluster_bits) + k);
+        }
+        for (uint64_t k = 0; k < got && !failed; k++) {
             uint64_t at = offset + (k << q->cluster_bits), here = to + (k << q->cluster_bits), old;
 
             r = r == 0 ? l2_find(q, at, &old) : r;

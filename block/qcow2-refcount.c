@@ -395,6 +395,15 @@ void qcow2_give_up(Qcow2 *q, uint64_t cluster)
     q->pending[q->pending_count++] = cluster;
 }
 
+void qcow2_take_back(Qcow2 *q, uint64_t cluster)
+{
+    if (refcount_add(q, cluster, -1) != 0) {
+        qcow2_give_up(q, cluster);
+        return;
+    }
+    host_discard(&q->img->host, cluster << q->cluster_bits, q->cluster_size);
+}
+
 int qcow2_give_up_now(Qcow2 *q)
 {
     uint64_t *list = q->pending;

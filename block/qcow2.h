@@ -188,6 +188,9 @@ int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset);
 int qcow2_alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset);
 /* qcow2_give_up - one reference less, once the tables that no longer hold it are in the file. */
 void qcow2_give_up(Qcow2 *q, uint64_t cluster);
+/* qcow2_take_back - the one reference to a new cluster that no table has held: at once, so that what was written of its
+ * data before the host's disk was full does not keep it full. */
+void qcow2_take_back(Qcow2 *q, uint64_t cluster);
 int qcow2_give_up_now(Qcow2 *q); /* all of those; from the flush */
 
 /* ---- qcow2-map.c ---- */
