@@ -14,7 +14,7 @@
 #include "hw/ide/trace.h"
 
 enum { SLOT_SIZE = 32, CFIS_LEN = 20, ACMD_AT = 0x40, ACMD_LEN = 16, PRDT_AT = 0x80, PRD_SIZE = 16 };
-enum { FIS_PIO_AT = 0x20, FIS_REG_AT = 0x40 };
+enum { FIS_PIO_AT = 0x20, FIS_REG_AT = 0x40, CMD_PACKET = 0xa0 };
 #define HDR_CLEAR_BUSY BIT(10)
 #define PRD_COUNT 0x3fffffu
 #define PRD_INTERRUPT 0x80000000u
@@ -187,7 +187,7 @@ static bool move_block(AhciPort *p)
         pio_setup(p, len, false, false, ST_BSY);
         memcpy(buf, acmd, MIN(len, (uint32_t)sizeof(acmd)));
     } else {
-        p->pio_end = in && !d->atapi && len >= d->left;
+        p->pio_end = in && d->command != CMD_PACKET && len >= d->left;
         pio_setup(p, len, in, true, p->pio_end ? ST_DRDY | ST_DSC : ST_BSY);
         if (ahci_table_copy(p, &p->t, buf, len, in) < len) {
             return false;

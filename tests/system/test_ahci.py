@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from adapters import drive, machine, machine_loaded
 from test_disks import answer, boot_sector, boots, make_iso, no_trouble, sha, tool
-from test_scsi import drive, machine, machine_loaded
 from vm import STEP, run
 
 MIB = 1 << 20

@@ -227,6 +227,7 @@ def opt_device(tmp):
     listed("-device", "isa-debug-exit,help", has="iobase")
     listed("-device", "virtio-scsi-pci,help", has="num_queues")
     listed("-device", "scsi-hd,help", has="scsi-id")
+    listed("-device", "ich9-ahci,help", has="addr")
     listed("-device", "scsi-cd,help", has="device_id")
     refused("-device", "nonesuch", names="nonesuch")
     refused("-device", "isa-debug-exit,nonesuch=1", names="nonesuch")

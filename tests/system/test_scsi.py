@@ -4,28 +4,11 @@ import os
 
 import pytest
 
+from adapters import drive, machine, machine_loaded
 from test_disks import answer, boot_sector, boots, make_iso, no_trouble, sha, tool
-from vm import BOOT, STEP, linux, run, wait_for
+from vm import STEP, run
 
 MIB = 1 << 20
-
-
-def machine(*args, **kw):
-    """Linux with the modules for all kinds of disks, at its shell."""
-    m = linux("amd64", "-m", "256", *args, initrd="initrd-amd64-disks", monitor=True, **kw)
-    try:
-        m.expect(r"^DOPPEL-READY", BOOT)
-        m.expect(r"# ")
-        m.send("stty -echo; PS1=; echo 0 >/proc/sys/kernel/printk\n")
-        answer(m, "true")
-    except BaseException:
-        m.close()
-        raise
-    return m
-
-
-def drive(name, path, *more):
-    return ["-drive", ",".join([f"if=none,id={name},file={path},format=raw", *more])]
 
 
 TRANSPORTS = ["", ",disable-legacy=on,num_queues=4", ",disable-modern=on,vectors=0,virtqueue_size=16"]
@@ -103,13 +86,6 @@ def test_saved_state(tmp_path):
         answer(m, "dd if=/dev/zero of=/dev/sda bs=1M count=1 conv=notrunc,fsync 2>/dev/null")
         no_trouble(m)
     assert (tmp_path / "disk").read_bytes() == bytes(MIB) + data[MIB:]
-
-
-def machine_loaded(*args):
-    m = linux("amd64", "-m", "256", *args, initrd="initrd-amd64-disks", monitor=True)
-    wait_for(lambda: "inmigrate" not in m.mon.cmd("info status"))
-    m.mon.cmd("cont")
-    return m
 
 
 @pytest.mark.usefixtures("guests")

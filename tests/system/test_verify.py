@@ -1,0 +1,72 @@
+"""A verifier in the guest (verify.c), behind each kind of adapter, one operation at a time and many; what it must have left
+is in the images afterwards."""
+import os
+import subprocess
+
+import pytest
+
+from adapters import ADAPTERS, adapter, drive, machine
+from test_disks import answer, end, no_trouble, tool
+from vm import GUESTS, ROOT, STEP
+
+IMG = os.path.join(ROOT, "doppel-img")
+HERE = os.path.dirname(os.path.abspath(__file__))
+BLOCKS = 4000  # of 4 KiB; each disk is some larger, by which it is known
+
+
+@pytest.fixture(scope="module")
+def verifier(tmp_path_factory):
+    """The program, and an initrd that has it."""
+    folder = tmp_path_factory.mktemp("verify")
+    tree = folder / "tree"
+    (tree / "bin").mkdir(parents=True)
+    tool("cc", "-O2", "-static", "-o", tree / "bin" / "verify", os.path.join(HERE, "verify.c"))
+    with open(folder / "initrd", "wb") as out, open(f"{GUESTS}/initrd-amd64-disks", "rb") as base:
+        out.write(base.read())
+        out.flush()
+        subprocess.run("find . | cpio -o -H newc --quiet -R 0:0 | gzip -1", shell=True, cwd=tree, stdout=out, check=True)
+    return tree / "bin" / "verify", os.path.relpath(folder / "initrd", GUESTS)
+
+
+def size_of(n):
+    return (16 + n) << 20
+
+
+def verify(verifier, tmp_path, kinds, depth, fmt, more, operations, seed):
+    program, initrd = verifier
+    args = []
+    for n, kind in enumerate(kinds):
+        image = tmp_path / f"{kind}.img"
+        subprocess.run([IMG, "create", "-q", "-f", fmt, image, str(size_of(n))], check=True)
+        args += [*drive(f"d{n}", image, *more, fmt=fmt), *adapter(kind, f"d{n}")]
+    how = f"{operations} {depth} {seed} 50"
+    with machine(*args, initrd=initrd) as m:
+        for n, kind in enumerate(kinds):
+            answer(m, f"for d in /sys/block/[sv]d*; do [ $(cat $d/size) != {size_of(n) // 512} ] || ln -s /dev/${{d##*/}} /{kind}; done")
+        runs = " ".join(f"verify run /{kind} {BLOCKS} {how} >/out.{kind} 2>&1 &" for kind in kinds)
+        answer(m, f"({runs} wait)", 20 * STEP)
+        for kind in kinds:
+            assert answer(m, f"cat /out.{kind}") == "VERIFY OK\n", kind
+        no_trouble(m)
+        end(m)
+    for kind in kinds:
+        raw = tmp_path / f"{kind}.raw"
+        subprocess.run([IMG, "convert", "-f", fmt, "-O", "raw", tmp_path / f"{kind}.img", raw], check=True)
+        got = subprocess.run([program, "check", raw, str(BLOCKS), *how.split()], capture_output=True, text=True)
+        assert got.stdout == "VERIFY OK\n", kind
+        if fmt == "qcow2":
+            assert subprocess.run(["qemu-img", "check", "-q", tmp_path / f"{kind}.img"]).returncode == 0
+
+
+@pytest.mark.usefixtures("guests")
+def test_all_at_once(verifier, tmp_path):
+    verify(verifier, tmp_path, list(ADAPTERS), 32, "qcow2", [], 3000, 20)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("kind", list(ADAPTERS))
+@pytest.mark.parametrize("depth", [1, 32])
+@pytest.mark.parametrize("fmt, more", [("raw", ["cache=none", "aio=native"]), ("qcow2", []), ("qcow2", ["cache=writethrough"])])
+def test_verify(verifier, kind, depth, fmt, more, tmp_path):
+    verify(verifier, tmp_path, [kind], depth, fmt, more, 10000, 7)
