@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/error.h"
 #include "cpu/engine.h"
 #include "base/mem.h"
@@ -28,6 +29,8 @@
 _Thread_local CpuState *cpu_current;
 unsigned accel_breakpoints;
 AccelStats accel_stats;
+static uint64_t first_ticks; /* and when that was */
+static int64_t first_ns;
 
 typedef struct Vcpu {
     CpuState *c;
@@ -56,6 +59,13 @@ static uint64_t protections;    /* asked for by protect(); atomic */
 static void (*debug_fn)(void *opaque, CpuState *c, DebugReason why);
 static void *debug_opaque;
 static vaddr breakpoints[ACCEL_BREAKPOINTS]; /* changed only while paused */
+
+double accel_megabytes(uint64_t bytes, uint64_t ticks)
+{
+    double per_us = (double)(accel_ticks() - first_ticks) / ((double)(clock_now(CLK_REAL) - first_ns + 1) / 1e3);
+
+    return ticks == 0 ? 0 : (double)bytes * per_us / (double)ticks;
+}
 
 /* ---- who runs ---- */
 
@@ -425,6 +435,8 @@ static const MemListener listener = { .map_changed = map_changed, .written = dma
 bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Error **errp)
 {
     accel = ops;
+    first_ticks = accel_ticks();
+    first_ns = clock_now(CLK_REAL);
     vcpus = xnewn(Vcpu, count);
     vcpu_count = count;
     cpu_many = count > 1;

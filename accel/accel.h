@@ -98,7 +98,19 @@ void accel_watch_changed(void);
 /* Statistics for `info jit`. */
 typedef struct AccelStats {
     uint64_t blocks, decoded, dropped, resets;
+    uint64_t decoded_bytes, decode_ticks; /* of the host's time-stamp counter, as all ticks here */
 } AccelStats;
 extern AccelStats accel_stats;
+
+/* accel_ticks - now. accel_megabytes - a second, of @bytes in so many ticks. */
+static inline uint64_t accel_ticks(void)
+{
+#ifdef __x86_64__
+    return __builtin_ia32_rdtsc();
+#else
+    return 0;
+#endif
+}
+double accel_megabytes(uint64_t bytes, uint64_t ticks);
 
 #endif

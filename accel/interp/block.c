@@ -283,8 +283,12 @@ const Block *block_lookup(CpuState *c, vaddr lin)
         }
     }
     if (b == NULL) {
+        uint64_t start = accel_ticks();
+
         prepare(c, host, second_page(c, lin, host));
         b = build(c, lin, host, c->mode_key & KEY_DECODE);
+        accel_stats.decode_ticks += accel_ticks() - start;
+        accel_stats.decoded_bytes += b->bytes;
     }
     j->lin = lin;
     j->key = c->mode_key;

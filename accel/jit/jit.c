@@ -166,7 +166,7 @@ static void evict(CpuState *c)
 static Trans *find(CpuState *c, Block *b, vaddr lin)
 {
     Jit *j = c->jit.cpu;
-    uint64_t bit;
+    uint64_t bit, start;
     Trans *t;
 
     for (t = b->trans; t != NULL; t = t->next) {
@@ -183,10 +183,11 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
         return NULL;
     }
     jit_cache_ahead(j);
+    start = accel_ticks();
     t = jit_translate(c, b, lin);
+    j->ticks += accel_ticks() - start;
     if (t != NULL) {
         j->translations++;
-        j->bytes += b->bytes;
         t->next = b->trans;
         b->trans = t;
         *start_bits(j, b->host, &bit) |= bit;

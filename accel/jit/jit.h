@@ -117,7 +117,7 @@ typedef struct Jit {
     uint64_t pages[256];     /* filter: pages with a number in page_id[], see jit_page_bits() */
     uint64_t starts[8192];   /* filter: host addresses where a translation begins */
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
-    uint64_t translations, bytes, leaves, misses;
+    uint64_t translations, bytes, ticks, leaves, misses; /* bytes of guest code; ticks that translating it took */
     /* stubs, rw */
     uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
         *stack_fill[MMU_MODES][2][STACK_SIZES],

@@ -2,6 +2,7 @@
  * `info jit`: what the translator did, and why the reference was called by its code.
  */
 #include "accel/jit/jit.h"
+#include "accel/accel.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -39,6 +40,14 @@ static unsigned greatest(const Jit *j, Entry *most)
     return n;
 }
 
+/* MB a second of code that is decoded and translated. */
+static double both(const Jit *j)
+{
+    double a = accel_megabytes(j->bytes, j->ticks), b = accel_megabytes(accel_stats.decoded_bytes, accel_stats.decode_ticks);
+
+    return a > 0 && b > 0 ? 1 / (1 / a + 1 / b) : 0;
+}
+
 void jit_info(CpuState *c, FILE *out)
 {
     static const char *const cause[] = { "not translated", "memory", "jump" };
@@ -49,6 +58,9 @@ void jit_info(CpuState *c, FILE *out)
     fprintf(out, "cpu %u: %" PRIu64 " translations of %" PRIu64 " bytes in %" PRIu64 " and %" PRIu64 "; left %" PRIu64
                  " times; %" PRIu64 " look-ups\n",
             c->index, j->translations, j->bytes, j->code_bytes, j->cold_bytes, j->leaves, j->misses);
+    fprintf(out, "translating: %.1f MB of guest code a second, decoding it: %.1f; both: %.1f\n",
+            accel_megabytes(j->bytes, j->ticks), accel_megabytes(accel_stats.decoded_bytes, accel_stats.decode_ticks),
+            both(j));
     fprintf(out, "code cache: %zu bytes in %u regions, %" PRIu64 " evicted\ncalls of the reference:\n", j->size,
             j->regions, j->evictions);
     for (unsigned k = 0; k < n; k++) {

@@ -412,6 +412,7 @@ static void made(const Tr *t)
 {
     Jit *j = t->j;
 
+    j->bytes += t->b->insns[t->count - 1].end;
     j->code_bytes += t->t->code_bytes;
     j->cold_bytes += t->t->cold_bytes;
     jit_perf_note(j, t->t->code, t->t->code_bytes, "guest-", t->t->lin);
