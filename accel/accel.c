@@ -323,6 +323,7 @@ static void *vcpu_main(void *arg)
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     cpu_current = v->c;
+    machine_lock_patient();
     sandbox_thread(SANDBOX_VCPU);
     while (wait_turn(v)) {
         accel->run(v->c);

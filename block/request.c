@@ -17,6 +17,8 @@
 #include "base/sandbox.h"
 
 #define WORKERS 4
+#define TURN 32                  /* requests, and */
+#define TURN_BYTES (4u << 20)    /* bytes that are completed in a turn of the loop: others want the machine, too */
 #define VIRTUAL_NS (100 * NS_PER_US) /* what a request takes under -icount */
 
 typedef enum BlockOp {
@@ -493,27 +495,35 @@ static void timer_fired(void *opaque)
     complete(opaque);
 }
 
-/* Machine lock held. */
-static void serve_finished(void)
+/* Machine lock held. False: there may be more. */
+static bool serve_finished(void)
 {
+    uint64_t bytes = 0;
     BlockReq *req;
 
-    for (;;) {
+    for (unsigned n = 0; n < TURN && bytes < TURN_BYTES; n++) {
         pthread_mutex_lock(&mutex);
         req = queue_take(&finished);
         pthread_mutex_unlock(&mutex);
         if (req == NULL) {
-            return;
+            return true;
         }
+        bytes += req->op == OP_READ ? req->len : 0;
         complete(req);
     }
+    return false;
 }
 
 static void serve_posted(void *opaque)
 {
+    bool all;
+
     block_lock();
-    serve_finished();
+    all = serve_finished();
     block_unlock();
+    if (!all) {
+        loop_post(serve_posted, NULL);
+    }
 }
 
 /* ---- making requests ---- */
@@ -650,7 +660,8 @@ void block_drain(void)
         if (deterministic && requests != NULL) {
             complete_timed();
         }
-        serve_finished();
+        while (!serve_finished()) {
+        }
         more = under_way();
         block_unlock();
         if (more && !deterministic) {

@@ -1,23 +1,49 @@
 /*
  * The machine lock: a plain mutex, and a note in the thread that it holds it.
+ *
+ * Who unlocks a mutex and locks it again at once has it before one that waits has woken up, and a processor in a storm of
+ * port accesses would starve the loop. So a thread that is not a processor's waits in a second mutex, the turn, and
+ * processors go through that while one does. They do not among each other: that would be a switch for each access.
  */
 #include "bus/lock.h"
 
 #include <assert.h>
 #include <pthread.h>
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, turn = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool held;
-static unsigned waiting; /* threads; atomic */
+static __thread bool patient;
+static unsigned waiting; /* threads that are not patient; atomic */
 static __thread unsigned guard_depth; /* guards entered while the lock was held already */
+
+static void lock_contended(void)
+{
+    bool queue = !patient || __atomic_load_n(&waiting, __ATOMIC_RELAXED) != 0;
+
+    __atomic_add_fetch(&waiting, !patient, __ATOMIC_RELAXED);
+    if (queue) {
+        pthread_mutex_lock(&turn);
+    }
+    pthread_mutex_lock(&mutex);
+    if (queue) {
+        pthread_mutex_unlock(&turn);
+    }
+    __atomic_sub_fetch(&waiting, !patient, __ATOMIC_RELAXED);
+}
+
+void machine_lock_patient(void)
+{
+    patient = true;
+}
 
 void machine_lock(void)
 {
     assert(!held);
     if (pthread_mutex_trylock(&mutex) != 0) {
-        __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
-        pthread_mutex_lock(&mutex);
-        __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+        lock_contended();
+    } else if (patient && __atomic_load_n(&waiting, __ATOMIC_RELAXED) != 0) {
+        pthread_mutex_unlock(&mutex);
+        lock_contended();
     }
     held = true;
 }
@@ -27,11 +53,6 @@ void machine_unlock(void)
     assert(held);
     held = false;
     pthread_mutex_unlock(&mutex);
-}
-
-bool machine_lock_wanted(void)
-{
-    return __atomic_load_n(&waiting, __ATOMIC_RELAXED) != 0;
 }
 
 bool machine_lock_held(void)

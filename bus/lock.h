@@ -22,8 +22,9 @@
 void machine_lock(void);
 void machine_unlock(void);
 bool machine_lock_held(void); /* by this thread */
-/* machine_lock_wanted - others wait for it: for who takes it again and again, which is not fair to them. */
-bool machine_lock_wanted(void);
+/* machine_lock_patient - this thread takes it again and again (a processor that does nothing but device accesses): it lets
+ * others that wait go first. */
+void machine_lock_patient(void);
 extern const TimerGuard machine_lock_guard;
 
 #endif

@@ -4,7 +4,6 @@
 #include "accel/lockstep/lockstep.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stdlib.h>
 #include "accel/accel.h"
 #include "accel/interp/interp.h"
@@ -372,15 +371,6 @@ static bool chosen(const CpuState *c)
     return n <= 1 || c->jit.cpu->translations != ls.translations || rnd() % n == 0;
 }
 
-/* Others do not wait for long: their turn, where one wants it. */
-static void unlock(void)
-{
-    machine_unlock();
-    for (unsigned n = 0; n < 200 && machine_lock_wanted(); n++) {
-        sched_yield();
-    }
-}
-
 /* The stretch that ran is in memory and in CpuState: is it what the reference does? */
 static void check(CpuState *c)
 {
@@ -451,12 +441,12 @@ static void stretch(CpuState *c)
     ls.running = true;
     if (jit_chain(c, length())) {
         check(c);
-        unlock();
+        machine_unlock();
         return;
     }
     ls.running = false;
     c->tape = NULL;
-    unlock();
+    machine_unlock();
     live(c, lin);
 }
 
@@ -498,7 +488,7 @@ static void lockstep_run(CpuState *c)
         interp_after_fault(c); /* which may fault in turn */
         if (ls.running) {
             check(c);
-            unlock();
+            machine_unlock();
         }
     }
     loop(c);

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "hw/net/trace.h"
 
-enum { DESC = 16, TX_BUDGET = 512, MSS_MIN = 32, FRAME_MIN = 60, FCS = 4, ETH_HEADER = 14, VLAN_TAG = 4 };
+enum { DESC = 16, TX_BUDGET = 64, MSS_MIN = 32, FRAME_MIN = 60, FCS = 4, ETH_HEADER = 14, VLAN_TAG = 4 };
 enum { RX_NORMAL_MAX = 1518, RX_LONG_MAX = 16384 };
 
 /* "Legacy Transmit Descriptor Format", "TCP/IP Context/Data Descriptor": bits of the second eight bytes' low half */

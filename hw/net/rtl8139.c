@@ -69,7 +69,7 @@ enum {
 #define RX_PAM 0x02000000u
 #define RX_BAR 0x01000000u
 
-enum { FCS = 4, FRAME_MIN = 60, FRAME_MAX = 1792 - FCS, TX_MAX = 65536 + 128, TX_BUDGET = 256, ETH_HEADER = 14,
+enum { FCS = 4, FRAME_MIN = 60, FRAME_MAX = 1792 - FCS, TX_MAX = 65536 + 128, TX_BUDGET = 64, ETH_HEADER = 14,
        DESC = 16, RING_MAX = 64, EE_WORDS = 64, PCI_TICK_NS = 30 };
 
 typedef struct Rtl8139 {

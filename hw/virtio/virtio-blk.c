@@ -1,8 +1,9 @@
 /*
  * virtio-blk: a disk. Source: VIRTIO 1.2, 5.2 "Block Device".
  *
- * A request is taken apart into pieces that the block room takes; what the guest reads is put into its memory as each
- * piece comes, and the request ends with the last.
+ * A request is taken apart into pieces that the block room takes, one at a time; what the guest reads is put into its memory
+ * as each piece comes, and the request ends with the last. Requests are taken from the rings while those under way need
+ * less than FLIGHT of memory, so what a guest asks for costs no more than that.
  */
 #include "hw/virtio/virtio.h"
 
@@ -22,6 +23,7 @@ enum { HEADER = 16, SECTOR = 512, ID_LEN = 20, DISCARD_SEG = 16, DISCARD_SEGS = 
 enum { C_CAPACITY = 0, C_SEG_MAX = 12, C_GEOMETRY = 16, C_BLK_SIZE = 20, C_TOPOLOGY = 24, C_QUEUES = 34,
        C_DISCARD_SECTORS = 36, C_DISCARD_SEG = 40, C_DISCARD_ALIGN = 44, C_LEN = 60 };
 #define BOOT_NONE UINT32_MAX
+#define FLIGHT (16u << 20)
 #define DISCARD_MAX (1u << 21) /* sectors: 1 GiB */
 
 typedef struct Request Request;
@@ -29,6 +31,8 @@ typedef struct Request Request;
 typedef struct VirtioBlk {
     VirtioDevice virtio; /* first member */
     Request *first;      /* under way */
+    uint32_t flight;     /* bytes of memory that they take */
+    uint32_t full;       /* a bit for each queue that waits for some of that */
     /* properties */
     BlockBackend *blk;
     char *serial;
@@ -51,7 +55,11 @@ struct Request {
     VirtElem *e;
     Request *next;
     Piece *pieces; /* under way */
+    uint64_t sector;
+    uint32_t at, len; /* of a read or write: bytes begun, and of all */
+    uint32_t cost;    /* of FLIGHT */
     uint32_t written;
+    bool write;
     uint8_t status;
 };
 
@@ -62,8 +70,26 @@ static VirtioBlk *blk_of(VirtioDevice *d)
 
 /* ---- requests ---- */
 
+/* There is room again: queues that waited are looked at soon. */
+static void resume(VirtioBlk *s)
+{
+    uint32_t full = s->full;
+
+    if (s->flight > FLIGHT / 2) {
+        return;
+    }
+    s->full = 0;
+    for (unsigned n = 0; n < s->virtio.queue_count; n++) {
+        if (full & BIT(n)) {
+            virtq_later(&s->virtio.queues[n]);
+        }
+    }
+}
+
 static void forget(Request *r)
 {
+    r->s->flight -= r->cost;
+    resume(r->s);
     for (Request **p = &r->s->first; *p != NULL; p = &(*p)->next) {
         if (*p == r) {
             *p = r->next;
@@ -86,6 +112,8 @@ static void finish(Request *r)
     }
 }
 
+static void next_piece(Request *r);
+
 static void on_done(void *opaque, int ret, const uint8_t *data)
 {
     Piece *p = opaque;
@@ -102,8 +130,10 @@ static void on_done(void *opaque, int ret, const uint8_t *data)
     }
     if (ret < 0) {
         r->status = S_IOERR;
+        r->at = r->len;
     }
     free(p);
+    next_piece(r);
     finish(r);
 }
 
@@ -116,33 +146,43 @@ static Piece *new_piece(Request *r, uint32_t at, uint32_t len)
     return p;
 }
 
+/* The next one of a read or write, if there is one. */
+static void next_piece(Request *r)
+{
+    uint32_t n = MIN(r->len - r->at, BLK_REQUEST_MAX), at = r->at;
+    autofree uint8_t *buf = r->write && n > 0 ? xalloc0(1, n) : NULL;
+    uint64_t from = r->sector * SECTOR + at;
+    Piece *p;
+
+    if (n == 0) {
+        return;
+    }
+    r->at += n;
+    if (r->write && elem_read(r->e, HEADER + at, buf, n) != n) {
+        r->status = S_IOERR;
+        r->at = r->len;
+        return;
+    }
+    p = new_piece(r, at, r->write ? 0 : n);
+    p->req = r->write ? blk_write(r->s->blk, from, buf, n, on_done, p) : blk_read(r->s->blk, from, n, on_done, p);
+}
+
 static void read_or_write(Request *r, uint64_t sector, bool write)
 {
-    uint32_t len = write ? r->e->out_len - HEADER : r->e->in_len - 1, n;
+    uint32_t len = write ? r->e->out_len - HEADER : r->e->in_len - 1;
     uint64_t size = blk_size(r->s->blk);
-    autofree uint8_t *buf = write ? xalloc0(1, MIN(len, BLK_REQUEST_MAX) + 1) : NULL;
 
     if (len % r->s->logical != 0 || sector % (r->s->logical / SECTOR) != 0 || sector > size / SECTOR ||
         len > size - sector * SECTOR) {
         r->status = S_IOERR;
         return;
     }
-    for (uint32_t at = 0; at < len; at += n) {
-        n = MIN(len - at, BLK_REQUEST_MAX);
-        if (write && elem_read(r->e, HEADER + at, buf, n) != n) {
-            r->status = S_IOERR;
-            return;
-        }
-        if (write) {
-            Piece *p = new_piece(r, 0, 0);
-
-            p->req = blk_write(r->s->blk, sector * SECTOR + at, buf, n, on_done, p);
-        } else {
-            Piece *p = new_piece(r, at, n);
-
-            p->req = blk_read(r->s->blk, sector * SECTOR + at, n, on_done, p);
-        }
-    }
+    r->sector = sector;
+    r->len = len;
+    r->write = write;
+    r->cost = MIN(len, BLK_REQUEST_MAX);
+    r->s->flight += r->cost;
+    next_piece(r);
 }
 
 static void discard(Request *r)
@@ -221,14 +261,19 @@ static void start(VirtioBlk *s, VirtElem *e)
 
 static void blk_kick(VirtioDevice *d, VirtQueue *q)
 {
+    VirtioBlk *s = blk_of(d);
     VirtElem *e;
     unsigned count = 0;
 
     virtq_quiet(q);
     do {
-        while (count < VIRTIO_BATCH && (e = virtq_pop(q)) != NULL) {
-            start(blk_of(d), e);
+        while (count < VIRTIO_BATCH && s->flight < FLIGHT && (e = virtq_pop(q)) != NULL) {
+            start(s, e);
             count++;
+        }
+        if (s->flight >= FLIGHT) {
+            s->full |= BIT(q->index);
+            return;
         }
         if (count == VIRTIO_BATCH) {
             virtq_later(q);
@@ -243,6 +288,7 @@ static void blk_dev_reset(VirtioDevice *d)
 {
     VirtioBlk *s = blk_of(d);
 
+    s->full = 0;
     while (s->first != NULL) {
         Request *r = s->first;
 
