@@ -5,6 +5,7 @@
 #include "bus/internal.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include "base/mem.h"
 #include "bus/lock.h"
 
@@ -93,6 +94,34 @@ void ram_write(uint64_t ram_offset, const void *buf, uint64_t len)
     assert(machine_lock_held() && ram_offset <= ram_total() && len <= ram_total() - ram_offset);
     memcpy(ram_host() + ram_offset, buf, len);
     mem_written(ram_offset, len);
+}
+
+/* punch - pages of a piece of RAM. */
+static void punch(const FlatRange *r, hwaddr addr, uint64_t len)
+{
+    uint64_t at = flat_ram(r, addr), skip = -at & (PAGE_SIZE - 1);
+
+    if (len <= skip || (len = (len - skip) & ~(uint64_t)(PAGE_SIZE - 1)) == 0) {
+        return;
+    }
+    at += skip;
+    if (fallocate(ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len) == 0) {
+        mem_written(at, len);
+    }
+}
+
+void ram_discard(hwaddr addr, uint64_t len)
+{
+    uint64_t n;
+
+    len = clip(addr, len);
+    for (uint64_t done = 0; done < len; done += n) {
+        const FlatRange *r = span(mem_view(false), addr + done, len - done, &n);
+
+        if (r != NULL && r->region->kind == REGION_RAM && r->writable && r->region->ram_offset < ram_size()) {
+            punch(r, addr + done, n);
+        }
+    }
 }
 
 bool mem_peek(hwaddr addr, void *buf, uint64_t len, bool smm)

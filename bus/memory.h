@@ -211,6 +211,10 @@ bool dma_write(hwaddr addr, const void *buf, uint64_t len);
  * there for reads), and tell the engines. In bounds. Machine lock held. */
 void ram_write(uint64_t ram_offset, const void *buf, uint64_t len);
 
+/* ram_discard - whole pages of guest RAM in [@addr, @addr + @len) that the guest does without: the host has them back, and
+ * they read as zeros. What is no RAM is passed over. Machine lock held. */
+void ram_discard(hwaddr addr, uint64_t len);
+
 /* mem_peek/mem_poke - for debuggers and the monitor: like dma_*, any thread, ROM may be poked. */
 bool mem_peek(hwaddr addr, void *buf, uint64_t len, bool smm);
 bool mem_poke(hwaddr addr, const void *buf, uint64_t len, bool smm);

@@ -11,7 +11,7 @@
 
 /* Of QEMU's, as its `help` lists them; refused by name. */
 static const char *const not_here[] = {
-    "announce_self", "balloon", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume",
+    "announce_self", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume",
     "block_job_set_speed", "block_stream", "calc_dirty_rate",
     "chardev-change", "client_migrate_info", "closefd",
     "delvm", "drive_add", "drive_backup", "drive_del", "drive_mirror",
@@ -23,7 +23,7 @@ static const char *const not_here[] = {
     "ringbuf_write", "savevm", "singlestep", "snapshot_blkdev", "snapshot_blkdev_internal",
     "snapshot_delete_blkdev_internal", "stopcapture", "sum", "sync-profile", "system_wakeup", "trace-file",
     "watchdog_action", "wavcapture", "x_colo_lost_heartbeat",
-    "info balloon", "info capture", "info cryptodev", "info dump",
+    "info capture", "info cryptodev", "info dump",
     "info hotpluggable-cpus", "info iothreads", "info memdev", "info memory-devices",
     "info migrate", "info migrate_capabilities", "info migrate_parameters",
     "info opcount", "info profile", "info qdm", "info qom-tree", "info ramblock",

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "accel/accel.h"
+#include "base/error.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "cpu/disas.h"
 #include "cpu/mmu.h"
+#include "hw/virtio/virtio-balloon.h"
 
 /* x and xp: /fmt is count, format (x d u o c i) and size (b h w g). */
 typedef struct Format {
@@ -272,4 +274,32 @@ void hmp_gpa2hva(HmpSession *m, FILE *out, const Args *a)
 void hmp_info_memory_size_summary(HmpSession *m, FILE *out, const Args *a)
 {
     fprintf(out, "base memory: %" PRIu64 "\nplugged memory: 0\n", ram_size());
+}
+
+/* ---- the balloon ---- */
+
+void hmp_balloon(HmpSession *m, FILE *out, const Args *a)
+{
+    int64_t mib = arg_int(a, "target", 0);
+    Error *err = NULL;
+
+    machine_lock();
+    if (!balloon_set(mib > INT64_MAX >> 20 ? INT64_MAX : mib << 20, &err)) {
+        hmp_error(out, err);
+    }
+    machine_unlock();
+}
+
+void hmp_info_balloon(HmpSession *m, FILE *out, const Args *a)
+{
+    Error *err = NULL;
+    uint64_t bytes;
+
+    machine_lock();
+    if (balloon_get(&bytes, &err)) {
+        fprintf(out, "balloon: actual=%llu\n", (unsigned long long)(bytes >> 20));
+    } else {
+        hmp_error(out, err);
+    }
+    machine_unlock();
 }

@@ -18,6 +18,7 @@
 #include "cpu/cpuid.h"
 #include "hw/board.h"
 #include "hw/pci/pci.h"
+#include "hw/virtio/virtio-balloon.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 
@@ -313,5 +314,32 @@ bool qmp_device_list_properties(QmpSession *s, Json *args, Json **ret, Error **e
         json_object_array_add(*ret, property_json(p));
     }
     return true;
+}
+
+/* ---- the balloon ---- */
+
+bool qmp_balloon(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    bool ok;
+
+    machine_lock();
+    ok = balloon_set(qmp_int(args, "value", 0), errp);
+    machine_unlock();
+    return ok;
+}
+
+bool qmp_query_balloon(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    uint64_t bytes;
+    bool ok;
+
+    machine_lock();
+    ok = balloon_get(&bytes, errp);
+    machine_unlock();
+    if (ok) {
+        *ret = json_object_new_object();
+        json_add_int(*ret, "actual", (int64_t)bytes);
+    }
+    return ok;
 }
 #endif

@@ -179,6 +179,9 @@ static void config_write(VirtioDevice *d, uint64_t offset, uint64_t val, unsigne
     for (unsigned n = 0; n < size; n++) {
         d->config[offset + n] = (uint8_t)(val >> (8 * n));
     }
+    if (d->ops->config_written != NULL) {
+        d->ops->config_written(d, (unsigned)offset, size);
+    }
 }
 
 /* ---- modern ---- */

@@ -16,10 +16,10 @@
 #include "hw/pci/pci.h"
 
 /* VIRTIO_BATCH: chains that a device takes at a time, then others get the machine. */
-enum { VIRTIO_BATCH = 256, VIRTIO_QUEUES_MAX = 64, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 64 };
+enum { VIRTIO_BATCH = 256, VIRTIO_QUEUES_MAX = 64, VIRTIO_RING_MAX = 1024, VIRTIO_CONFIG_MAX = 136 };
 
 /* 5, "Device Types" */
-enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4 };
+enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4, VIRTIO_ID_BALLOON = 5, VIRTIO_ID_INPUT = 18 };
 
 /* 6, "Reserved Feature Bits" */
 #define VIRTIO_F_ANY_LAYOUT BIT64(27)
@@ -69,6 +69,7 @@ typedef struct VirtioOps {
     void (*kick)(VirtioDevice *d, VirtQueue *q);
     /* The driver may write [offset, offset + len) of config[]; NULL: nothing of it. */
     bool (*config_writable)(VirtioDevice *d, unsigned offset, unsigned len);
+    void (*config_written)(VirtioDevice *d, unsigned offset, unsigned len); /* then; may be NULL */
 } VirtioOps;
 
 struct VirtioDevice {

@@ -1,18 +1,22 @@
 /*
- * Fuzz virtio: a disk, a card and the entropy device behind one driver. The input is a program of register accesses of
- * both kinds of drivers, whole set-ups, bytes of rings and descriptor tables, chains with a header that is nearly right,
- * frames that come in, clock steps, and saved states (also damaged ones).
+ * Fuzz virtio: a disk, a card, the entropy device, serial ports, the balloon and a tablet behind one driver. The input is
+ * a program of register accesses of both kinds of drivers, whole set-ups, bytes of rings and descriptor tables, chains
+ * with a header that is nearly right, frames and bytes that come in, clock steps, and saved states (also damaged ones).
  */
+#include "base/optlist.h"
+#include "chardev/chardev.h"
+#include "hw/input/input.h"
 #include "hw/pci/pci.h"
+#include "hw/virtio/virtio-balloon.h"
 #include "hw/virtio/virtio.h"
 #include "net/net.h"
 #include "tests/fuzz/machine.h"
 
 #define RAM (1u << 20)
 
-enum { MODERN = 0x80000000, MODERN_STEP = 0x10000, LEGACY = 0xc000, LEGACY_STEP = 0x100, DEVICES = 3 };
+enum { MODERN = 0x80000000, MODERN_STEP = 0x10000, LEGACY = 0xc000, LEGACY_STEP = 0x100, DEVICES = 6 };
 /* In memory: for each device and queue a page with all of its ring, and pages of buffers behind them. */
-enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 3, BUFFERS = 0x20000, SIZE = 16 };
+enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 6, BUFFERS = 0x40000, SIZE = 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,14 +41,63 @@ static void hear(void *opaque, const uint8_t *frame, size_t len)
 
 static const NetPortOps peer_ops = { .can_receive = can_hear, .receive = hear };
 
+static Chardev *line;
+
+static void nothing(void)
+{
+}
+
+static void *find_line(const char *id, Error **errp)
+{
+    return chardev_find(id);
+}
+
+static void make_line(void)
+{
+    OptList *l = opt_parse("ringbuf,id=line", "backend", NULL);
+
+    chardev_setup(&machine_lock_guard, nothing);
+    device_set_resolver(find_line);
+    must(chardev_new(l, NULL) != NULL, NULL);
+    opt_free(l);
+}
+
+/* user - somebody types at the host's end of the port, moves the pointer, or wants memory. */
+static void user(Input *in)
+{
+    uint32_t v = (uint32_t)take(in, 4);
+    uint8_t buf[4];
+
+    switch (v & 3) {
+    case 0:
+        st_le32(buf, v);
+        chardev_inject(line, buf, sizeof(buf));
+        break;
+    case 1:
+        balloon_set((int64_t)(v >> 4) << 4, NULL);
+        break;
+    default:
+        if (input_absolute()) {
+            input_point(v >> 8 & 0x7fff, v >> 16 & 0x7fff, (int8_t)(v >> 24), v >> 2 & 0x1f);
+        }
+    }
+}
+
 static void build(void)
 {
     fuzz_base(RAM);
+    make_line();
     make_drive_as((BlockParams){ .name = "d", .discard = true }, 1 << 20, NULL);
     board.pci = pci_bus_new(NULL, NULL);
     plug_props(&board, "virtio-blk-pci", "drive=d");
     plug_props(&board, "virtio-net-pci", "romfile=");
     plug_props(&board, "virtio-rng-pci", "max-bytes=4096");
+    plug_props(&board, "virtio-serial-pci", "max_ports=2");
+    plug_props(&board, "virtio-balloon-pci", "free-page-reporting=on,guest-stats-polling-interval=1");
+    plug_props(&board, "virtio-tablet-pci", "vectors=2");
+    plug_props(&board, "virtconsole", "nr=0");
+    plug_props(&board, "virtserialport", "name=a,chardev=line");
+    line = chardev_find("line");
     net_port_init(&peer, "peer", &peer_ops, NULL, false);
     net_plug(&peer, net_cards());
 }
@@ -175,7 +228,10 @@ static void step(Input *in)
         dma_write(RINGS + at % (DEVICES * QUEUES * PAGE), &v, 8);
         break;
     }
-    case 8 ... 9:
+    case 8:
+        user(in);
+        break;
+    case 9:
         frame(in);
         break;
     case 10:

@@ -1,14 +1,16 @@
 """Virtio serial ports, consoles, balloon and input devices in a real guest."""
 import hashlib
 import os
+import re
 import socket
+import struct
 
 import pytest
 
 import qmp
 from test_hotplug import add, machine, remove, wait_guest
 from test_network import ready, sh
-from vm import LIMIT, STEP, PROMPT, wait_for
+from vm import STEP, VM, wait_for
 
 MIB = 1 << 20
 
@@ -116,3 +118,68 @@ def test_saved_state(tmp_path):
         s = connect(tmp_path / "port")
         receive(s, MIB)
         sh(vm, "killall cat; true")
+
+
+@pytest.mark.usefixtures("guests")
+def test_balloon(tmp_path):
+    """Memory goes to the host and comes back; statistics; free pages are given back by themselves."""
+    path, arg = qmp.address(tmp_path)
+    with machine("-device", "virtio-balloon-pci,free-page-reporting=on,guest-stats-polling-interval=1", "-qmp", arg) as vm, \
+            qmp.Qmp(path) as q:
+        ready(vm)
+
+        def total():
+            return int(re.search(r"^total=(\d+)", sh(vm, "echo total=$(sed -n 's/MemTotal: *//p' /proc/meminfo)"), re.M)[1])
+
+        def host():
+            with open(f"/proc/{vm.p.pid}/smaps_rollup") as f:
+                return int([line for line in f if line.startswith("Pss_Shmem")][0].split()[1])
+
+        before = total()
+        sh(vm, "dd if=/dev/zero of=/tmp/fill bs=1M count=64 2>/dev/null")
+        filled = host()
+        sh(vm, "rm /tmp/fill")
+        wait_for(lambda: host() < filled - 50 * 1024, STEP)  # reported as free
+        assert q.cmd("query-balloon") == {"actual": 256 * MIB}
+        assert vm.mon.cmd("balloon 128") == ""
+        wait_for(lambda: "actual=128" in vm.mon.cmd("info balloon"), STEP)
+        assert q.event("BALLOON_CHANGE")["actual"] <= 256 * MIB
+        wait_guest(vm, f"[ $(sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) -lt {before - 120 * 1024} ]")
+        wait_for(lambda: f"stat-total-memory {total() * 1024}" in vm.mon.cmd("info qtree"), STEP)
+        q.cmd("balloon", value=256 * MIB)
+        wait_for(lambda: "actual=256" in vm.mon.cmd("info balloon"), STEP)
+        wait_guest(vm, f"[ $(sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) -ge {before} ]")
+        sh(vm, "dd if=/dev/zero of=/tmp/fill bs=1M count=64 2>/dev/null; rm /tmp/fill")
+        assert q.error("balloon", value=0)[0] == "GenericError"
+
+
+def test_no_balloon(tmp_path):
+    path, arg = qmp.address(tmp_path)
+    with VM("-S", "-qmp", arg) as _, qmp.Qmp(path) as q:
+        assert q.error("query-balloon") == ("DeviceNotActive", "No balloon device has been activated")
+
+
+@pytest.mark.usefixtures("guests")
+def test_input():
+    """What the user does comes to evdev, by the device that was plugged in last; the lamps come back."""
+    with machine("-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci", "-device", "virtio-mouse-pci") as vm:
+        ready(vm)
+        text = sh(vm, "cat /proc/bus/input/devices")
+        for name in ("Keyboard", "Mouse", "Tablet"):
+            assert f"QEMU Virtio {name}" in text
+
+        def reads(name, *commands):
+            """The events, as type, code and value, of what the monitor does."""
+            sh(vm, "e=$(grep -l 'Virtio %s' /sys/class/input/event*/device/name); e=${e%%/device/name}; e=${e##*/}; "
+               "(dd if=/dev/input/$e bs=24 count=%d 2>/dev/null | hexdump -v -e '24/1 \"%%02x\" \"\\n\"' >/tmp/ev) & "
+               "sleep 0.5" % (name, commands[0]))
+            for c in commands[1:]:
+                assert vm.mon.cmd(c) == ""
+            lines = sh(vm, "wait; cat /tmp/ev").split("\n")[-commands[0] - 1:-1]
+            return [struct.unpack("<HHi", bytes.fromhex(line)[16:]) for line in lines]
+
+        sync = (0, 0, 0)
+        assert reads("Keyboard", 4, "sendkey ret") == [(1, 28, 1), sync, (1, 28, 0), sync]
+        assert reads("Mouse", 3, "mouse_move 5 -7") == [(2, 0, 5), (2, 1, -7), sync]
+        assert reads("Mouse", 4, "mouse_button 1", "mouse_button 0") == [(1, 272, 1), sync, (1, 272, 0), sync]
+        assert "QEMU Virtio Mouse" in vm.mon.cmd("info mice")
