@@ -15,11 +15,33 @@
 #include "monitor/ops.h"
 #include "net/backend.h"
 
+/* flatten - {"addr": {"type": "unix"}} is what the command line calls addr.type=unix. */
+static Json *flatten(Json *args)
+{
+    Json *flat = json_object_new_object();
+
+    json_object_object_foreach(args, key, val)
+    {
+        if (!json_object_is_type(val, json_type_object)) {
+            json_object_object_add(flat, key, json_object_get(val));
+            continue;
+        }
+        for (struct lh_entry *e = json_object_get_object(val)->head; e != NULL; e = e->next) {
+            autofree char *name = xasprintf("%s.%s", key, (const char *)e->k);
+
+            json_object_object_add(flat, name, json_object_get((Json *)e->v));
+        }
+    }
+    return flat;
+}
+
 bool qmp_netdev_add(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     OptList *l = opt_new();
-    bool ok = qmp_options(l, args, errp) && net_backend_new(l, NULL, errp) != NULL;
+    Json *flat = flatten(args);
+    bool ok = qmp_options(l, flat, errp) && net_backend_new(l, NULL, errp) != NULL;
 
+    json_object_put(flat);
     opt_free(l);
     return ok;
 }

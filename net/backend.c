@@ -10,13 +10,14 @@
 #include "base/text.h"
 #include "bus/lock.h"
 
-static const NetBackendType *const types[] = { &net_user, &net_socket, &net_hubport };
+static const NetBackendType *const types[] = { &net_user, &net_tap, &net_bridge, &net_socket, &net_stream, &net_dgram,
+                                              &net_hubport };
 
 static NetBackend *backends; /* changed by the loop thread under the machine lock */
 
 static const NetBackendType *find_type(const char *name, Error **errp)
 {
-    static const char *const absent[] = { "tap", "bridge", "vde", "vhost-user", "vhost-vdpa", "l2tpv3", "stream", "dgram", "netmap", "vmnet-host", "vmnet-shared", "vmnet-bridged" };
+    static const char *const absent[] = { "vde", "vhost-user", "vhost-vdpa", "l2tpv3", "netmap", "vmnet-host", "vmnet-shared", "vmnet-bridged" };
     autofree char *hint = NULL;
     Nearest near;
 
@@ -29,7 +30,7 @@ static const NetBackendType *find_type(const char *name, Error **errp)
     }
     for (size_t n = 0; n < ARRAY_SIZE(absent); n++) {
         if (strcmp(absent[n], name) == 0) {
-            error_set(errp, "type '%s' is not supported yet (user, socket and hubport are)", name);
+            error_set(errp, "type '%s' is not supported yet (help lists those that are)", name);
             return NULL;
         }
     }

@@ -28,7 +28,7 @@ struct NetBackend {
     NetBackend *next;
 };
 
-extern const NetBackendType net_user, net_socket, net_hubport;
+extern const NetBackendType net_user, net_socket, net_stream, net_dgram, net_tap, net_bridge, net_hubport;
 
 /* net_backend_new - from type=, id= and those of the type; all must be known. @id: used without id= in @l.
  * Loop thread, no lock held. */

@@ -176,6 +176,14 @@ void net_send(NetPort *p, const uint8_t *frame, size_t len)
     deliver(peer, frame, len);
 }
 
+bool net_send_vnet(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len)
+{
+    NetPort *peer = p->peer;
+
+    return peer != NULL && peer->ops->receive_vnet != NULL && p->dumps == NULL && peer->dumps == NULL && net_link(p) &&
+           peer->head == NULL && peer->ops->receive_vnet(peer->opaque, h, frame, len);
+}
+
 bool net_can_send(NetPort *p)
 {
     NetPort *peer = p->peer;

@@ -24,6 +24,9 @@ typedef struct NetPortOps {
     /* Whether a frame of @len bytes can be taken now; NULL: always. When that changes the owner calls net_accept(). */
     bool (*can_receive)(void *opaque, size_t len);
     void (*receive)(void *opaque, const uint8_t *frame, size_t len); /* without FCS; NET_FRAME_MIN bytes or more */
+    /* A frame whose sums, or segments, are to be made as virtio's header @h of 10 bytes says (VIRTIO 1.2, 5.1.6). False:
+     * it cannot do that now. NULL: never. */
+    bool (*receive_vnet)(void *opaque, const uint8_t *h, const uint8_t *frame, size_t len);
     void (*can_send)(void *opaque);              /* net_can_send() is true again; may be NULL */
     void (*link_changed)(void *opaque, bool up); /* may be NULL */
     void (*describe)(void *opaque, FILE *out);   /* behind "name: index=0," in info network */
@@ -55,6 +58,9 @@ void net_unplug(NetPort *p);
 
 /* net_send - @p's owner sends a frame to whoever is plugged in. */
 void net_send(NetPort *p, const uint8_t *frame, size_t len);
+/* net_send_vnet - the same with virtio's header, for a peer that makes sums and segments. False: there is no such peer
+ * now, or somebody wants to see whole frames: they are made by the caller. */
+bool net_send_vnet(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len);
 /* net_can_send - false: the peer does not keep up, ops->can_send() will be called. */
 bool net_can_send(NetPort *p);
 /* net_accept - @p's owner may be able to receive again. */

@@ -5,47 +5,77 @@
  * Descriptors are the loop thread's; what is sent goes out at once from whatever thread sends it, which holds the
  * machine lock as everybody does who changes `fd`. A TCP peer that does not read loses frames, and holds nobody up.
  */
-#include "net/backend.h"
+#include "net/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "base/broker.h"
 #include "base/error.h"
+#include "base/event.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "bus/lock.h"
-#include "chardev/address.h"
 
 enum { OUT_MAX = 1 << 20, IN_ROOM = 4 + NET_FRAME_MAX, READS_PER_TURN = 64 };
 
-typedef struct SocketNet {
-    NetBackend b; /* first member */
-    /* changed by the loop thread under the machine lock */
-    int listen, fd;
-    int out_fd;        /* datagrams: sends; else fd */
-    bool stream, connecting, closed;
-    char *what;        /* for info network */
-    struct sockaddr_in self; /* multicast: what we sent comes back from here */
-    bool have_self;
-    /* loop thread */
-    uint8_t *in;
-    size_t in_len;
-    bool paused;
-    /* under the machine lock */
-    uint8_t *out;
-    size_t out_len;
-    bool posted;
-} SocketNet;
-
 static void watch(SocketNet *s);
+
+static void tell(const SocketNet *s, bool connected)
+{
+    autofree char *peer = s->fd >= 0 && connected ? addr_show_fd(s->fd, true) : NULL;
+    const char *colon = peer != NULL ? strrchr(peer, ':') : NULL;
+    autofree char *host = colon != NULL ? xstrndup(peer, (size_t)(colon - peer)) : NULL;
+
+    if (!s->events) {
+        return;
+    }
+    if (connected) {
+        event_emit("NETDEV_STREAM_CONNECTED", (const EventField[]){ EV_STR("netdev-id", s->b.id),
+                   EV_STR("addr.type", host != NULL ? "inet" : "unix"), EV_STR("addr.host", host),
+                   EV_STR("addr.port", colon != NULL ? colon + 1 : NULL),
+                   EV_STR("addr.path", host == NULL ? s->addr.path : NULL), EV_END });
+    } else {
+        event_emit("NETDEV_STREAM_DISCONNECTED", (const EventField[]){ EV_STR("netdev-id", s->b.id), EV_END });
+    }
+}
+
+/* try_again - with reconnect=, later. */
+static void try_again(SocketNet *s)
+{
+    if (s->again_ns != 0 && !s->closed) {
+        timer_arm(&s->again, clock_now(CLK_REAL) + s->again_ns);
+    }
+}
+
+static void on_again(void *opaque)
+{
+    SocketNet *s = opaque;
+    bool connecting = false;
+    int fd = addr_connect(&s->addr, true, &connecting, NULL);
+
+    if (fd < 0) {
+        try_again(s);
+        return;
+    }
+    machine_lock();
+    s->fd = s->out_fd = fd;
+    s->connecting = connecting;
+    machine_unlock();
+    if (!connecting) {
+        tell(s, true);
+    }
+    watch(s);
+}
 
 static void disconnect(SocketNet *s)
 {
+    bool was = !s->connecting;
+
     loop_fd_remove(s->fd);
     machine_lock();
     close(s->fd);
@@ -54,6 +84,10 @@ static void disconnect(SocketNet *s)
     s->connecting = false;
     machine_unlock();
     s->in_len = 0;
+    if (was) {
+        tell(s, false);
+    }
+    try_again(s);
     watch(s);
 }
 
@@ -98,7 +132,8 @@ static void socket_receive(void *opaque, const uint8_t *frame, size_t len)
         return;
     }
     if (!s->stream) {
-        if (send(s->out_fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (sendto(s->out_fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL, s->to_len != 0 ? (struct sockaddr *)&s->to : NULL,
+                   s->to_len) < 0) {
             s->b.port.dropped++;
         }
         return;
@@ -210,13 +245,16 @@ static void on_fd(void *opaque, int fd, unsigned events)
 
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
         if (err != 0) {
-            report("%s: cannot connect to %s: %s", s->b.id, s->what, strerror(err));
+            if (s->again_ns == 0) {
+                report("%s: cannot connect to %s: %s", s->b.id, s->what, strerror(err));
+            }
             disconnect(s);
             return;
         }
         machine_lock();
         s->connecting = false;
         machine_unlock();
+        tell(s, true);
     }
     if (events & LOOP_WRITE) {
         machine_lock();
@@ -244,6 +282,7 @@ static void on_accept(void *opaque, int fd, unsigned events)
     machine_lock();
     s->fd = s->out_fd = conn;
     machine_unlock();
+    tell(s, true);
     watch(s);
 }
 
@@ -290,6 +329,20 @@ static bool split(const char *text, struct sockaddr_in *a, Error **errp)
     return true;
 }
 
+bool socket_stream(SocketNet *s, const SockAddr *a, bool server, Error **errp)
+{
+    s->stream = true;
+    if (server) {
+        s->listen = addr_listen(a, errp);
+        if (s->listen >= 0) {
+            fcntl(s->listen, F_SETFL, fcntl(s->listen, F_GETFL) | O_NONBLOCK);
+        }
+        return s->listen >= 0;
+    }
+    s->fd = s->out_fd = addr_connect(a, true, &s->connecting, errp);
+    return s->fd >= 0;
+}
+
 static bool open_stream(SocketNet *s, const char *text, bool server, Error **errp)
 {
     const char *colon = strrchr(text, ':');
@@ -303,17 +356,7 @@ static bool open_stream(SocketNet *s, const char *text, bool server, Error **err
     }
     a.host = xstrndup(text, (size_t)(colon - text));
     a.port = xstrdup(colon + 1);
-    s->stream = true;
-    if (server) {
-        s->listen = addr_listen(&a, errp);
-        ok = s->listen >= 0;
-        if (ok) {
-            fcntl(s->listen, F_SETFL, fcntl(s->listen, F_GETFL) | O_NONBLOCK);
-        }
-    } else {
-        s->fd = s->out_fd = addr_connect(&a, true, &s->connecting, errp);
-        ok = s->fd >= 0;
-    }
+    ok = socket_stream(s, &a, server, errp);
     addr_free(&a);
     return ok;
 }
@@ -324,40 +367,45 @@ static bool fail(Error **errp, const char *what, const char *text)
     return false;
 }
 
-/* open_mcast - a socket that gets the group's frames, and one that sends, so that ours can be told by where they
+/* A multicast network: a socket that gets the group's frames, and one that sends, so that ours can be told by where they
  * come from. */
-static bool open_mcast(SocketNet *s, const char *text, const char *local, Error **errp)
+bool socket_mcast(SocketNet *s, const struct sockaddr_in *a, const char *local, Error **errp)
 {
     struct ip_mreq group = { .imr_interface.s_addr = htonl(INADDR_ANY) };
     socklen_t len = sizeof(s->self);
-    struct sockaddr_in a;
+    char text[INET_ADDRSTRLEN];
     int one = 1;
 
-    if (!split(text, &a, errp)) {
-        return false;
-    }
-    if (!IN_MULTICAST(ntohl(a.sin_addr.s_addr))) {
-        error_set(errp, "mcast=%s is no address of a group (224.0.0.0 to 239.255.255.255)", text);
+    if (!IN_MULTICAST(ntohl(a->sin_addr.s_addr))) {
+        error_set(errp, "mcast=%s is no address of a group (224.0.0.0 to 239.255.255.255)",
+                  inet_ntop(AF_INET, &a->sin_addr, text, sizeof(text)));
         return false;
     }
     if (local != NULL && inet_pton(AF_INET, local, &group.imr_interface) != 1) {
         error_set(errp, "localaddr=%s is no IPv4 address", local);
         return false;
     }
-    group.imr_multiaddr = a.sin_addr;
+    group.imr_multiaddr = a->sin_addr;
     s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     s->out_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->fd < 0 || s->out_fd < 0 || setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-        bind(s->fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+        bind(s->fd, (const struct sockaddr *)a, sizeof(*a)) < 0 ||
         setsockopt(s->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ||
         (local != NULL && setsockopt(s->out_fd, IPPROTO_IP, IP_MULTICAST_IF, &group.imr_interface,
                                      sizeof(group.imr_interface)) < 0) ||
-        connect(s->out_fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+        connect(s->out_fd, (const struct sockaddr *)a, sizeof(*a)) < 0 ||
         getsockname(s->out_fd, (struct sockaddr *)&s->self, &len) < 0) {
-        return fail(errp, "cannot join", text);
+        return fail(errp, "cannot join", inet_ntop(AF_INET, &a->sin_addr, text, sizeof(text)));
     }
     s->have_self = true;
     return true;
+}
+
+static bool open_mcast(SocketNet *s, const char *text, const char *local, Error **errp)
+{
+    struct sockaddr_in a;
+
+    return split(text, &a, errp) && socket_mcast(s, &a, local, errp);
 }
 
 static bool open_udp(SocketNet *s, const char *text, const char *local, Error **errp)
@@ -381,7 +429,7 @@ static bool open_udp(SocketNet *s, const char *text, const char *local, Error **
     return true;
 }
 
-static bool open_fd(SocketNet *s, const char *text, Error **errp)
+bool socket_fd(SocketNet *s, const char *text, Error **errp)
 {
     int type = 0;
     socklen_t len = sizeof(type);
@@ -401,7 +449,7 @@ static void socket_describe(void *opaque, FILE *out)
 {
     SocketNet *s = opaque;
 
-    fprintf(out, "type=socket,%s%s", s->what,
+    fprintf(out, "type=%s,%s%s", s->b.type->name, s->what,
             s->stream && (s->fd < 0 || s->connecting) ? (s->listen >= 0 ? ",waiting" : ",not connected") : "");
 }
 
@@ -409,8 +457,9 @@ static const NetPortOps socket_ops = {
     .receive = socket_receive, .can_send = socket_can_send, .describe = socket_describe,
 };
 
-static void close_fds(SocketNet *s)
+void socket_fini(SocketNet *s)
 {
+    timer_cancel(&s->again);
     if (s->listen >= 0) {
         loop_fd_remove(s->listen);
         close(s->listen);
@@ -422,17 +471,42 @@ static void close_fds(SocketNet *s)
         loop_fd_remove(s->fd);
         close(s->fd);
     }
+    if (s->unlink != NULL) {
+        host_unlink(s->unlink);
+    }
+    addr_free(&s->addr);
+    free(s->unlink);
     free(s->in);
     free(s->out);
     free(s->what);
 }
 
-static void socket_close(NetBackend *b)
+void socket_init(SocketNet *s)
+{
+    s->listen = s->fd = s->out_fd = -1;
+    s->addr.fd = -1;
+    s->in = xnewn(uint8_t, IN_ROOM);
+    s->out = xnewn(uint8_t, OUT_MAX);
+    timer_init(&s->again, CLK_REAL, on_again, s, NULL);
+}
+
+void socket_start(SocketNet *s)
+{
+    machine_lock();
+    net_port_init(&s->b.port, s->b.id, &socket_ops, s, false);
+    machine_unlock();
+    if (s->fd >= 0 && s->stream && !s->connecting) {
+        tell(s, true);
+    }
+    watch(s);
+}
+
+void socket_close(NetBackend *b)
 {
     SocketNet *s = container_of(b, SocketNet, b);
 
     s->closed = true;
-    close_fds(s);
+    socket_fini(s);
 }
 
 static bool socket_open(NetBackend *b, OptList *l, Error **errp)
@@ -458,22 +532,17 @@ static bool socket_open(NetBackend *b, OptList *l, Error **errp)
     if (!opt_done(l, errp)) {
         return false;
     }
-    s->listen = s->fd = s->out_fd = -1;
-    s->in = xnewn(uint8_t, IN_ROOM);
-    s->out = xnewn(uint8_t, OUT_MAX);
+    socket_init(s);
     s->what = xasprintf("%s=%s", keys[which], val[which]);
-    ok = which == 0 ? open_fd(s, val[0], errp)
+    ok = which == 0 ? socket_fd(s, val[0], errp)
          : which < 3 ? open_stream(s, val[which], which == 1, errp)
          : which == 3 ? open_mcast(s, val[3], local, errp)
                       : open_udp(s, val[4], local, errp);
     if (!ok) {
-        close_fds(s);
+        socket_fini(s);
         return false;
     }
-    machine_lock();
-    net_port_init(&b->port, b->id, &socket_ops, s, false);
-    machine_unlock();
-    watch(s);
+    socket_start(s);
     return true;
 }
 

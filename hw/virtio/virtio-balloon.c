@@ -56,17 +56,17 @@ static bool take_pages(VirtioBalloon *s, const VirtElem *e, bool inflate, unsign
     while (inflate && *budget > 0) {
         size_t n = elem_read(e, 4ull * s->taken, pfns, sizeof(pfns)) / 4;
 
-        n = MIN(n, (size_t)*budget);
         if (n == 0) {
-            break;
+            return true; /* the end, or no memory */
         }
+        n = MIN(n, (size_t)*budget);
         for (size_t k = 0; k < n; k++) {
             ram_discard((hwaddr)ld_le32(pfns + 4 * k) << PAGE_UNIT, 1u << PAGE_UNIT);
         }
         s->taken += (uint32_t)n;
         *budget -= (unsigned)n;
     }
-    return !inflate || 4ull * s->taken + 4 > e->out_len;
+    return !inflate || *budget > 0;
 }
 
 static void pages(VirtioBalloon *s, VirtQueue *q, bool inflate)

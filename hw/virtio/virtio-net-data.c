@@ -66,6 +66,9 @@ static bool send_packet(VirtioNet *s, const uint8_t *h, uint8_t *frame, size_t l
 {
     size_t start = ld_le16(h + H_CSUM_START);
 
+    if ((h[H_FLAGS] & NEEDS_CSUM) && net_send_vnet(&s->nic.port, h, frame, len)) {
+        return true; /* the peer does the rest */
+    }
     switch (h[H_GSO] & ~GSO_ECN) {
     case GSO_TCPV4:
     case GSO_TCPV6:

@@ -720,6 +720,11 @@ def opt_netdev(tmp):
                        ("user,id=a,guestfwd=tcp:10.0.2.9:1-nonesuch", "nonesuch"), ("user,id=a,ipv4=off,ipv6=off", "ipv4"),
                        ("vde,id=a", "vde"), ("usr,id=a", "'user'"), ("hubport,id=a", "hubid")):
         refused("-netdev", bad, names=names)
+    with monitor("-netdev", f"stream,id=s,addr.type=unix,addr.path={tmp}/s,server=on", "-netdev",
+                 f"dgram,id=d,local.type=unix,local.path={tmp}/d,remote.type=unix,remote.path={tmp}/e") as vm:
+        text = vm.mon.cmd("info network")
+        assert f"s: index=0,type=stream,unix:{tmp}/s,server=on,waiting\n" in text
+        assert f"d: index=0,type=dgram,unix:{tmp}/e\n" in text
     refused("-netdev", "user,id=a", "-netdev", "user,id=a", names="taken")
     refused("-netdev", "user,id=a", "-device", "e1000,netdev=b", names="'b'")
     refused("-netdev", "user,id=a", "-device", "e1000,netdev=a", "-device", "e1000,netdev=a", names="in use")
