@@ -419,6 +419,7 @@ const DeviceClass ich9_ahci_class = {
     .size = sizeof(Ahci),
     .bus = BUS_PCI,
     .user_creatable = true,
+    .no_hotplug = true, /* its disks do not */
     .props = ahci_props,
     .fields = ahci_fields,
     .realize = ahci_realize,
