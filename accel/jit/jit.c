@@ -14,9 +14,8 @@
 #include "base/mem.h"
 #include "cpu/flags.h"
 
-#define HOT 3 /* runs by the reference before a block is translated */
-
 bool jit_strict;
+unsigned jit_hot = 3;
 static _Thread_local const CpuState *segment_of; /* whose state this thread's GS base is */
 
 /* Where the jump cache sends to: code in two pages looks whether both are where they were. */
@@ -174,7 +173,7 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
             return t;
         }
     }
-    if (b->runs < HOT && !j->counting) {
+    if (b->runs < jit_hot && !j->counting) {
         b->runs++;
         return NULL;
     }
@@ -418,7 +417,7 @@ bool jit_run_once(CpuState *c, bool alone)
     }
     set_key(c, key);
     jit_new_generation(c, true); /* nothing is found in the jump cache but this, and that not from before */
-    b->runs = HOT;
+    b->runs = (uint16_t)jit_hot;
     t = find(c, b, lin);
     if (t != NULL) {
         link_site(c, b, t);

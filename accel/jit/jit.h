@@ -310,5 +310,6 @@ bool jit_mode(const CpuState *c);
 /* jit_counting - before the first: code counts in CpuState.jit.count. */
 void jit_counting(CpuState *c);
 extern bool jit_strict; /* tests: flags are exact at every fault and look around */
+extern unsigned jit_hot; /* runs by the reference before a block is translated; tests: 0 */
 
 #endif

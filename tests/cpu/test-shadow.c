@@ -99,12 +99,18 @@ static uint64_t frame(unsigned n)
     return v;
 }
 
-/* Stopped in the handler of @vector, which returns to @rip. */
-static void expect_handler(unsigned vector, uint64_t rip)
+/* Stopped in the handler of @vector, which returns to @first, or to @last or between: engines look for interrupts at the end of
+ * what they execute as one. */
+static void expect_handler_within(unsigned vector, uint64_t first, uint64_t last)
 {
     assert_true(guest_run(c, 1000000));
     assert_int_equal(c->regs[GPR_RIP], HANDLERS + vector + 1);
-    assert_int_equal(frame(0), rip);
+    assert_in_range(frame(0), first, last);
+}
+
+static void expect_handler(unsigned vector, uint64_t rip)
+{
+    expect_handler_within(vector, rip, rip);
 }
 
 static void handler_returns(void)
@@ -155,7 +161,7 @@ static void no_shadow_where_if_was_set(void **state)
 {
     START(sti_again);
     reads_left = 1;
-    expect_handler(VECTOR, 0x100c); /* the engine looks at the end of a block: after HLT */
+    expect_handler_within(VECTOR, 0x1009, 0x100c);
 }
 
 CODE(popf, "pushf\n orl $0x200, (%rsp)\n popf\n nop\n hlt\n");
@@ -206,7 +212,7 @@ static void rep_pushes_no_rf_after_the_last(void **state)
 {
     START(rep);
     reads_left = 10;
-    expect_handler(VECTOR, REP_AT + 4); /* the end of the block */
+    expect_handler_within(VECTOR, REP_AT + 2, REP_AT + 4);
     assert_false(frame(2) & FLAG_RF);
     assert_int_equal(c->regs[GPR_RCX], 0);
 }

@@ -17,6 +17,7 @@
 #define PROGRESS 0xe000u /* of processor n at + n * 64 */
 
 static CpuState *c[GUEST_CPUS];
+static unsigned cpus;
 
 static unsigned rounds(unsigned usual)
 {
@@ -49,7 +50,7 @@ CODE(receive, TURNS("mov (%rsi,%rcx,8), %rdx\n add %rdx, %rdx\n add (%rbx,%rcx,8
 CODE(load_store, TURNS("mov (%rsi,%rcx,8), %rdx\n movq $1, (%rbx,%rcx,8)\n mov %rdx, (%rdi,%rcx,8)"));
 CODE(store_one, TURNS("movq $1, (%rbx,%rcx,8)"));
 
-static void program(unsigned cpu, unsigned cpus, const uint8_t *code, const uint8_t *code_end,
+static void program(unsigned cpu, unsigned ring, const uint8_t *code, const uint8_t *code_end,
                     uint64_t rbx, uint64_t rsi, unsigned n)
 {
     uint32_t at = 0x1000 + cpu * 0x400;
@@ -62,11 +63,11 @@ static void program(unsigned cpu, unsigned cpus, const uint8_t *code, const uint
     c[cpu]->regs[GPR_RSI] = rsi;
     c[cpu]->regs[GPR_RDI] = A_R + cpu * 0x40000;
     c[cpu]->regs[GPR_R8] = PROGRESS + cpu * 64;
-    c[cpu]->regs[GPR_R9] = PROGRESS + (cpu + 1) % cpus * 64;
+    c[cpu]->regs[GPR_R9] = PROGRESS + (cpu + 1) % ring * 64;
     c[cpu]->regs[GPR_R10] = n;
 }
-#define PROGRAM(cpu, cpus, name, rbx, rsi, n)                                                      \
-    program(cpu, cpus, code_##name, code_##name##_end, rbx, rsi, n)
+#define PROGRAM(cpu, ring, name, rbx, rsi, n)                                                      \
+    program(cpu, ring, code_##name, code_##name##_end, rbx, rsi, n)
 
 static uint64_t result(unsigned cpu, unsigned n)
 {
@@ -78,12 +79,14 @@ static uint64_t result(unsigned cpu, unsigned n)
 
 static int begin2(void **state)
 {
+    cpus = 2;
     guest_begin_many("max", 2, c);
     return 0;
 }
 
 static int begin4(void **state)
 {
+    cpus = 4;
     guest_begin_many("max", 4, c);
     return 0;
 }
@@ -179,13 +182,14 @@ static void torture(const uint8_t *code, const uint8_t *code_end, uint64_t at, u
 {
     uint64_t sum = 0;
 
-    n = rounds(n);
+    n = rounds(n) * 2 / cpus;
     guest_put(at, "\0\0\0\0\0\0\0\0", 8);
-    program(0, 2, code, code_end, at, 0, n);
-    program(1, 2, code, code_end, at, 0, n);
+    for (unsigned k = 0; k < cpus; k++) {
+        program(k, cpus, code, code_end, at, 0, n);
+    }
     guest_go();
     memcpy(&sum, guest_ram(at), 4);
-    assert_int_equal(sum, 2 * n);
+    assert_int_equal(sum, cpus * n);
 }
 #define TORTURE(name, at, n) torture(code_##name, code_##name##_end, at, n)
 
@@ -213,6 +217,30 @@ static void split_locks(void **state)
     TORTURE(cmpxchg16b, A_X, 2000);
 }
 
+/* ---- code that another processor changes ---- */
+
+/* What is called is executed while it is written: the immediate is aligned, so each value is whole. The writer goes on when
+ * its value was seen. */
+CODE(call_it, "mov $0x300000, %edi\n1: call *%rbx\n mov %rax, (%rsi)\n cmp %rax, %r10\n jne 1b\n hlt");
+CODE(change_it, "xor %ecx, %ecx\n1: inc %ecx\n mov %ecx, 1(%rbx)\n2: pause\n cmp (%rsi), %rcx\n jne 2b\n cmp %rcx, %r10\n jne 1b\n hlt");
+
+static void code_changed_by_another(void **state)
+{
+    static const uint8_t mov_ret[] = { 0xb8, 0, 0, 0, 0, 0xc3 }; /* MOV EAX, imm32; RET */
+
+    static const uint32_t places[] = { 0x7003, 0x6fff }; /* the second: its immediate is in the next page */
+
+    for (unsigned k = 0; k < 2; k++) {
+        guest_put(places[k], mov_ret, sizeof(mov_ret));
+        guest_put(A_Y, "\0\0\0\0\0\0\0\0", 8);
+        PROGRAM(0, 2, change_it, places[k], A_Y, rounds(2000));
+        PROGRAM(1, 2, call_it, places[k], A_Y, rounds(2000));
+        guest_go();
+        assert_int_equal(c[0]->regs[GPR_RCX], rounds(2000));
+        assert_int_equal(c[1]->regs[GPR_RAX], rounds(2000));
+    }
+}
+
 /* A locked instruction that is split on one processor and aligned on the other. */
 static void split_against_aligned(void **state)
 {
@@ -227,15 +255,17 @@ static void split_against_aligned(void **state)
 }
 
 #define T2(f) cmocka_unit_test_setup_teardown(f, begin2, end)
+#define T4(f) cmocka_unit_test_setup_teardown(f, begin4, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T2(store_buffering_mfence), T2(store_buffering_lock), T2(store_buffering_xchg),
         T2(message_passing), T2(load_buffering),
-        cmocka_unit_test_setup_teardown(independent_reads_of_independent_writes, begin4, end),
+        T4(independent_reads_of_independent_writes), T2(code_changed_by_another),
         T2(locked_read_modify_write), T2(locks_made_of_them), T2(split_locks),
         T2(split_against_aligned),
+        T4(locked_read_modify_write), T4(locks_made_of_them), T4(split_locks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
