@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include "base/error.h"
 #include "base/event.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "block/node.h"
 #include "block/qcow2.h"
 
 static BlockBackend *backends; /* in the order in which they were made; loop thread */
@@ -19,7 +21,7 @@ BlockBackend *blk_find(const char *name)
 {
     BlockBackend *b = backends;
 
-    while (b != NULL && strcmp(b->name, name) != 0) {
+    while (b != NULL && (b->doomed || strcmp(b->name, name) != 0)) {
         b = b->next;
     }
     return b;
@@ -28,7 +30,9 @@ BlockBackend *blk_find(const char *name)
 void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque)
 {
     for (BlockBackend *b = backends; b != NULL; b = b->next) {
-        fn(opaque, b);
+        if (!b->doomed) {
+            fn(opaque, b);
+        }
     }
 }
 
@@ -55,28 +59,11 @@ static BlockImage *open_medium(const BlockParams *p, Error **errp)
     return front;
 }
 
-BlockBackend *blk_new(const BlockParams *p, Error **errp)
+/* make - @img is ours now, or NULL. */
+static BlockBackend *make(const BlockParams *p, BlockImage *img)
 {
-    BlockBackend *b, **end = &backends;
-    BlockImage *img = NULL;
+    BlockBackend *b = xnew(BlockBackend), **end = &backends;
 
-    if (blk_find(p->name) != NULL) {
-        error_set(errp, "there is a drive '%s' already", p->name);
-        return NULL;
-    }
-    if (limits_any(&p->limits) && !limits_check(&p->limits, errp)) {
-        return NULL;
-    }
-    if (p->file != NULL) {
-        img = open_medium(p, errp);
-        if (img == NULL) {
-            return NULL;
-        }
-        if (sandbox_on()) {
-            block_workers();
-        }
-    }
-    b = xnew(BlockBackend);
     b->name = xstrdup(p->name);
     b->img = img;
     b->cache = p->cache;
@@ -98,6 +85,82 @@ BlockBackend *blk_new(const BlockParams *p, Error **errp)
     return b;
 }
 
+BlockBackend *blk_new_node(const BlockParams *p, BlockImage *img, Error **errp)
+{
+    BlockBackend *b = make(p, image_ref(img));
+
+    b->is_node = true;
+    return b;
+}
+
+BlockBackend *blk_new(const BlockParams *p, Error **errp)
+{
+    BlockImage *img = NULL;
+    BlockBackend *b;
+
+    if (blk_find(p->name) != NULL || node_known(p->name)) {
+        error_set(errp, "there is a drive '%s' already", p->name);
+        return NULL;
+    }
+    if (limits_any(&p->limits) && !limits_check(&p->limits, errp)) {
+        return NULL;
+    }
+    if (p->file != NULL) {
+        img = open_medium(p, errp);
+        if (img == NULL) {
+            return NULL;
+        }
+        if (sandbox_on()) {
+            block_workers();
+        }
+    }
+    b = make(p, img);
+    b->node = img != NULL ? node_auto_name() : NULL;
+    return b;
+}
+
+/* away - from the list and from memory. */
+static void away(BlockBackend *b)
+{
+    BlockBackend **p = &backends;
+
+    while (*p != b) {
+        p = &(*p)->next;
+    }
+    *p = b->next;
+    image_unref(b->img);
+    block_lock();
+    throttle_unref(b->throttle);
+    block_unlock();
+    free(b->attached);
+    free(b->serial);
+    free(b->node);
+    free(b->name);
+    free(b);
+}
+
+void blk_free(BlockBackend *b)
+{
+    int r;
+
+    block_drain();
+    r = b->img != NULL && !b->img->read_only ? image_flush(b->img) : 0;
+    if (r < 0) {
+        report("%s: cannot write %s: %s", b->name, b->img->file, strerror(-r));
+    }
+    away(b);
+}
+
+static void free_doomed(void *opaque)
+{
+    for (BlockBackend *b = backends, *next; b != NULL; b = next) {
+        next = b->next;
+        if (b->doomed && !b->used) {
+            blk_free(b);
+        }
+    }
+}
+
 bool block_close_all(void)
 {
     bool ok = true;
@@ -111,16 +174,9 @@ bool block_close_all(void)
             report("%s: cannot write %s: %s", b->name, b->img->file, strerror(-r));
             ok = false;
         }
-        backends = b->next;
-        image_unref(b->img);
-        block_lock();
-        throttle_unref(b->throttle);
-        block_unlock();
-        free(b->attached);
-        free(b->serial);
-        free(b->name);
-        free(b);
+        away(b);
     }
+    nodes_free();
     return ok;
 }
 
@@ -177,6 +233,8 @@ static BlockImage *swap(BlockBackend *b, BlockImage *img)
     BlockImage *old = b->img;
 
     b->img = img;
+    free(b->node);
+    b->node = img != NULL ? node_auto_name() : NULL;
     if ((old != NULL || img != NULL) && b->ops != NULL && b->ops->medium_changed != NULL) {
         b->ops->medium_changed(b->opaque);
     }
@@ -250,6 +308,25 @@ bool blk_change(BlockBackend *b, const char *file, const char *format, bool read
 bool blk_eject(BlockBackend *b, bool force, Error **errp)
 {
     return check_removable(b, errp) && exchange(b, NULL, force, errp);
+}
+
+void blk_delete(BlockBackend *b)
+{
+    BlockImage *img;
+    Error *err = NULL;
+
+    if (!b->used) {
+        blk_free(b);
+        return;
+    }
+    block_drain();
+    block_lock();
+    b->doomed = true;
+    img = swap(b, NULL);
+    block_unlock();
+    if (!put_away(b, img, &err)) {
+        error_report(err);
+    }
 }
 
 bool blk_tray(BlockBackend *b, bool open, bool force, Error **errp)
@@ -342,12 +419,36 @@ const BlockStats *blk_stats(const BlockBackend *b)
     return &b->stats;
 }
 
-void blk_info(BlockBackend *b, BlockInfo *info)
+void blk_image_info(const BlockImage *img, BlockInfo *info)
 {
     struct stat st;
 
+    info->file = img->file;
+    info->format = img->format;
+    info->size = img->size;
+    info->read_only = img->read_only;
+    info->temporary = img->temporary;
+    info->cache = img->cache;
+    info->direct = img->flags & IMAGE_DIRECT;
+    info->backing = img->backing != NULL ? img->backing->file : NULL;
+    for (const BlockImage *i = img->backing; i != NULL; i = i->backing) {
+        info->depth++;
+    }
+    if (img->fmt == &qcow2_format) {
+        const Qcow2 *q = img->priv;
+
+        info->cluster_size = q->cluster_size;
+        info->dirty = q->incompatible & INCOMPAT_DIRTY;
+    }
+    info->used = fstat(img->host.fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+void blk_info(BlockBackend *b, BlockInfo *info)
+{
     *info = (BlockInfo){
         .name = b->name,
+        .node = b->is_node && b->node == NULL ? b->name : b->node,
+        .is_node = b->is_node,
         .attached = b->attached,
         .cache = b->cache,
         .io_status = b->io_status,
@@ -359,24 +460,7 @@ void blk_info(BlockBackend *b, BlockInfo *info)
         .locked = locked(b),
     };
     if (b->img != NULL) {
-        info->file = b->img->file;
-        info->format = b->img->format;
-        info->size = b->img->size;
-        info->read_only = b->img->read_only;
-        info->temporary = b->img->temporary;
-        info->cache = b->img->cache;
-        info->direct = b->img->flags & IMAGE_DIRECT;
-        info->backing = b->img->backing != NULL ? b->img->backing->file : NULL;
-        for (const BlockImage *i = b->img->backing; i != NULL; i = i->backing) {
-            info->depth++;
-        }
-        if (b->img->fmt == &qcow2_format) {
-            const Qcow2 *q = b->img->priv;
-
-            info->cluster_size = q->cluster_size;
-            info->dirty = q->incompatible & INCOMPAT_DIRTY;
-        }
-        info->used = fstat(b->img->host.fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+        blk_image_info(b->img, info);
     }
 }
 
@@ -404,6 +488,9 @@ void blk_detach(BlockBackend *b)
         b->attached = NULL;
         b->ops = NULL;
         b->opaque = NULL;
+        if (b->doomed) {
+            loop_post(free_doomed, NULL);
+        }
     }
 }
 

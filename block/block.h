@@ -101,6 +101,11 @@ bool block_close_all(void);
 /* blk_new - a back end and its medium. Loop thread, or before the loop. */
 BlockBackend *blk_new(const BlockParams *p, struct Error **errp);
 BlockBackend *blk_find(const char *name); /* or NULL */
+/* blk_free - a back end that no device uses, and its medium: waits for what is under way. blk_delete - the same for the
+ * user: one that a device has loses its medium and its name now, and goes when the device does. Loop thread, machine lock
+ * not held, processors parked. */
+void blk_free(BlockBackend *b);
+void blk_delete(BlockBackend *b);
 /* blk_each - all, in the order in which they were made. Loop thread. */
 void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque);
 
@@ -139,6 +144,8 @@ const BlockStats *blk_stats(const BlockBackend *b);
 
 typedef struct BlockInfo {
     const char *name;
+    const char *node;     /* of its medium */
+    bool is_node;         /* `name` is a node's, and no drive's */
     const char *file;     /* NULL: no medium. Borrowed until the medium changes */
     const char *format;
     const char *attached; /* id of the device, or NULL */

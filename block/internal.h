@@ -17,6 +17,9 @@ struct BlockBackend {
     struct ThrottleGroup *throttle; /* under the machine lock; or NULL */
     BlockStats stats; /* under the machine lock */
     BlockIoStatus io_status; /* under the machine lock */
+    char *node;      /* name of the medium's node, made up; NULL: it is `name`, given by the user */
+    bool is_node;    /* not a drive: made for a device that uses a node */
+    bool doomed;     /* deleted while a device had it: goes with that */
     char *attached;  /* id of the device */
     bool used;       /* by a device */
     const BlockDevOps *ops;
@@ -34,6 +37,14 @@ typedef struct ThrottleGroup ThrottleGroup;
 ThrottleGroup *throttle_group(const char *name, const BlockLimits *l);
 void throttle_unref(ThrottleGroup *g);
 const BlockLimits *throttle_limits(const ThrottleGroup *g, const char **name);
+
+/* blk_new_node - a back end for node @p->name, whose image is @img (a reference is taken). */
+BlockBackend *blk_new_node(const BlockParams *p, BlockImage *img, struct Error **errp);
+/* blk_image_info - what BlockInfo says of an image. */
+void blk_image_info(const BlockImage *img, BlockInfo *info);
+/* node.c: node_auto_name - "#block001"; freed by the caller. nodes_free - all; their back ends are gone. */
+char *node_auto_name(void);
+void nodes_free(void);
 
 /* requests_fini - wait for all without calling back, end the threads. Machine lock not held. */
 void requests_fini(void);

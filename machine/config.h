@@ -97,6 +97,8 @@ typedef struct MachineConfig {
     /* devices */
     struct OptList **devices; /* -device, in order; "driver" is a known class */
     size_t device_count;
+    struct OptList **blockdevs; /* -blockdev, in order */
+    size_t blockdev_count;
     struct Drive *drives; /* machine/drives.h */
     size_t drive_count;
     bool nodefaults;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/optlist.h"
+#include "block/node.h"
 #include "bus/device.h"
 #include "machine/config.h"
 #include "machine/pc.h"
@@ -35,6 +36,12 @@ void drives_free(MachineConfig *cfg)
         free(d->group);
         free(d->from);
     }
+    for (size_t n = 0; n < cfg->blockdev_count; n++) {
+        opt_free(cfg->blockdevs[n]);
+    }
+    free(cfg->blockdevs);
+    cfg->blockdevs = NULL;
+    cfg->blockdev_count = 0;
     free(cfg->drives);
     cfg->drives = NULL;
     cfg->drive_count = 0;
@@ -61,8 +68,7 @@ static bool default_cd(const MachineConfig *cfg)
     return true;
 }
 
-/* open_one - @snapshots: -snapshot. */
-static bool open_one(const Drive *d, bool snapshots, Error **errp)
+bool drive_open(const Drive *d, bool snapshots, Error **errp)
 {
     BlockParams p = {
         .name = d->id,
@@ -97,11 +103,19 @@ static bool add_empty(MachineConfig *cfg, Drive d, const char *id, Error **errp)
     d.from = xasprintf("default drive %s", id);
     cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
     cfg->drives[cfg->drive_count] = d;
-    return open_one(&cfg->drives[cfg->drive_count++], false, errp);
+    return drive_open(&cfg->drives[cfg->drive_count++], false, errp);
 }
 
 bool drives_open(MachineConfig *cfg, Error **errp)
 {
+    for (size_t n = 0; n < cfg->blockdev_count; n++) {
+        if (!node_add(cfg->blockdevs[n], errp)) {
+            autofree char *text = opt_text(cfg->blockdevs[n]);
+
+            error_prepend(errp, "-blockdev %s: ", text);
+            return false;
+        }
+    }
     for (size_t n = 0; n < cfg->drive_count; n++) {
         const Drive *d = &cfg->drives[n];
 
@@ -109,7 +123,7 @@ bool drives_open(MachineConfig *cfg, Error **errp)
             error_set(errp, "%s: machine type does not support it: there is no board", d->from);
             return false;
         }
-        if (!open_one(d, cfg->snapshot, errp)) {
+        if (!drive_open(d, cfg->snapshot, errp)) {
             return false;
         }
     }

@@ -11,6 +11,7 @@
 
 struct Error;
 struct MachineConfig;
+struct OptList;
 
 typedef enum DriveIf {
     DRIVE_NONE, /* for a -device */
@@ -45,6 +46,9 @@ bool drives_plug(const struct MachineConfig *cfg, struct Error **errp);
 /* drive_find - of that place, or NULL. */
 const Drive *drive_find(const struct MachineConfig *cfg, DriveIf iface, unsigned bus,
                         unsigned unit);
+/* drive_open - its back end; @snapshots: -snapshot. drive_hot_add - of the options @l (drive_add): if=none alone. */
+bool drive_open(const Drive *d, bool snapshots, struct Error **errp);
+bool drive_hot_add(struct OptList *l, struct Error **errp);
 void drives_free(struct MachineConfig *cfg);
 
 #endif

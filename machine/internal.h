@@ -43,7 +43,7 @@ OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
 /* uuid_parse - 8-4-4-4-12 hexadecimal digits; most significant byte first. */
 bool uuid_parse(const char *s, uint8_t out[16]);
 /* machine/options-drive.c */
-OptHandler opt_drive, opt_disk;
+OptHandler opt_blockdev, opt_drive, opt_disk;
 enum { DISK_CD = 4, DISK_FLOPPY = 8 }; /* with the index, what opt_disk() adds */
 bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
 /* machine/options.c: finish what needs to be seen as a whole */

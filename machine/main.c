@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/sandbox.h"
 #include "block/block.h"
+#include "block/node.h"
 #include "block/image-holder.h"
 #include "bus/device.h"
 #include "bus/lock.h"
@@ -79,6 +80,9 @@ static void *resolve_drive(const char *id, Error **errp)
 {
     BlockBackend *b = blk_find(id);
 
+    if (b == NULL && node_known(id)) {
+        return node_drive(id, errp);
+    }
     if (b == NULL) {
         error_set(errp, "there is no drive '%s'", id);
     }

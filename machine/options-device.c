@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "bus/device.h"
 #include "chardev/chardev.h"
+#include "monitor/qmp.h"
 #include "machine/plug.h"
 
 /* ---- -device, -global ---- */
@@ -26,12 +27,9 @@ bool opt_device(void *opaque, const OptionDef *def, const char *arg, Error **err
         p->done = true;
         return true;
     }
-    if (arg[0] == '{') {
-        error_set(errp, "the JSON form is not supported yet");
-        return false;
-    }
-    l = opt_parse(arg, "driver", errp);
-    if (l == NULL) {
+    l = arg[0] == '{' ? opt_new() : opt_parse(arg, "driver", errp);
+    if (l == NULL || (arg[0] == '{' && !json_options(l, arg, errp))) {
+        opt_free(l);
         return false;
     }
     driver = opt_get_str(l, "driver", "");
@@ -224,7 +222,7 @@ static bool config_group(void *opaque, const char *group, OptList *l, Error **er
 {
     static const char *const options[][2] = {
         { "machine", "machine" },       { "memory", "m" },        { "smp-opts", "smp" },
-        { "device", "device" },         { "drive", "drive" },         { "chardev", "chardev" }, { "mon", "mon" },
+        { "device", "device" },         { "drive", "drive" },         { "blockdev", "blockdev" }, { "chardev", "chardev" }, { "mon", "mon" },
         { "global", "global" },         { "name", "name" },       { "rtc", "rtc" },
         { "accel", "accel" },           { "msg", "msg" },         { "icount", "icount" },
         { "overcommit", "overcommit" },  { "netdev", "netdev" },

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "bus/device.h"
 #include "machine/drives.h"
+#include "monitor/qmp.h"
 
 #define NO_PLACE 0xffffffffu
 
@@ -296,6 +297,34 @@ static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **
     cfg->drives = xrealloc(cfg->drives, cfg->drive_count + 1, sizeof(*cfg->drives));
     cfg->drives[cfg->drive_count++] = d;
     return opt_each_unused(l, unknown_key, NULL, errp) && opt_done(l, errp);
+}
+
+bool opt_blockdev(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    MachineConfig *cfg = ((Parser *)opaque)->cfg;
+    OptList *l = *arg == '{' ? opt_new() : opt_parse(arg, "driver", errp);
+
+    if (l == NULL || (*arg == '{' && !json_options(l, arg, errp))) {
+        opt_free(l);
+        return false;
+    }
+    cfg->blockdevs = xrealloc(cfg->blockdevs, cfg->blockdev_count + 1, sizeof(*cfg->blockdevs));
+    cfg->blockdevs[cfg->blockdev_count++] = l;
+    return true;
+}
+
+bool drive_hot_add(OptList *l, Error **errp)
+{
+    MachineConfig *cfg = config_new();
+    bool ok = add_drive(cfg, l, "drive_add", errp);
+
+    if (ok && cfg->drives[0].iface != DRIVE_NONE) {
+        error_set(errp, "Can't hot-add drive to type %s", interface_name(cfg->drives[0].iface));
+        ok = false;
+    }
+    ok = ok && drive_open(&cfg->drives[0], false, errp);
+    config_free(cfg);
+    return ok;
 }
 
 bool opt_drive(void *opaque, const OptionDef *def, const char *arg, Error **errp)

@@ -57,7 +57,7 @@ static void print_block(void *opaque, BlockBackend *b)
     BlockInfo i;
 
     blk_info(b, &i);
-    if (l->name != NULL && strcmp(l->name, i.name) != 0) {
+    if ((l->name != NULL && strcmp(l->name, i.name) != 0) || (i.is_node && i.attached == NULL)) {
         return;
     }
     if (l->any) {

@@ -14,7 +14,7 @@ static const char *const not_here[] = {
     "announce_self", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume",
     "block_job_set_speed", "block_stream", "calc_dirty_rate",
     "chardev-change", "client_migrate_info", "closefd",
-    "delvm", "drive_add", "drive_backup", "drive_del", "drive_mirror",
+    "delvm", "drive_backup", "drive_mirror",
     "dump-guest-memory", "dumpdtb", "exit_preconfig", "getfd", "gpa2hpa", "loadvm", "mce", "migrate_cancel", "migrate_continue", "migrate_incoming",
     "migrate_pause", "migrate_recover", "migrate_set_capability", "migrate_set_parameter",
     "migrate_start_postcopy", "nbd_server_add", "nbd_server_remove", "nbd_server_start", "nbd_server_stop",

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/optlist.h"
 #include "chardev/chardev.h"
+#include "machine/drives.h"
 #include "machine/objects.h"
 #include "machine/plug.h"
 #include "monitor/ops.h"
@@ -53,6 +54,33 @@ void hmp_chardev_add(HmpSession *m, FILE *out, const Args *a)
 void hmp_device_add(HmpSession *m, FILE *out, const Args *a)
 {
     make(out, a, "driver", plug_hot, plug_list);
+}
+
+void hmp_drive_add(HmpSession *m, FILE *out, const Args *a)
+{
+    OptList *l;
+    Error *err = NULL;
+
+    if (arg_bool(a, "node", false)) {
+        fprintf(out, "Error: drive_add -n is not supported yet\n");
+        return;
+    }
+    l = opt_parse(arg_str(a, "options"), "file", &err);
+    if (l == NULL || !drive_hot_add(l, &err)) {
+        hmp_error(out, err);
+    } else {
+        fprintf(out, "OK\n");
+    }
+    opt_free(l);
+}
+
+void hmp_drive_del(HmpSession *m, FILE *out, const Args *a)
+{
+    Error *err = NULL;
+
+    if (!op_drive_del(arg_str(a, "id"), &err)) {
+        hmp_error(out, err);
+    }
 }
 
 void hmp_object_add(HmpSession *m, FILE *out, const Args *a)

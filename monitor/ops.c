@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/optlist.h"
 #include "block/block.h"
+#include "block/node.h"
 #include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "hw/display/screen.h"
@@ -121,4 +122,28 @@ bool op_block_resize(BlockBackend *b, uint64_t size, Error **errp)
     ok = blk_resize(b, size, errp);
     accel_resume();
     return ok;
+}
+
+bool op_blockdev_del(const char *name, Error **errp)
+{
+    bool ok;
+
+    accel_pause();
+    ok = node_del(name, errp);
+    accel_resume();
+    return ok;
+}
+
+bool op_drive_del(const char *name, Error **errp)
+{
+    BlockBackend *b = blk_find(name);
+
+    if (b == NULL || node_known(name)) {
+        error_set(errp, b == NULL && !node_known(name) ? "Device '%s' not found" : "Node %s is in use", name);
+        return false;
+    }
+    accel_pause();
+    blk_delete(b);
+    accel_resume();
+    return true;
 }

@@ -33,6 +33,9 @@ bool op_screendump(const char *name, const char *path, DumpFormat format, struct
 
 /* op_chardev_add - as chardev_new(), but nobody is waited for. */
 struct Chardev *op_chardev_add(struct OptList *l, struct Error **errp);
+/* op_blockdev_del, op_drive_del - node_del(), and blk_delete() of a drive, while no processor runs. */
+bool op_blockdev_del(const char *name, struct Error **errp);
+bool op_drive_del(const char *name, struct Error **errp);
 /* op_block_resize - blk_resize(), while no processor runs. */
 bool op_block_resize(struct BlockBackend *b, uint64_t size, struct Error **errp);
 

@@ -4,6 +4,7 @@
 #include <config.h>
 #ifdef CONFIG_JSON
 #include "monitor/qmp-internal.h"
+#include "monitor/qmp.h"
 
 #include <string.h>
 #include <json-c/json.h>
@@ -171,5 +172,61 @@ bool qmp_options(OptList *l, Json *args, Error **errp)
         }
     }
     return true;
+}
+
+bool qmp_tree(OptList *l, Json *args, const char *prefix, Error **errp)
+{
+    json_object_object_foreach(args, key, val)
+    {
+        autofree char *name = xasprintf("%s%s", prefix, key), *inner = xasprintf("%s.", name);
+
+        switch (json_object_get_type(val)) {
+        case json_type_null:
+            opt_set(l, name, "");
+            break;
+        case json_type_boolean:
+            opt_set(l, name, json_object_get_boolean(val) ? "on" : "off");
+            break;
+        case json_type_object:
+            if (!qmp_tree(l, val, inner, errp)) {
+                return false;
+            }
+            break;
+        case json_type_string:
+            if (strlen(json_object_get_string(val)) != (size_t)json_object_get_string_len(val)) {
+                error_set(errp, "Parameter '%s' has a character U+0000", name);
+                return false;
+            }
+            opt_set(l, name, json_object_get_string(val));
+            break;
+        case json_type_int:
+            opt_set(l, name, json_object_get_string(val));
+            break;
+        default:
+            error_set(errp, "Invalid parameter type for '%s'", name);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool json_options(OptList *l, const char *text, Error **errp)
+{
+    JsonReader *r = json_reader_new();
+    size_t used = 0, len = strlen(text);
+    Json *msg = NULL;
+    bool ok = json_read(r, text, len, &used, &msg, errp);
+
+    if (ok && (msg == NULL || !json_object_is_type(msg, json_type_object))) {
+        error_set(errp, msg == NULL ? "JSON parse error: the text ends too soon" : "JSON object expected");
+        ok = false;
+    } else if (ok && strspn(text + used, " \t\r\n") != len - used) {
+        error_set(errp, "JSON parse error: there is more behind the object");
+        ok = false;
+    }
+    ok = ok && qmp_tree(l, msg, "", errp);
+    json_object_put(msg);
+    json_reader_free(r);
+    return ok;
 }
 #endif

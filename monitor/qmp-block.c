@@ -10,7 +10,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/optlist.h"
 #include "block/block.h"
+#include "block/node.h"
 #include "bus/lock.h"
 #include "monitor/ops.h"
 
@@ -18,7 +20,7 @@
 static void add_limits(Json *o, BlockBackend *b)
 {
     const char *group = NULL;
-    const BlockLimits *l = blk_limits(b, &group);
+    const BlockLimits *l = b != NULL ? blk_limits(b, &group) : NULL;
 
     for (unsigned n = 0; n < LIMITS; n++) {
         autofree char *max = xasprintf("%s_max", limit_names[n]), *length = xasprintf("%s_length", max);
@@ -44,12 +46,14 @@ static int64_t limit_arg(Json *args, const char *name, int64_t def)
     return v != NULL ? json_object_get_int64(v) : def;
 }
 
-static Json *inserted_json(BlockBackend *b, const BlockInfo *i)
+/* inserted_json - @b NULL: of a node. */
+static Json *inserted_json(BlockBackend *b, const char *node, const BlockInfo *i)
 {
     static const char *const detects[] = { "off", "on", "unmap" };
     Json *o = json_object_new_object(), *image = json_object_new_object(), *cache = json_object_new_object();
 
     json_add_text(o, "file", i->file);
+    json_add_text(o, "node-name", node);
     json_add_bool(o, "ro", i->read_only);
     json_add_text(o, "drv", i->format);
     json_add_int(o, "backing_file_depth", i->depth);
@@ -79,17 +83,21 @@ static Json *inserted_json(BlockBackend *b, const BlockInfo *i)
 static void add_block(void *opaque, BlockBackend *b)
 {
     static const char *const states[] = { [BLK_OK] = "ok", [BLK_FAILED] = "failed", [BLK_NO_SPACE] = "nospace" };
-    Json *o = json_object_new_object();
+    Json *o;
     BlockInfo i;
 
     blk_info(b, &i);
-    json_add_text(o, "device", i.name);
+    if (i.is_node && i.attached == NULL) { /* made for a device that is gone */
+        return;
+    }
+    o = json_object_new_object();
+    json_add_text(o, "device", i.is_node ? "" : i.name);
     json_add_text(o, "qdev", i.attached);
     json_add_text(o, "type", "unknown");
     json_add_bool(o, "removable", i.removable);
     json_add_bool(o, "locked", i.locked);
     if (i.file != NULL) {
-        json_add(o, "inserted", inserted_json(b, &i));
+        json_add(o, "inserted", inserted_json(b, i.node, &i));
     }
     if (i.has_tray) {
         json_add_bool(o, "tray_open", i.tray_open);
@@ -140,6 +148,46 @@ static void add_stats(void *opaque, BlockBackend *b)
     json_object_array_add(opaque, o);
 }
 
+static void add_node(void *opaque, const char *name, const char *driver, const BlockInfo *info)
+{
+    json_object_array_add(opaque, inserted_json(NULL, name, info));
+}
+
+/* A drive's medium has a node too, whose name was made up. */
+static void add_drive_node(void *opaque, BlockBackend *b)
+{
+    BlockInfo i;
+
+    blk_info(b, &i);
+    if (i.file != NULL && !(i.is_node && strcmp(i.node, i.name) == 0)) {
+        json_object_array_add(opaque, inserted_json(b, i.node, &i));
+    }
+}
+
+bool qmp_query_named_block_nodes(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    *ret = json_object_new_array();
+    machine_lock();
+    node_each(add_node, *ret);
+    blk_each(add_drive_node, *ret);
+    machine_unlock();
+    return true;
+}
+
+bool qmp_blockdev_add(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    OptList *l = opt_new();
+    bool ok = qmp_tree(l, args, "", errp) && node_add(l, errp);
+
+    opt_free(l);
+    return ok;
+}
+
+bool qmp_blockdev_del(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    return op_blockdev_del(qmp_str(args, "node-name"), errp);
+}
+
 bool qmp_query_blockstats(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     if (qmp_bool(args, "query-nodes", false)) {
@@ -156,7 +204,7 @@ bool qmp_query_blockstats(QmpSession *s, Json *args, Json **ret, Error **errp)
 bool qmp_block_resize(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     const char *device = qmp_str(args, "device"), *node = qmp_str(args, "node-name");
-    BlockBackend *b = device != NULL ? blk_find(device) : NULL;
+    BlockBackend *b = device != NULL ? blk_find(device) : node != NULL ? blk_find(node) : NULL;
     int64_t size = qmp_int(args, "size", 0);
 
     if (b == NULL) {

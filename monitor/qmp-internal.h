@@ -27,6 +27,9 @@ int64_t qmp_int(Json *args, const char *name, int64_t def);
 struct OptList;
 bool qmp_options(struct OptList *l, Json *args, Error **errp);
 
+/* qmp_tree - the same of members of members too, which are called "a.b"; null is an empty value. */
+bool qmp_tree(struct OptList *l, Json *args, const char *prefix, Error **errp);
+
 /* qmp_negotiated - the session is in command mode from now on. */
 bool qmp_negotiate(QmpSession *s, Error **errp);
 

@@ -518,6 +518,18 @@ def opt_snapshot(tmp):
 
 
 @row
+def opt_blockdev(tmp):
+    d = disk(tmp, "node.img")
+    for text in (f"driver=file,node-name=n,filename={d}", f"raw,node-name=n,file.driver=file,file.filename={d},cache.direct=on",
+                 '{"driver": "raw", "node-name": "n", "file": {"driver": "file", "filename": "%s", "aio": "threads"}}' % d):
+        assert "n: " in blocks("-blockdev", text, "-device", "virtio-blk-pci,drive=n")["n"]
+    refused("-blockdev", f"driver=file,node-name=n,filename={d}", "-blockdev", f"driver=file,node-name=n,filename={d}",
+            names="Duplicate nodes")
+    refused("-blockdev", "driver=nbd,node-name=n", names="'nbd' is not supported yet")
+    refused("-blockdev", f"driver=raw,node-name=n,size=5,file.driver=file,file.filename={d}", names="'size' is not supported yet")
+
+
+@row
 def opt_drive(tmp):
     d, e = disk(tmp), disk(tmp, "e.img")
     got = blocks("-drive", f"file={d},format=raw,index=1,cache=writethrough,serial=x",

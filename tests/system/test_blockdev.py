@@ -1,0 +1,180 @@
+"""Images by their nodes: -blockdev and blockdev-add in both forms, what a guest finds behind them; drive_add, drive_del.
+What refusals say is what QEMU 7.2 says of the same."""
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from adapters import machine
+from qmp import Qmp, address
+from test_disks import answer, boot_sector, boots, no_trouble
+from vm import ROOT, STEP, VM, run, wait_for
+
+MIB = 1 << 20
+IMG = os.path.join(ROOT, "doppel-img")
+
+
+def img(*cmd):
+    subprocess.run([IMG, *map(str, cmd)], check=True, capture_output=True)
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """base.raw with data, mid.qcow2 in front of it by name, top.qcow2 in front of nothing."""
+    data = os.urandom(4 * MIB)
+    (tmp_path / "base.raw").write_bytes(data)
+    img("create", "-f", "qcow2", "-b", tmp_path / "base.raw", "-F", "raw", tmp_path / "mid.qcow2")
+    img("create", "-f", "qcow2", tmp_path / "top.qcow2", "4M")
+    return tmp_path, data
+
+
+def paused(*args, **kw):
+    return VM("-S", *args, monitor=True, **kw)
+
+
+def test_bios_boots(tmp_path):
+    """From nodes in both spellings, on each kind of disk."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(boot_sector(tmp_path, 1) + b"SECOND SECTOR\n\0".ljust(512, b"\0") + bytes(MIB))
+    img("convert", "-f", "raw", "-O", "qcow2", disk, tmp_path / "disk.qcow2")
+    q = tmp_path / "disk.qcow2"
+    boots("SECOND SECTOR\n", "-blockdev", f"driver=qcow2,node-name=d,file.driver=file,file.filename={q}", "-device",
+          "virtio-blk-pci,drive=d")
+    boots("SECOND SECTOR\n", "-blockdev", json.dumps({"driver": "file", "node-name": "f", "filename": str(q)}), "-blockdev",
+          json.dumps({"driver": "qcow2", "node-name": "d", "file": "f", "read-only": False}), "-device", "ide-hd,drive=d")
+    boots("SECOND SECTOR\n", "-blockdev", f"file,node-name=d,filename={disk},auto-read-only=on", "-device",
+          json.dumps({"driver": "virtio-scsi-pci", "id": "s"}), "-device",
+          json.dumps({"driver": "scsi-hd", "drive": "d", "bus": "s.0", "lun": 1, "bootindex": 1}))
+
+
+@pytest.mark.usefixtures("guests")
+def test_chain(chain):
+    """A chain put together by nodes, not by what the images say; what is written goes to the one in front alone."""
+    tmp, data = chain
+    before = hashlib.sha256((tmp / "mid.qcow2").read_bytes()).hexdigest()
+    with machine("-blockdev", f"driver=file,node-name=bf,filename={tmp}/base.raw", "-blockdev",
+                 "driver=raw,node-name=base,file=bf,read-only=on", "-blockdev",
+                 f"driver=qcow2,node-name=mid,file.driver=file,file.filename={tmp}/mid.qcow2,backing=base,read-only=on",
+                 "-blockdev", json.dumps({"driver": "qcow2", "node-name": "top", "file": {
+                     "driver": "file", "filename": f"{tmp}/top.qcow2", "locking": "on"}, "backing": "mid"}),
+                 "-device", "virtio-blk-pci,drive=top") as m:
+        assert hashlib.sha256(data).hexdigest() in answer(m, "sha256sum /dev/vda")
+        answer(m, "dd if=/dev/zero of=/dev/vda bs=64k seek=3 count=2 conv=notrunc,fsync 2>/dev/null")
+        assert "top: " in m.mon.cmd("info block") and "chain depth: 2" in m.mon.cmd("info block")
+        no_trouble(m)
+    assert hashlib.sha256((tmp / "mid.qcow2").read_bytes()).hexdigest() == before
+    assert (tmp / "base.raw").read_bytes() == data
+    subprocess.run(["qemu-img", "check", "-q", tmp / "top.qcow2"], check=True)
+    subprocess.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", tmp / "base.raw", tmp / "top.qcow2"], check=True)
+    got = subprocess.run(["qemu-img", "dd", f"if={tmp}/top.qcow2", "-O", "raw", f"of={tmp}/out"], capture_output=True)
+    assert got.returncode == 0
+    want = bytearray(data)
+    want[3 << 16:5 << 16] = bytes(2 << 16)
+    assert (tmp / "out").read_bytes() == want
+
+
+def test_no_backing(chain):
+    """An image that names one behind it, and is to have none: what is not its own reads as zeros."""
+    tmp, _ = chain
+    with paused("-blockdev", json.dumps({"driver": "qcow2", "node-name": "m", "backing": None, "file": {
+            "driver": "file", "filename": f"{tmp}/mid.qcow2"}}), "-device", "virtio-blk-pci,drive=m") as m:
+        assert "Backing file" not in m.mon.cmd("info block")
+
+
+def test_commands(chain):
+    tmp, _ = chain
+    path, opt = address(tmp)
+    with paused("-nodefaults", "-device", "virtio-scsi-pci", "-blockdev",
+                f"driver=qcow2,node-name=d,file.driver=file,file.filename={tmp}/top.qcow2", "-device", "scsi-hd,drive=d,id=dev",
+                "-qmp", opt) as m, Qmp(path) as q:
+        got, = q.cmd("query-block")
+        assert got["device"] == "" and got["qdev"] == "dev" and got["inserted"]["node-name"] == "d"
+        assert got["inserted"]["drv"] == "qcow2" and got["inserted"]["file"] == f"{tmp}/top.qcow2"
+        nodes = {n["node-name"]: n for n in q.cmd("query-named-block-nodes", flat=True)}
+        assert nodes["d"]["image"]["virtual-size"] == 4 * MIB
+        assert [n["drv"] for name, n in nodes.items() if name.startswith("#block")] == ["file"]
+        assert m.mon.cmd("info block") == \
+            f"d: {tmp}/top.qcow2 (qcow2)\n    Attached to:      dev\n    Cache mode:       writeback\n"
+        bf = {"driver": "file", "filename": f"{tmp}/mid.qcow2", "node-name": "bf"}
+        assert q.cmd("blockdev-add", **bf) == {}
+
+        def refused(text, name="blockdev-add", **args):
+            assert text in json.dumps(q.error(name, **args)), q.error(name, **args)
+
+        refused("Node d is in use", "blockdev-del", **{"node-name": "d"})
+        refused("Failed to find node with node-name='zz'", "blockdev-del", **{"node-name": "zz"})
+        refused("Duplicate nodes with node-name='bf'", **bf)
+        refused("Cannot find device='nope' nor node-name='nope'", driver="qcow2", file="nope", **{"node-name": "b"})
+        refused("'node-name' must be specified for the root node", driver="qcow2", file="bf")
+        refused("Parameter 'file' is missing", driver="qcow2", **{"node-name": "b"})
+        refused("Parameter 'zork' is unexpected", driver="qcow2", file="bf", zork=1, **{"node-name": "b"})
+        refused("Parameter 'driver' does not accept value 'zork'", driver="zork", **{"node-name": "b"})
+        refused("Parameter 'filename' is missing", driver="file", **{"node-name": "b"})
+        refused("Invalid node-name: '1b'", driver="file", filename="x", **{"node-name": "1b"})
+        refused("Could not open 'nofile': No such file", driver="file", filename="nofile", **{"node-name": "b"})
+        refused("driver 'throttle' is not supported yet", driver="throttle", **{"node-name": "b"})
+        refused("'l2-cache-size' is not supported yet", driver="qcow2", file="bf", **{"node-name": "b", "l2-cache-size": 1})
+        assert [n["node-name"] for n in q.cmd("query-named-block-nodes") if n["node-name"] == "b"] == []
+        assert q.cmd("blockdev-add", driver="qcow2", file="bf", backing=None, **{"node-name": "b"}) == {}
+        refused("Block device bf is in use", "blockdev-del", **{"node-name": "bf"})
+        assert q.cmd("device_add", driver="scsi-hd", drive="b", id="second") == {}
+        assert {b["qdev"] for b in q.cmd("query-block")} == {"dev", "second"}
+        refused("already in use", "device_add", driver="scsi-hd", drive="b", id="third")
+        q.cmd("device_del", id="second")
+        q.event("DEVICE_DELETED", STEP)
+        assert [b["qdev"] for b in q.cmd("query-block")] == ["dev"]
+        assert q.cmd("blockdev-del", **{"node-name": "b"}) == {}
+        assert q.cmd("blockdev-del", **{"node-name": "bf"}) == {}
+        assert q.cmd("blockdev-add", driver="raw", **{"node-name": "b", "file": {"driver": "file", "filename": bf["filename"]}}) == {}
+        assert q.cmd("blockdev-del", **{"node-name": "b"}) == {}
+        assert len(q.cmd("query-named-block-nodes")) == 2
+        subprocess.run([IMG, "info", f"{tmp}/mid.qcow2"], check=True, capture_output=True)  # nobody holds it
+
+
+@pytest.mark.usefixtures("guests")
+def test_drive_add_and_del(tmp_path):
+    """A drive is added, plugged in, and taken away: from under the guest, and after its device."""
+    data = os.urandom(MIB)
+    (tmp_path / "a").write_bytes(data)
+    with machine("-device", "virtio-scsi-pci") as m:
+        for n in range(3):
+            assert m.mon.cmd(f"drive_add 0 if=none,id=q,file={tmp_path}/a,format=raw") == "OK\n"
+            assert "there is a drive 'q' already" in m.mon.cmd(f"drive_add 0 if=none,id=q,file={tmp_path}/a,format=raw")
+            assert m.mon.cmd("device_add scsi-hd,drive=q,id=disk") == ""
+            answer(m, "while [ ! -e /dev/sd[a-z] ]; do sleep 0.05; done")
+            assert hashlib.sha256(data).hexdigest() in answer(m, "cat /dev/sd? | sha256sum")
+            if n == 1:
+                assert m.mon.cmd("drive_del q") == ""
+                assert "q:" not in m.mon.cmd("info block")
+                answer(m, "! dd if=/dev/sda of=/dev/null iflag=direct bs=4k count=1 2>/dev/null || "
+                       "! dd if=/dev/sdb of=/dev/null iflag=direct bs=4k count=1 2>/dev/null")
+            assert m.mon.cmd("device_del disk") == ""
+            answer(m, "while [ -e /dev/sd[a-z] ]; do sleep 0.05; done")
+            wait_for(lambda: 'id "disk"' not in m.mon.cmd("info qtree"))
+            if n != 1:
+                assert m.mon.cmd("drive_del q") == ""
+        assert "Device 'q' not found" in m.mon.cmd("drive_del q")
+        assert "Can't hot-add drive to type ide" in m.mon.cmd(f"drive_add 0 if=ide,id=q,file={tmp_path}/a,format=raw")
+
+
+REFUSED = [
+    ("driver=qcow2,node-name=d", "Parameter 'file' is missing"),
+    ("driver=qcow2,file.driver=file,file.filename=F", "'node-name' must be specified for the root node"),
+    ("driver=qcow2,node-name=d,file.driver=file,file.filename=F,foo=1", "Parameter 'foo' is unexpected"),
+    ("driver=zork,node-name=d", "Parameter 'driver' does not accept value 'zork'"), ("node-name=d", "Parameter 'driver' is missing"),
+    ("driver=qcow2,node-name=d,file=x", "Cannot find device='x' nor node-name='x'"),
+    ("driver=raw,node-name=d,file.driver=file,file.filename=F,read-only=maybe", "read-only"),
+    ("driver=raw,node-name=d,file.driver=qcow2,file.file.driver=file,file.file.filename=F", "a format over another"),
+    ("driver=file,node-name=d,filename=F,aio=native", "requires cache.direct=on"),
+    ("driver=raw,node-name=d,force-share=on,file.driver=file,file.filename=F", "can only be used with read-only images"),
+    ('{"driver": "file"', "JSON parse error"), ('{"driver": "file", "filename": ["x"]}', "Invalid parameter type for 'filename'"),
+]
+
+
+@pytest.mark.parametrize("text, says", REFUSED)
+def test_refused(text, says, tmp_path):
+    img("create", "-f", "qcow2", tmp_path / "F", "1M")
+    p = run("-S", "-display", "none", "-blockdev", text, cwd=tmp_path)
+    assert p.returncode == 1 and says in p.stderr and p.stderr.count("\n") == 1, p.stderr
