@@ -1,4 +1,5 @@
 """The translator's options over a boot: a small code cache, its tricks off, lockstep with the reference."""
+import hashlib
 import os
 import re
 import tempfile
@@ -84,3 +85,21 @@ def test_without(trick):
 def test_lockstep(arch):
     """All new code, and a sixteenth of the runs of old code, does what the reference does."""
     powers_off(arch, "-accel", "tcg,x-lockstep=11,x-lockstep-sample=16,tb-size=16", "-icount", "shift=3", limit=800)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("interface", ["ide", "virtio"])
+def test_lockstep_with_disk(interface, tmp_path):
+    """Devices that write to memory while translated code is compared; what is read comes out right, too."""
+    data = os.urandom(4 << 20)
+    (tmp_path / "disk").write_bytes(data)
+    name, initrd = ("sda", "disk") if interface == "ide" else ("vda", "virtio")
+    with linux("amd64", "-accel", "tcg,x-lockstep=5,x-lockstep-sample=16", "-drive",
+               f"if={interface},file={tmp_path}/disk,format=raw", initrd=f"initrd-amd64-{initrd}", monitor=True) as m:
+        m.expect(PROMPT, BOOT * 4)
+        m.send(f"sha256sum /dev/{name}\n")
+        m.expect(f"^{hashlib.sha256(data).hexdigest()} ", BOOT * 2)
+        text = m.mon.cmd("info jit")
+    compared, skipped, differ = map(int, re.search(
+        r"(\d+) stretches of \d+ instructions compared, (\d+) not.* and (\d+) stretches differ", text).groups())
+    assert differ == 0 and skipped < compared / 20, text
