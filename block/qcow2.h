@@ -300,7 +300,8 @@ typedef struct Qcow2Options {
     unsigned compression;
     const char *backing_file, *backing_format; /* or NULL */
     const char *compat; /* the version as the user wrote it, or NULL; only shown */
-    bool whole; /* of another format's image: static */
+    bool whole; /* of another format's image: static, or fixed */
+    bool exact_size; /* of a VPC image */
 } Qcow2Options;
 enum { QCOW2_PREALLOC_OFF, QCOW2_PREALLOC_METADATA, QCOW2_PREALLOC_FALLOC, QCOW2_PREALLOC_FULL };
 

@@ -134,6 +134,10 @@ static bool vdi_open(BlockImage *img, Error **errp)
         vdi_close_private(v);
         return false;
     }
+    if (!img->read_only && ld_le32(h + VH_ALLOCATED) != v->allocated) { /* a crash came between the map and its count */
+        v->dirty_from = 0;
+        v->dirty_to = 1;
+    }
     img->size = ld_le64(h + VH_DISK) & ~511ull;
     img->priv = v;
     return true;

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "block/image-lock.h"
 #include "block/vdi.h"
+#include "block/vpc.h"
 
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
 static const char *const compressions[] = { "zlib", "zstd", NULL };
@@ -69,6 +70,14 @@ bool new_image_options(const char *format, OptList *l, Qcow2Options *o, Error **
         } else if (o->preallocation != QCOW2_PREALLOC_OFF) {
             opt_bad(l, "Preallocation mode '%s' unsupported", preallocations[o->preallocation]);
         }
+    } else if (strcmp(format, "vpc") == 0) {
+        static const char *const kinds[] = { "dynamic", "fixed", NULL };
+
+        o->whole = opt_get_choice(l, "subformat", kinds, 0) == 1;
+        o->exact_size = opt_get_bool(l, "force_size", false);
+        if (o->preallocation != QCOW2_PREALLOC_OFF) {
+            opt_bad(l, "Preallocation mode '%s' unsupported", preallocations[o->preallocation]);
+        }
     } else if (o->preallocation == QCOW2_PREALLOC_METADATA) {
         opt_bad(l, "preallocation=metadata is not for raw images (off, falloc and full are)");
     }
@@ -105,7 +114,10 @@ static bool create_raw(const char *path, const Qcow2Options *o, Error **errp)
 bool new_image(const char *path, const char *format, const Qcow2Options *o, Error **errp)
 {
     return strcmp(format, "qcow2") == 0 ? qcow2_create(path, o, errp)
-           : strcmp(format, "vdi") == 0 ? vdi_create(path, o->size, o->whole, errp) : create_raw(path, o, errp);
+           : strcmp(format, "vdi") == 0 ? vdi_create(path, o->size, o->whole, errp)
+           : strcmp(format, "vpc") == 0
+               ? vpc_create(path, &(VpcOptions){ .size = o->size, .fixed = o->whole, .exact_size = o->exact_size }, errp)
+               : create_raw(path, o, errp);
 }
 
 void new_image_print(const char *path, const char *format, const Qcow2Options *o)
@@ -124,6 +136,9 @@ void new_image_print(const char *path, const char *format, const Qcow2Options *o
         printf(" lazy_refcounts=%s refcount_bits=%u\n", o->lazy_refcounts ? "on" : "off", o->refcount_bits);
     } else if (strcmp(format, "vdi") == 0) {
         printf(" size=%llu static=%s\n", (unsigned long long)o->size, o->whole ? "on" : "off");
+    } else if (strcmp(format, "vpc") == 0) {
+        printf(" size=%llu%s%s\n", (unsigned long long)o->size, o->whole ? " subformat=fixed" : "",
+               o->exact_size ? " force_size=on" : "");
     } else {
         printf(" size=%llu%s%s\n", (unsigned long long)o->size, o->preallocation ? " preallocation=" : "",
                o->preallocation ? preallocations[o->preallocation] : "");

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include "block/qcow2.h"
 #include "block/vdi.h"
+#include "block/vpc.h"
 
 /* The options that these commands share. */
 typedef struct ShowArgs {
@@ -117,6 +118,8 @@ static void info_human(const BlockImage *img)
            img->format, img_human(img->size, size), img->size, img_human(disk_size(img), disk));
     if (strcmp(img->format, "vdi") == 0) {
         printf("cluster_size: %u\n", VDI_BLOCK);
+    } else if (vpc_block(img) != 0) {
+        printf("cluster_size: %u\n", vpc_block(img));
     }
     if (q == NULL) {
         return;
@@ -156,8 +159,8 @@ static void info_json(const BlockImage *img, const char *pad)
     }
     printf("%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", pad, img->size, pad);
     img_json(img->file);
-    if (q != NULL || strcmp(img->format, "vdi") == 0) {
-        printf(",\n%s    \"cluster-size\": %u", pad, q != NULL ? q->cluster_size : VDI_BLOCK);
+    if (q != NULL || strcmp(img->format, "vdi") == 0 || vpc_block(img) != 0) {
+        printf(",\n%s    \"cluster-size\": %u", pad, q != NULL ? q->cluster_size : vpc_block(img) != 0 ? vpc_block(img) : VDI_BLOCK);
     }
     printf(",\n%s    \"format\": \"%s\",\n%s    \"actual-size\": %" PRIu64, pad, img->format, pad, disk_size(img));
     if (q != NULL) {

@@ -126,8 +126,8 @@ static bool measure(MeasureArgs *a, const char *file, Error **errp)
     BlockImage *img = NULL;
     int r = 0;
 
-    if (strcmp(a->to, "vdi") == 0) {
-        error_set(errp, "Block driver 'vdi' does not support size measurement");
+    if (strcmp(a->to, "vdi") == 0 || strcmp(a->to, "vpc") == 0) {
+        error_set(errp, "Block driver '%s' does not support size measurement", a->to);
         return false;
     }
     if (image_format_find(a->to, errp) == NULL || !new_image_options(a->to, a->opts, &o, errp)) {

@@ -1,5 +1,5 @@
 /*
- * Fuzz the image formats: the input is a qcow2 or VDI file, in memory. It is opened, read, described, checked, written to,
+ * Fuzz the image formats: the input is a qcow2, VDI or VPC file, in memory. It is opened, read, described, checked, written to,
  * enlarged and repaired. Names in it are not followed: an image that has one behind it is not opened.
  */
 #include <stdio.h>
@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static int fd = -1;
     static char path[32];
     bool vdi = size > 512 && ld_le32(data + 1 + 0x40) == 0xbeda107f;
+    bool vpc = size > 512 && (memcmp(data + 1, "conectix", 8) == 0 || memcmp(data + size - 512, "conectix", 8) == 0);
     Error *err = NULL;
     BlockImage *img;
     unsigned how;
@@ -61,14 +62,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fd = memfd_create("image", 0);
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     }
-    if (size < 100 || size > FILE_MAX || (!vdi && ld_be64(data + 1 + QH_BACKING_OFFSET) != 0)) {
+    if (size < 100 || size > FILE_MAX || (!vdi && !vpc && ld_be64(data + 1 + QH_BACKING_OFFSET) != 0)) {
         return 0;
     }
     how = data[0];
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data + 1, size - 1, 0) != (ssize_t)(size - 1)) {
         abort();
     }
-    img = image_open(path, vdi ? "vdi" : "qcow2", how & 1, how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
+    img = image_open(path, vdi ? "vdi" : vpc ? "vpc" : "qcow2", how & 1, how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
     error_free(err);
     if (img != NULL) {
         use(img, how);

@@ -163,6 +163,34 @@ def test_io_options(tmp_path):
 
 
 @needs_qemu
+@pytest.mark.parametrize("opts", [[], ["-o", "subformat=fixed"], ["-o", "force_size=on"]])
+def test_vpc_both_ways(images, tmp_path, opts):
+    """What we write qemu-img reads, and the reverse; the same sizes are made of the same ones."""
+    q, r = images
+    ours, theirs, back = tmp_path / "ours.vhd", tmp_path / "theirs.vhd", tmp_path / "back"
+    for src, fmt in ((q, "qcow2"), (r, "raw")):
+        run(IMG, "convert", "-O", "vpc", *opts, src, ours)
+        run("qemu-img", "compare", "-q", "-f", fmt, "-F", "vpc", src, ours)
+        run("qemu-img", "convert", "-O", "vpc", *opts, src, theirs)
+        run(IMG, "compare", "-q", "-f", fmt, "-F", "vpc", src, theirs)
+        run(IMG, "convert", "-f", "vpc", "-O", "raw", theirs, back)
+        run("qemu-img", "compare", "-q", "-f", fmt, "-F", "raw", src, back)
+        run(IO, "-f", "vpc", "-c", "write -q -P 5 2M 1M", "-c", "write -q -P 6 9M 512", "-c", "write -q -z 2M 64k", theirs)
+        run("qemu-io", "-f", "vpc", "-c", "read -q -P 6 9M 512", "-c", "read -q -P 0 2M 64k", "-c", "write -q -P 7 5M 4k", theirs)
+        run(IO, "-f", "vpc", "-c", "read -q -P 7 5M 4k", "-c", "read -q -P 5 2112k 960k", theirs)
+    for size in ("1M", "5M", "10M", "100M", "3G", "100G", "200G"):
+        if "subformat=fixed" in opts and size.endswith("G"):
+            continue
+        a, b = (run(p, "create", "-f", "vpc", *opts, tmp_path / "new.vhd", size)[0] for p in (IMG, "qemu-img"))
+        assert a == b
+        run(IMG, "create", "-q", "-f", "vpc", *opts, ours, size)
+        got, want = (run(p, "info", "-f", "vpc", ours)[0] for p in (IMG, "qemu-img"))
+        assert [x for x in got.splitlines() if "disk size" not in x] == [x for x in want.splitlines() if "disk size" not in x]
+        run("qemu-img", "create", "-q", "-f", "vpc", *opts, theirs, size)
+        assert run(IMG, "info", "-f", "vpc", theirs)[0].splitlines()[2] == want.splitlines()[2]
+
+
+@needs_qemu
 def test_vdi_both_ways(images, tmp_path):
     """What we write qemu-img reads, and the reverse; both compare and check."""
     q, r = images

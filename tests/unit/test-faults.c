@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "block/qcow2.h"
 #include "block/vdi.h"
+#include "block/vpc.h"
 #include "tests/lib/faultio.h"
 
 #define DISK (768u << 10)
@@ -34,6 +35,7 @@ static const Kind kinds[] = {
     { "qcow2", { DISK, 3, 4096, 64, false, QCOW2_PREALLOC_OFF, 0, "base.raw", "raw" } },
     { "raw", { DISK, 0 } },
     { "vdi", { DISK, 0 } },
+    { "vpc", { DISK, 0 } },
 };
 
 static char *path_of(const char *name)
@@ -207,6 +209,8 @@ static void make_base(const char *path, const Kind *k)
 
     if (strcmp(k->format, "vdi") == 0) {
         assert_true(vdi_create(path, k->o.size, false, NULL));
+    } else if (strcmp(k->format, "vpc") == 0) {
+        assert_true(vpc_create(path, &(VpcOptions){ .size = k->o.size, .exact_size = true }, NULL));
     } else if (k->o.version == 0) {
         int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
@@ -404,7 +408,7 @@ static void run_kind(void **state)
     for (size_t op = 0; op < ARRAY_SIZE(ops); op++) {
         bool can = k->o.version != 0 ? k->o.version >= 3 || ops[op].run != op_truncate : !ops[op].qcow2_only;
 
-        can &= strcmp(k->format, "vdi") != 0 || ops[op].run != op_truncate;
+        can &= (strcmp(k->format, "vdi") != 0 && strcmp(k->format, "vpc") != 0) || ops[op].run != op_truncate;
 
         if (can) {
             run(k, op);
@@ -444,6 +448,7 @@ int main(void)
         { "with an image behind, counts of 64 bits", run_kind, NULL, say_where, (void *)&kinds[4] },
         { "raw", run_kind, NULL, say_where, (void *)&kinds[5] },
         { "VDI", run_kind, NULL, say_where, (void *)&kinds[6] },
+        { "VPC", run_kind, NULL, say_where, (void *)&kinds[7] },
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

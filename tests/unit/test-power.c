@@ -88,6 +88,7 @@ int main(void)
         { 1 << 20, 2, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 0 },
         { 2 << 20, 0, .backing_format = "vdi" },
+        { 2 << 20, 0, .backing_format = "vpc" },
     };
     const struct CMUnitTest tests[] = {
         { "4 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
@@ -97,6 +98,7 @@ int main(void)
         { "version 2", test_kind, NULL, NULL, (void *)&kinds[4] },
         { "raw", test_kind, NULL, NULL, (void *)&kinds[5] },
         { "VDI", test_kind, NULL, NULL, (void *)&kinds[6] },
+        { "VPC", test_kind, NULL, NULL, (void *)&kinds[7] },
     };
     const char *s = getenv("POWER_SEED"), *n = getenv("POWER_POINTS");
 

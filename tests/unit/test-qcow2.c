@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "block/qcow2.h"
 #include "block/vdi.h"
+#include "block/vpc.h"
 #include "tests/lib/faultio.h"
 
 #define MODEL_MAX (24u << 20)
@@ -249,6 +250,8 @@ static void run(const Qcow2Options *o, unsigned ops, const char *behind)
     format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
     if (strcmp(format, "vdi") == 0) {
         assert_true(vdi_create(path, o->size, false, NULL));
+    } else if (strcmp(format, "vpc") == 0) {
+        assert_true(vpc_create(path, &(VpcOptions){ .size = o->size, .exact_size = true, .fixed = o->whole }, NULL));
     } else if (o->version != 0) {
         must_create(path, o);
     } else {
@@ -304,6 +307,8 @@ static void test_model(void **state)
         { 6 << 20, 3, 16384, 8, false, QCOW2_PREALLOC_FULL, 0, NULL, NULL },
         { 12 << 20, 0 },
         { 12 << 20, 0, .backing_format = "vdi" },
+        { 12 << 20, 0, .backing_format = "vpc" },
+        { 12 << 20, 0, .backing_format = "vpc", .whole = true },
     };
 
     for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
@@ -467,27 +472,30 @@ static void test_damage(void **state)
     unlink(path);
 }
 
-static void test_damaged_vdi(void **state)
+/* damaged - a fresh image of @size bytes in front of its blocks, with bytes changed in its tables: in one range mostly, else in
+ * the other. */
+static void damaged(const char *name, unsigned size, unsigned from, unsigned other, unsigned span)
 {
-    autofree char *path = path_of("damaged.vdi");
-    uint8_t head[1024], bad[1024], *buf = xnewn(uint8_t, 1 << 20);
+    autofree char *path = path_of("damaged");
+    uint8_t head[2048], bad[2048], *buf = xnewn(uint8_t, 1 << 20);
     unsigned opened = 0;
     int fd;
 
-    format = "vdi";
-    assert_true(vdi_create(path, 40 << 20, false, NULL));
+    format = name;
+    assert_true(strcmp(name, "vdi") == 0 ? vdi_create(path, 40 << 20, false, NULL)
+                                         : vpc_create(path, &(VpcOptions){ .size = 40 << 20 }, NULL));
     fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(pread(fd, head, sizeof(head), 0), sizeof(head));
+    assert_int_equal(pread(fd, head, size, 0), size);
     for (unsigned n = 0; n < 2000; n++) {
         Error *err = NULL;
         BlockImage *img;
 
         memcpy(bad, head, sizeof(bad));
         for (unsigned k = rnd() % 6 + 1; k > 0; k--) {
-            bad[(rnd() % 4 != 0 ? 0x140 : 0x200) + rnd() % 0x80] = (uint8_t)(rnd() % 2 ? rnd() % 4 : rnd());
+            bad[(rnd() % 4 != 0 ? from : other) + rnd() % span] = (uint8_t)(rnd() % 2 ? rnd() % 4 : rnd());
         }
-        assert_int_equal(ftruncate(fd, 1024 + (off_t)(rnd() % 4 << 20)), 0);
-        assert_int_equal(pwrite(fd, bad, sizeof(bad), 0), sizeof(bad));
+        assert_int_equal(ftruncate(fd, size + (off_t)(rnd() % 4 << 20)), 0);
+        assert_int_equal(pwrite(fd, bad, size, 0), size);
         img = image_open(path, format, false, BLK_WRITEBACK, &err);
         error_free(err);
         if (img == NULL) {
@@ -511,6 +519,16 @@ static void test_damaged_vdi(void **state)
     unlink(path);
 }
 
+static void test_damaged_vdi(void **state)
+{
+    damaged("vdi", 1024, 0x140, 0x200, 0x80);
+}
+
+static void test_damaged_vpc(void **state)
+{
+    damaged("vpc", 2048, 0x210, 0x600, 0x30);
+}
+
 static int setup(void **state)
 {
     return mkdtemp(dir) != NULL ? 0 : -1;
@@ -530,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_damaged_vdi),
+        cmocka_unit_test(test_damaged_vpc),
     };
 
     seed = s != NULL ? strtoull(s, NULL, 10) * 2 + 1 : seed;
