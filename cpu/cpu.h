@@ -212,6 +212,17 @@ typedef struct JitJump {
 
 #define PAGE_IDS 2048u
 
+/* What of it was found since anything was mapped anew, by MMU mode and a hash of the linear address. */
+#define WAY_BITS 12
+#define WAY_SIZE (1u << WAY_BITS)
+#define WAY_LOG 256u
+typedef struct JitWays {
+    vaddr lin[WAY_SIZE];
+    uint64_t code[WAY_SIZE];
+    uint32_t used;         /* entries of the log; WAY_LOG: there may be more than are listed */
+    uint16_t log[WAY_LOG]; /* which were filled */
+} JitWays;
+
 /* The translator's part of a processor: its code reaches all of CpuState by one segment register. */
 typedef struct JitState {
     uint64_t tmp[2];   /* scratch within one instruction */
@@ -237,6 +248,7 @@ typedef struct JitState {
      * A number is of one mode, and a table of the MMU's holds those of one mode at a time. */
     uint32_t page_id[MMU_MODES][PAGE_IDS];
     JitJump jump[JUMP_SIZE];
+    JitWays ways[MMU_MODES];
 } JitState;
 
 struct CpuState;

@@ -27,7 +27,7 @@ static void put_rex(Emit *e, unsigned f, unsigned reg, Rm rm)
     if (rm.kind != RM_GS) {
         rex |= rm.base != RM_NONE && (rm.base & 8) ? 1 : 0;
     }
-    if (rm.kind == RM_MEM && rm.index != RM_NONE) {
+    if ((rm.kind == RM_MEM || rm.kind == RM_GSX) && rm.index != RM_NONE) {
         rex |= rm.index & 8 ? 2 : 0;
     }
     need |= (f & F_BRM) && rm.kind == RM_REG && rm.base >= 4;
@@ -77,16 +77,13 @@ void emit_op(Emit *e, unsigned f, unsigned op, unsigned reg, Rm rm)
     case RM_REG:
         put8(e, 0xc0 | (reg & 7) << 3 | (rm.base & 7));
         break;
-    case RM_MEM:
+    case RM_MEM: case RM_GSX:
         put_memory(e, reg, rm);
         break;
     case RM_GS:
         put8(e, (reg & 7) << 3 | 4);
         put8(e, 0x25);
         put32(e, (uint32_t)rm.disp);
-        break;
-    case RM_GSX:
-        put_memory(e, reg, MEM(rm.base, RM_NONE, 0, rm.disp));
         break;
     }
 }

@@ -46,7 +46,8 @@ typedef struct Rm {
 #define MEM(b, x, s, d) ((Rm){ RM_MEM, (uint8_t)(b), (uint8_t)(x), (uint8_t)(s), (d) })
 #define GS(field) ((Rm){ .kind = RM_GS, .disp = (int32_t)offsetof(CpuState, field) })
 #define GS_AT(off) ((Rm){ .kind = RM_GS, .disp = (int32_t)(off) })
-#define GS_IDX(b, off) ((Rm){ .kind = RM_GSX, .base = (uint8_t)(b), .disp = (int32_t)(off) }) /* gs:[b + off] */
+#define GS_IDX(b, off) ((Rm){ RM_GSX, (uint8_t)(b), RM_NONE, 0, (int32_t)(off) }) /* gs:[b + off] */
+#define GS_SCALED(x, s, off) ((Rm){ RM_GSX, RM_NONE, (uint8_t)(x), (s), (int32_t)(off) }) /* gs:[x << s + off] */
 
 static inline void put8(Emit *e, unsigned v)
 {
@@ -74,6 +75,12 @@ void emit_const(Emit *e, unsigned reg, uint64_t v);
 enum { JUMP_ALWAYS = 16, JUMP_CALL = 17 };
 uint8_t *emit_jump(Emit *e, unsigned cc, const uint8_t *to);
 void emit_set_jump(uint8_t *disp, const uint8_t *to);
+
+/* is_imm32 - an immediate of 32 bits, which is sign-extended, can be @v. */
+static inline bool is_imm32(uint64_t v)
+{
+    return v == (uint64_t)(int64_t)(int32_t)v;
+}
 
 /* Register moves, 64 bits. */
 static inline void emit_load(Emit *e, unsigned reg, Rm rm)

@@ -27,6 +27,8 @@ static uint64_t jump_code(const Jit *j, const Trans *t)
 /* Nothing leads to @t any more but the return stacks. */
 static void forget(CpuState *c, Trans *t)
 {
+    JitWays *w = &c->jit.ways[key_mmu(t->key)];
+    unsigned way = jit_way_index(t->lin);
     uint64_t code = jump_code(c->jit.cpu, t);
 
     for (Site *s = t->incoming; s != NULL; s = s->next) {
@@ -37,6 +39,9 @@ static void forget(CpuState *c, Trans *t)
         JitJump *e = &c->jit.jump[jit_jump_index(t->lin) ^ n];
 
         e->id = e->code == code ? PAGE_ID_NONE : e->id;
+    }
+    if (w->code[way] == code) {
+        w->lin[way] = jit_way_none(way);
     }
     t->incoming = NULL;
     t->block = NULL;
@@ -254,6 +259,7 @@ static void set_key(CpuState *c, uint32_t key)
 
     if (j->table_key[c->mmu] != key) {
         memset(c->jit.page_id[c->mmu], 0, sizeof(c->jit.page_id[0]));
+        jit_clear_ways(c, c->mmu);
         j->table_key[c->mmu] = key;
     }
     j->key = key;

@@ -121,7 +121,7 @@ typedef struct Jit {
     /* stubs, rw */
     uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
         *stack_fill[MMU_MODES][2][STACK_SIZES],
-        *load_vec, *load_x87, *string, *ret_miss;
+        *load_vec, *load_x87, *string, *ret_miss, *way[MMU_MODES];
 } Jit;
 
 #define RET_BYTES (32u << 10) /* of a return stack */
@@ -191,6 +191,8 @@ unsigned jit_string(CpuState *c, const Insn *i, uint64_t next);
 
 /* ---- stamp.c ---- */
 void jit_clear_jumps(CpuState *c);
+/* jit_clear_ways - nothing is found at once in @mmu any more. */
+void jit_clear_ways(CpuState *c, MmuMode mmu);
 /* jit_set_stamp - JitState.stamp of @key now. */
 void jit_set_stamp(CpuState *c, uint32_t key);
 /* jit_new_generation - nothing that is known of user code (and @all: of supervisor code) is valid any more. */
@@ -296,6 +298,17 @@ static inline unsigned jit_page_slot(vaddr lin)
 static inline unsigned jit_jump_index(vaddr lin)
 {
     return (unsigned)(lin ^ lin >> PAGE_SHIFT) & (JUMP_SIZE - 1);
+}
+
+/* jit_way_index - of JitWays.lin[]. jit_way_none - an address that does not belong there. */
+#define WAY_HASH 0x9e3779b1u
+static inline unsigned jit_way_index(vaddr lin)
+{
+    return (uint32_t)lin * WAY_HASH >> (32 - WAY_BITS);
+}
+static inline vaddr jit_way_none(unsigned n)
+{
+    return n == 0; /* 0 belongs to entry 0, 1 does not */
 }
 
 /* jit_run_once - the translation at CS:RIP, made if need be, until it leaves its code: tests. @alone:

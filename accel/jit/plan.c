@@ -148,6 +148,22 @@ static void plan_group5(const Insn *i, Plan *p, bool code64)
     }
 }
 
+/* A move between registers has two forms: the one that names a register in memory as its ModRM operand. */
+static void turn_move(const Insn *i, Plan *p)
+{
+    bool stores = p->rm_w, to_memory = stores ? in_slot(p->rm) : in_slot(p->reg);
+    uint8_t reg = p->reg;
+
+    if (p->mem || i->opsize < 4 || stores == (to_memory && i->opsize == 8)) {
+        return;
+    }
+    p->op ^= 2;
+    p->reg = p->rm;
+    p->rm = reg;
+    p->rm_w = !stores;
+    p->reg_w = stores;
+}
+
 static void plan_map1(const Insn *i, Plan *p, bool code64)
 {
     unsigned op = i->opcode;
@@ -203,9 +219,11 @@ static void plan_map1(const Insn *i, Plan *p, bool code64)
         break;
     case 0x88: case 0x89:
         op_rm_reg(i, p, true, false);
+        turn_move(i, p);
         break;
     case 0x8a: case 0x8b:
         op_rm_reg(i, p, false, true);
+        turn_move(i, p);
         break;
     case 0x8d:
         p->kind = i->asize == 2 ? PLAN_HELP : PLAN_LEA;

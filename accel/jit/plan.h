@@ -58,10 +58,21 @@ typedef struct Plan {
     uint8_t align;             /* of the memory operand, 0 for any */
 } Plan;
 
+/* in_slot - a guest register that has no host register of its own. */
+static inline bool in_slot(unsigned guest)
+{
+    return guest >= GPR_R9 && guest <= GPR_R11;
+}
+
 /* plan_insn - @key as of the translation. */
 void plan_insn(const Insn *i, uint32_t key, Plan *p);
 /* plan_flags - it reads and sets these flags. */
 void plan_flags(Plan *p, uint8_t reads, uint8_t sets);
+/* plan_constant - what PLAN_CONST stores. */
+static inline uint64_t plan_constant(const Insn *i)
+{
+    return i->opsize == 8 ? i->imm : (uint32_t)i->imm;
+}
 /* plan_x87, plan_system - of one byte or two; they leave what they do not know alone. */
 void plan_x87(const Insn *i, Plan *p);
 void plan_system(const Insn *i, const OpRow *row, uint32_t key, Plan *p);

@@ -8,10 +8,27 @@
 
 #include "base/mem.h"
 
+void jit_clear_ways(CpuState *c, MmuMode mmu)
+{
+    JitWays *w = &c->jit.ways[mmu];
+    bool all = w->used == WAY_LOG;
+
+    for (unsigned n = 0; n < (all ? WAY_SIZE : w->used); n++) {
+        unsigned k = all ? n : w->log[n];
+
+        w->lin[k] = jit_way_none(k);
+    }
+    w->used = 0;
+}
+
 void jit_clear_jumps(CpuState *c)
 {
     for (unsigned n = 0; n < JUMP_SIZE; n++) {
         c->jit.jump[n] = (JitJump){ .id = PAGE_ID_NONE };
+    }
+    for (unsigned n = 0; n < MMU_MODES; n++) {
+        c->jit.ways[n].used = WAY_LOG;
+        jit_clear_ways(c, (MmuMode)n);
     }
 }
 
@@ -30,6 +47,7 @@ static void forget_pages(CpuState *c, bool user)
 
         if (c->jit.cpu->table_key[m] != KEY_NONE) {
             memset(c->jit.page_id[m], 0, sizeof(c->jit.page_id[m]));
+            jit_clear_ways(c, m);
             c->jit.cpu->table_key[m] = KEY_NONE;
         }
     }

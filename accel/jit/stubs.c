@@ -265,6 +265,71 @@ static void stack_stubs(Emit *e, CpuState *c, Jit *j)
     }
 }
 
+/* ---- the jump cache ---- */
+
+/* The log of @w has one more entry, r14. r13 is lost. */
+static void log_way(Emit *e, size_t w)
+{
+    uint8_t *full;
+
+    emit_op(e, 0, 0x8b, H_S1, GS_AT(w + offsetof(JitWays, used)));
+    emit_op(e, 0, 0x81, 7, REG(H_S1)); /* CMP */
+    put32(e, WAY_LOG);
+    full = emit_jump(e, 3, NULL);
+    emit_op(e, F_66, 0x89, H_S2, GS_SCALED(H_S1, 1, w + offsetof(JitWays, log)));
+    emit_op(e, 0, 0x83, 0, GS_AT(w + offsetof(JitWays, used))); /* ADD */
+    put8(e, 1);
+    emit_set_jump(full, e->p);
+}
+
+/* Called with a linear address in r13 and its index in JitWays in r14, which has another: that of the jump cache
+ * is taken there, if it is good. ZF=1: it was; r14 is kept. */
+static uint8_t *way_stub(Emit *e, MmuMode m)
+{
+    size_t w = offsetof(CpuState, jit.ways) + m * sizeof(JitWays);
+    size_t ids = offsetof(CpuState, jit.page_id) + m * sizeof(((CpuState *)0)->jit.page_id[0]);
+    uint8_t *start = e->p, *first, *none, *bad;
+
+    _Static_assert(sizeof(JitJump) == 32, "the index is scaled by 32");
+    push_pop(e, H_S2, true);
+    emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
+    emit_op(e, F_W, 0xc1, 5, REG(H_S2)); /* SHR */
+    put8(e, PAGE_SHIFT);
+    emit_op(e, F_W, 0x33, H_S2, REG(H_S1));
+    emit_op(e, 0, 0xc1, 4, REG(H_S2)); /* SHL */
+    put8(e, 5);
+    emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
+    put32(e, (JUMP_SIZE - 1) << 5);
+    emit_op(e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
+    first = emit_jump(e, 4, NULL);
+    emit_op(e, 0, 0x83, 6, REG(H_S2)); /* XOR: the other of the pair */
+    put8(e, sizeof(JitJump));
+    emit_op(e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
+    none = emit_jump(e, 5, NULL);
+    emit_set_jump(first, e->p);
+    push_pop(e, H_S1, true);
+    emit_op(e, 0, 0x8b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].slot)));
+    emit_op(e, 0, 0x8b, H_S1, GS_IDX(H_S1, ids));
+    emit_op(e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].id)));
+    bad = emit_jump(e, 5, NULL); /* the page is not where it was, or its code not of this mode */
+    emit_load(e, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+    emit_store(e, H_S1, GS(jit.tmp[1]));
+    push_pop(e, H_S1, false);
+    push_pop(e, H_S2, false);
+    emit_store(e, H_S1, GS_SCALED(H_S2, 3, w + offsetof(JitWays, lin)));
+    emit_load(e, H_S1, GS(jit.tmp[1]));
+    emit_store(e, H_S1, GS_SCALED(H_S2, 3, w + offsetof(JitWays, code)));
+    log_way(e, w);
+    emit_op(e, 0, 0x31, H_S1, REG(H_S1)); /* XOR */
+    put8(e, 0xc3);
+    emit_set_jump(bad, e->p);
+    push_pop(e, H_S1, false);
+    emit_set_jump(none, e->p);
+    push_pop(e, H_S2, false);
+    put8(e, 0xc3);
+    return start;
+}
+
 /* ---- ways out ---- */
 
 /* rax says where to go on; 0: back to C. On the host's stack. */
@@ -351,6 +416,9 @@ void jit_stubs(CpuState *c, Jit *j)
     j->fill_read = fill_stub(&e, c, jit_fill, false);
     j->fill_write = fill_stub(&e, c, jit_fill, true);
     stack_stubs(&e, c, j);
+    for (unsigned n = 0; n < MMU_MODES; n++) {
+        j->way[n] = way_stub(&e, (MmuMode)n);
+    }
 
     j->enter = e.p; /* rdi: code, executable view */
     for (unsigned n = 0; n < ARRAY_SIZE(saved); n++) {

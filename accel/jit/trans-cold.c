@@ -109,6 +109,9 @@ static void emit_ret(Tr *t, Cold *k)
 {
     Emit *e = &t->e;
 
+    emit_op(e, 0, 0x83, 7, GS(requests)); /* CMP */
+    put8(e, 0);
+    cold_jump(t, k->slow, 5);
     emit_op(e, F_W, 0x8d, H_RSP, MEM(H_RSP, RM_NONE, 0, 16));
     emit_op(e, F_W, 0x3b, H_RSP, GS(jit.ret_base));
     emit_op(e, F_W | F_0F, 0x47, H_RSP, GS(jit.ret_base)); /* CMOVA */

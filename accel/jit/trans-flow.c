@@ -2,7 +2,7 @@
  * Jumps, calls, returns and the other ways out of a translation.
  *
  * A jump within the page is linked to its target's translation once that is known. Any other looks
- * its target up in the jump cache, whose entries are exact: address, mode and generation.
+ * its target up among those that were found since anything was mapped anew, then in the jump cache.
  */
 #include "accel/jit/trans.h"
 
@@ -16,59 +16,47 @@ static size_t page_ids(const Tr *t)
     return offsetof(CpuState, jit.page_id) + key_mmu(t->t->key) * sizeof(t->c->jit.page_id[0]);
 }
 
-/* Is the page where it was, and its code of this mode? */
-static void compare_page(Tr *t, Cold *miss)
+/* A field of the entry that lookup() found. */
+static Rm way(const Tr *t, size_t field)
 {
-    emit_op(&t->e, 0, 0x8b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].slot)));
-    emit_op(&t->e, 0, 0x8b, H_S1, GS_IDX(H_S1, page_ids(t)));
-    emit_op(&t->e, 0, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].id)));
-    cold_jump(t, miss, 5);
+    return GS_SCALED(H_S2, 3, offsetof(CpuState, jit.ways) + key_mmu(t->t->key) * sizeof(JitWays) + field);
 }
 
 void lookup(Tr *t, Cold *miss)
 {
     Emit *e = &t->e;
-    Cold *way;
+    Cold *other;
 
-    _Static_assert(sizeof(JitJump) == 32, "the index is scaled by 32");
     if (!trick_on(TRICK_JUMP_CACHE)) {
         cold_jump(t, miss, JUMP_ALWAYS);
         return;
     }
-    way = cold_new(t, COLD_WAY);
-    emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
-    emit_op(e, F_W, 0xc1, 5, REG(H_S2)); /* SHR */
-    put8(e, PAGE_SHIFT);
-    emit_op(e, F_W, 0x33, H_S2, REG(H_S1));
-    emit_op(e, 0, 0xc1, 4, REG(H_S2)); /* SHL */
-    put8(e, 5);
-    emit_op(e, 0, 0x81, 4, REG(H_S2)); /* AND */
-    put32(e, (JUMP_SIZE - 1) << 5);
-    way->slow = miss;
-    emit_op(e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
-    cold_jump(t, way, 5);
-    compare_page(t, miss);
-    way->back = e->p;
+    other = cold_new(t, COLD_WAY);
+    other->slow = miss;
+    emit_op(e, 0, 0x69, H_S2, REG(H_S1)); /* IMUL */
+    put32(e, WAY_HASH);
+    emit_op(e, 0, 0xc1, 5, REG(H_S2)); /* SHR */
+    put8(e, 32 - WAY_BITS);
+    emit_op(e, F_W, 0x3b, H_S1, way(t, offsetof(JitWays, lin)));
+    cold_jump(t, other, 5);
+    other->back = e->p;
 }
 
 void emit_way(Tr *t, Cold *k)
 {
-    emit_op(&t->e, 0, 0x83, 6, REG(H_S2)); /* XOR */
-    put8(&t->e, sizeof(JitJump));
-    emit_op(&t->e, F_W, 0x3b, H_S1, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].lin)));
+    emit_jump(&t->e, JUMP_CALL, t->j->way[key_mmu(t->t->key)]);
     cold_jump(t, k->slow, 5);
-    compare_page(t, k->slow);
     emit_jump(&t->e, JUMP_ALWAYS, k->back);
 }
 
 void jump_found(Tr *t)
 {
-    emit_op(&t->e, 0, 0xff, 4, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+    emit_op(&t->e, 0, 0xff, 4, way(t, offsetof(JitWays, code)));
 }
 
 static void call_found(Tr *t)
 {
-    emit_op(&t->e, 0, 0xff, 2, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+    emit_op(&t->e, 0, 0xff, 2, way(t, offsetof(JitWays, code)));
 }
 
 /* ---- direct ---- */
@@ -250,7 +238,7 @@ static void move_sp(Tr *t, int by)
 
 static bool is_small(const Tr *t)
 {
-    return t->next == (uint64_t)(int64_t)(int32_t)t->next;
+    return is_imm32(t->next);
 }
 
 /* The return address to the return stack. */
@@ -397,7 +385,7 @@ static void call_rm(Tr *t, const Plan *p)
     flags_save(t);
     load_target(t, p, slow);
     lookup(t, slow2);
-    emit_load(e, H_S2, GS_IDX(H_S2, offsetof(CpuState, jit.jump[0].code)));
+    emit_load(e, H_S2, way(t, offsetof(JitWays, code)));
     emit_store(e, H_S2, GS(jit.tmp[0]));
     push_return(t, slow2);
     if (!trick_on(TRICK_RETURN_STACK)) {

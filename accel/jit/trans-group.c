@@ -92,7 +92,9 @@ static bool harmless(const Tr *t, const Plan *p, const Insn *i)
         return !p->mem && !bmi_crowded(p, i);
     case PLAN_LEA:
         return !in_slot(p->reg) && !in_slot(i->base) && !in_slot(i->index) && i->opsize != 2;
-    case PLAN_CONST: case PLAN_BSWAP:
+    case PLAN_CONST:
+        return !in_slot(p->reg) || is_imm32(plan_constant(i));
+    case PLAN_BSWAP:
         return !in_slot(p->reg);
     default:
         return false;

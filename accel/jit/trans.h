@@ -90,10 +90,6 @@ typedef struct Tr {
 
 /* ---- trans-mem.c ---- */
 
-static inline bool in_slot(unsigned guest)
-{
-    return guest >= GPR_R9 && guest <= GPR_R11;
-}
 static inline Rm slot_of(unsigned guest)
 {
     return GS_AT(offsetof(CpuState, regs) + 8 * guest);
@@ -187,8 +183,8 @@ void exit_to(Tr *t, unsigned cc, vaddr lin);
 void flow_insn(Tr *t, const Plan *p);
 void poll_here(Tr *t, vaddr lin);
 void emit_colds(Tr *t);
-/* lookup - r13 is a linear address: r14 = offset of its entry in the jump cache; to @miss where there
- * is none. The host's flags are lost. */
+/* lookup - r13 is a linear address: r14 = index of its entry in JitWays, made from the jump cache's if need be; to
+ * @miss where there is none. The host's flags are lost. */
 void lookup(Tr *t, Cold *miss);
 void jump_found(Tr *t);
 /* compare_number - to @other unless the page of @lin has a number, which is to be written to what it returns. */

@@ -40,6 +40,19 @@ static void store_target(Tr *t, const Plan *p)
     }
 }
 
+static void constant(Tr *t, const Plan *p)
+{
+    uint64_t v = plan_constant(t->insn);
+
+    if (in_slot(p->reg) && is_imm32(v)) {
+        emit_op(&t->e, F_W, 0xc7, 0, slot_of(p->reg));
+        put32(&t->e, (uint32_t)v);
+    } else {
+        emit_const(&t->e, target(p), v);
+        store_target(t, p);
+    }
+}
+
 static void lea(Tr *t, const Plan *p)
 {
     const Insn *i = t->insn;
@@ -209,8 +222,7 @@ void trans_insn(Tr *t, const Plan *p)
         lea(t, p);
         break;
     case PLAN_CONST:
-        emit_const(&t->e, target(p), t->insn->opsize == 8 ? t->insn->imm : (uint32_t)t->insn->imm);
-        store_target(t, p);
+        constant(t, p);
         break;
     case PLAN_BSWAP:
         bswap(t, p);
@@ -348,11 +360,36 @@ static void poll(Tr *t, const Plan *p, unsigned k, vaddr at)
     }
 }
 
+/* Code that may be part of a loop: it goes back, or where it is not known. A RET to the top of the return stack
+ * undoes a CALL; the others look around themselves. */
+static bool loops(const Tr *t)
+{
+    bool all = !trick_on(TRICK_FEW_POLLS) || !trick_on(TRICK_RETURN_STACK) || t->j->counting || t->j->strict;
+
+    for (unsigned k = 0; k < t->count; k++) {
+        const Insn *i = &t->b->insns[k];
+        bool back = (int64_t)i->imm <= 0 || t->t->lin + i->end + i->imm <= t->t->lin + i->end;
+
+        switch (t->plans[k].kind) {
+        case PLAN_CLI: case PLAN_STI: case PLAN_HELP: case PLAN_STRING: case PLAN_CALL: case PLAN_CALL_RM: case PLAN_JMP_RM:
+            all = true;
+            break;
+        case PLAN_JCC: case PLAN_JMP: case PLAN_LOOP:
+            all |= back;
+            break;
+        default:
+            break;
+        }
+    }
+    return all;
+}
+
 static void forward(Tr *t)
 {
     const Plan *p = t->plans;
     unsigned last = 0;
 
+    t->polled = !loops(t);
     for (unsigned k = 0; k < t->count; k++) {
         p = &t->plans[k];
         if (!t->grouped) {
