@@ -22,7 +22,7 @@ void tlb_forget_stack(CpuState *c)
     static uint8_t nowhere[PAGE_SIZE] __attribute__((aligned(4096)));
 
     for (unsigned m = 0; m < MMU_MODES; m++) {
-        c->tlb_stack[m] = (TlbStack){ STACK_NONE, (uint64_t)(uintptr_t)nowhere };
+        c->tlb_stack[m] = (TlbStack){ STACK_NONE, (uint64_t)(uintptr_t)nowhere, (uint64_t)(uintptr_t)nowhere - STACK_NONE };
     }
 }
 

@@ -195,7 +195,7 @@ typedef struct TlbEntry {
  * first. It goes whenever any entry of the TLB does. */
 typedef struct TlbStack {
     uint64_t tag; /* STACK_NONE: none; a page that no canonical address is in */
-    uint64_t host;
+    uint64_t host, delta; /* host address, and what makes it of a linear one */
 } TlbStack;
 #define STACK_NONE 0x5bd1e995a7c0d000ull
 

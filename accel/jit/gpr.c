@@ -201,7 +201,7 @@ unsigned jit_fill_stack(CpuState *c, vaddr lin, uint64_t write)
         return jit_fill(c, lin, write); /* it crosses pages */
     }
     if (e->wtag == page) {
-        *s = (TlbStack){ page, e->host };
+        *s = (TlbStack){ page, e->host, e->host - page };
         return FILL_AGAIN;
     }
     if (lin - page > PAGE_SIZE - widest) {

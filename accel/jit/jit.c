@@ -119,7 +119,7 @@ bool jit_known(CpuState *c, const Block *b, unsigned off, vaddr lin)
         other = block_at(c, b->host + off, b->key);
         t = other != NULL ? other->trans : NULL;
     }
-    while (t != NULL && (t->lin != lin || t->key != c->jit.cpu->key)) {
+    while (t != NULL && (t->lin != lin || t->key != c->jit.cpu->key || t->frameless)) {
         t = t->next;
     }
     return t != NULL && t->guard[0] == NULL;
@@ -170,11 +170,13 @@ static void evict(CpuState *c)
 static Trans *find(CpuState *c, Block *b, vaddr lin)
 {
     Jit *j = c->jit.cpu;
+    const Site *s = c->jit.site;
+    bool frameless = s != NULL && s->frameless && s->target == lin;
     uint64_t bit, start;
     Trans *t;
 
     for (t = b->trans; t != NULL; t = t->next) {
-        if (t->lin == lin && t->key == j->key) {
+        if (t->lin == lin && t->key == j->key && t->frameless == frameless) {
             return t;
         }
     }
@@ -188,7 +190,7 @@ static Trans *find(CpuState *c, Block *b, vaddr lin)
     }
     jit_cache_ahead(j);
     start = accel_ticks();
-    t = jit_translate(c, b, lin);
+    t = jit_translate(c, b, lin, frameless);
     j->ticks += accel_ticks() - start;
     if (t != NULL) {
         j->translations++;
@@ -294,8 +296,11 @@ static const void *enter_jump(CpuState *c, const Block *b, const Trans *t)
         memcpy(t->guard[1], &id2, sizeof(id2));
     }
     j->super_local |= !key_user(t->key) && !(jit_is_upper(t->lin) && block_global(c, t->lin));
-    if (e->lin != t->lin && jit_jump_good(c, e)) { /* the other of its pair takes what is here */
+    if (e->lin != t->lin && !t->frameless && jit_jump_good(c, e)) { /* the other of its pair takes what is here */
         c->jit.jump[jit_jump_index(t->lin) ^ 1] = *e;
+    }
+    if (t->frameless) {
+        return jit_rx(j, t->entry);
     }
     e->lin = t->lin;
     e->slot = (uint32_t)sizeof(uint32_t) * jit_page_slot(t->lin);

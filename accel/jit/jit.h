@@ -32,6 +32,7 @@ typedef struct Site {
     vaddr target;
     uint32_t key;
     bool host_flags;
+    bool frameless; /* the target is to be a translation without frames */
 } Site;
 
 /* The number of a linear page of code at a host address in one mode. Another that hashes to the same entry gets
@@ -54,6 +55,7 @@ typedef struct Trans {
     Site *incoming;
     vaddr lin;
     uint32_t key;
+    bool frameless; /* nothing but a Site goes there */
     uint8_t *host_entry, *slot_entry; /* by where the flags are; writable view */
     uint8_t *entry; /* from C: the flags are in the slot */
     uint8_t *guard[2]; /* of code in two pages: their numbers, in the writable view */
@@ -225,8 +227,9 @@ void jit_perf_note(const Jit *j, const uint8_t *rw, size_t n, const char *what, 
 
 /* ---- translate.c ---- */
 
-/* jit_translate - a translation of @b at @lin in the present mode. NULL: not of this block. */
-Trans *jit_translate(CpuState *c, Block *b, vaddr lin);
+/* jit_translate - a translation of @b at @lin in the present mode; @frameless: see trans-frame.c. NULL: not of this
+ * block. */
+Trans *jit_translate(CpuState *c, Block *b, vaddr lin, bool frameless);
 
 /* The key's parts. */
 #define KEY_64 1u

@@ -243,6 +243,8 @@ static uint8_t *stack_stub(Emit *e, const Jit *j, MmuMode m, unsigned most, cons
     emit_store(e, H_S1, GS_AT(stack + offsetof(TlbStack, tag)));
     emit_load(e, H_S2, GS_IDX(H_S2, entry + offsetof(TlbEntry, host)));
     emit_store(e, H_S2, GS_AT(stack + offsetof(TlbStack, host)));
+    emit_op(e, F_W, 0x2b, H_S2, REG(H_S1)); /* SUB */
+    emit_store(e, H_S2, GS_AT(stack + offsetof(TlbStack, delta)));
     emit_op(e, F_W, 0x89, H_S1, REG(H_S2));
     push_pop(e, H_S1, false);
     emit_op(e, F_W, 0x33, H_S1, REG(H_S2)); /* the address again */

@@ -123,6 +123,9 @@ static void emit_ret(Tr *t, Cold *k)
 
 void emit_cold(Tr *t, Cold *k)
 {
+    if (k->idle && k->froms == 0) {
+        return;
+    }
     k->at = t->e.p;
     for (unsigned n = 0; n < k->froms; n++) {
         emit_set_jump(k->from[n], t->e.p);
@@ -168,6 +171,9 @@ void emit_cold(Tr *t, Cold *k)
         break;
     case COLD_GROUP:
         emit_group(t, k);
+        break;
+    case COLD_FRAME:
+        emit_frame(t, k);
         break;
     case COLD_RET:
         emit_ret(t, k);

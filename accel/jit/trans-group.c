@@ -35,7 +35,7 @@ static bool writes_rax(const Plan *p)
            (p->kind == PLAN_OP && (p->f & F_0F) && ((p->op & 0xfe) == 0xb0 || p->op == 0xc7));
 }
 
-static bool writes(const Plan *p, const Insn *i, unsigned reg)
+bool plan_writes(const Plan *p, const Insn *i, unsigned reg)
 {
     unsigned high = (p->f & F_HIGH) && (p->f & (F_BREG | F_BRM)) ? 4 : 0; /* AH is in RAX */
 
@@ -145,11 +145,18 @@ static bool find(const Tr *t, unsigned n, Group *g)
         } else if (!harmless(t, p, &t->b->insns[k])) {
             break;
         }
-        if (writes(p, &t->b->insns[k], g->base)) {
+        if (plan_writes(p, &t->b->insns[k], g->base)) {
             break;
         }
     }
     return g->members >= 2;
+}
+
+unsigned group_members(const Tr *t, unsigned n)
+{
+    Group g;
+
+    return trick_on(TRICK_COALESCE) && find(t, n, &g) ? g.members : 0;
 }
 
 unsigned group_begin(Tr *t, unsigned n)
@@ -162,8 +169,17 @@ unsigned group_begin(Tr *t, unsigned n)
         return 0;
     }
     trans_at(t, n);
+    if (g.base == GPR_RSP && frame_covers(t, g.lo, (unsigned)(g.hi - g.lo))) {
+        emit_load(&t->e, H_S1, GS_AT(stack_offset(t, offsetof(TlbStack, delta))));
+        emit_op(&t->e, F_W, 0x8d, H_S1, MEM(H_S1, H_SP, 0, (int)g.lo));
+        t->grouped = true;
+        t->group_off = -g.lo;
+        t->group = NULL;
+        return g.last;
+    }
     mem_flags(t);
     k = cold_new(t, COLD_GROUP);
+    k->frame = t->frame;
     k->first = n;
     k->last = g.last;
     k->flags = t->flags;
@@ -216,12 +232,15 @@ void group_end(Tr *t)
 {
     group_pay(t);
     t->grouped = false;
-    t->group->back = t->e.p;
-    t->group->flags_after = t->flags;
+    if (t->group != NULL) {
+        t->group->back = t->e.p;
+        t->group->flags_after = t->flags;
+    }
 }
 
 void emit_group(Tr *t, const Cold *k)
 {
+    t->frame = k->frame;
     t->flags = k->flags;
     t->vec_held = k->vec;
     t->x87_held = k->x87;

@@ -85,8 +85,15 @@ static void address(Tr *t, bool moffs, bool lazy)
             mem_fixed(t);
         }
     } else {
-        unsigned b = base == GPR_ZERO ? RM_NONE : guest_value(t, base, H_S1);
-        unsigned x = index == GPR_ZERO ? RM_NONE : guest_value(t, index, H_S2);
+        unsigned b, x;
+
+        if (lazy && t->frame.on && base == GPR_RSP && index == GPR_ZERO && i->asize == (t->code64 ? 8 : 4)) {
+            t->ea = EA_FRAME;
+            t->ea_const = (uint64_t)(int64_t)i->disp;
+            return;
+        }
+        b = base == GPR_ZERO ? RM_NONE : guest_value(t, base, H_S1);
+        x = index == GPR_ZERO ? RM_NONE : guest_value(t, index, H_S2);
 
         if (x == RM_NONE && i->disp == 0) {
             emit_op(&t->e, f, 0x8b, H_S1, REG(b));
@@ -101,6 +108,8 @@ void mem_fixed(Tr *t)
 {
     if (t->ea == EA_CONST) {
         emit_const(&t->e, H_S1, t->ea_const);
+    } else if (t->ea == EA_FRAME) {
+        emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_S1, MEM(H_SP, RM_NONE, 0, (int)(int64_t)t->ea_const));
     }
     t->ea = EA_ANY;
 }
@@ -125,6 +134,11 @@ void mem_address_of(Tr *t, unsigned base, int disp)
 {
     unsigned f = t->code64 ? F_W : 0;
 
+    if (base == GPR_RSP && t->frame.on) {
+        t->ea = EA_FRAME;
+        t->ea_const = (uint64_t)(int64_t)disp;
+        return;
+    }
     if (disp == 0) {
         emit_op(&t->e, f, 0x8b, H_S1, REG(host_reg(base)));
     } else {
@@ -217,6 +231,8 @@ static Cold *new_fill(Tr *t, bool write, Cold *slow)
     Cold *fill = cold_new(t, COLD_FILL);
 
     fill->write = write;
+    slow->filled = true;
+    slow->idle = false;
     fill->slow = slow;
     fill->back = t->e.p;
     fill->target = t->ea_const;
@@ -228,6 +244,16 @@ void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
     bool inside = (t->ea_const & (PAGE_SIZE - 1)) <= PAGE_SIZE - size;
     Cold *fill;
 
+    if (t->ea == EA_FRAME && frame_covers(t, (int64_t)t->ea_const, size)) {
+        emit_load(&t->e, H_S2, GS_AT(stack_offset(t, offsetof(TlbStack, delta))));
+        t->operand = MEM(H_SP, H_S2, 0, (int)(int64_t)t->ea_const);
+        t->ea = EA_ANY;
+        slow->idle = slow->kind == COLD_HELP && !slow->filled;
+        return;
+    }
+    if (t->ea == EA_FRAME) {
+        mem_fixed(t);
+    }
     if (t->ea == EA_CONST && (!trick_on(TRICK_CONST_ADDRESS) || !inside)) {
         mem_fixed(t);
     }
@@ -243,13 +269,32 @@ void mem_check_group(Tr *t, unsigned size, bool write, Cold *k)
 {
     Cold *miss = k;
 
-    if (t->ea == EA_STACK && stack_page()) {
+    if (t->ea == EA_STACK && stack_page() && !t->frame.on) {
         miss = new_fill(t, write, k);
         miss->alone = true;
     } else {
         t->ea = EA_ANY;
     }
     check(t, size, write, miss);
+}
+
+void mem_check_frame(Tr *t, int disp, unsigned size, Cold *slow)
+{
+    Emit *e = &t->e;
+    Cold *fill;
+
+    t->ea = EA_STACK;
+    fill = new_fill(t, true, slow);
+    fill->alone = true;
+    fill->ea = EA_STACK;
+    fill->size = size;
+    t->ea = EA_ANY;
+    emit_op(e, F_W, 0x8d, H_S1, MEM(H_SP, RM_NONE, 0, disp));
+    fill->back = e->p;
+    emit_op(e, F_W, 0x33, H_S1, GS_AT(stack_offset(t, offsetof(TlbStack, tag))));
+    emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
+    put32(e, PAGE_SIZE - size);
+    cold_jump(t, fill, 7); /* JA */
 }
 
 void mem_one(Tr *t)

@@ -67,7 +67,9 @@ static void swap_bytes(Tr *t, unsigned low)
 
 static Rm op_address(Tr *t, const Plan *p, Cold *slow)
 {
-    mem_flags(t);
+    if (!frame_operand(t, p)) {
+        mem_flags(t);
+    }
     mem_address(t, p->moffs);
     if (p->align) {
         mem_fixed(t);

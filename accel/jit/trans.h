@@ -15,6 +15,13 @@ typedef enum FlagsAt {
     FLAGS_DEAD, /* nowhere: they will be set before they are read */
 } FlagsAt;
 
+/* Bytes that were checked, from the stack pointer's value then; @sp is what it has moved since. */
+typedef struct Frame {
+    bool on;
+    unsigned members;
+    int64_t lo, hi, sp;
+} Frame;
+
 /* Code out of line. */
 typedef struct Cold {
     enum {
@@ -30,6 +37,7 @@ typedef struct Cold {
         COLD_LOAD,     /* the vector or x87 registers */
         COLD_RET_FULL, /* the return stack begins anew */
         COLD_GROUP,    /* the instructions from @first on, each with its own check */
+        COLD_FRAME,    /* on in a translation without frames */
         COLD_RET,      /* a RET that is not to the top of the return stack */
     } kind;
     uint8_t *from[8]; /* jumps here, by their displacements */
@@ -38,7 +46,9 @@ typedef struct Cold {
     const Insn *insn;
     uint8_t *back, *once; /* FILL: try again; go on with another address */
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
+    Frame frame;      /* GROUP: as it was at its beginning */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
+    bool idle, filled; /* HELP: the operand was checked before, nobody comes here; a FILL does */
     bool write, alone; /* FILL; of a group, which cannot use another address this once */
     unsigned ea, size; /* FILL: as in Tr, of @target; bytes */
     bool call;        /* FAR: @back is where it returns */
@@ -80,8 +90,10 @@ typedef struct Tr {
     int64_t group_off;    /* the stack pointer (or base register) being this much above that */
     int sp_owed;          /* by pushes and pops of the group; r15 has not moved by it yet */
     struct Cold *group;
-    /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, and not yet in r13. */
-    enum { EA_ANY, EA_STACK, EA_CONST } ea;
+    Frame frame;
+    /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, or the stack pointer
+     * and a constant, and not yet in r13. */
+    enum { EA_ANY, EA_STACK, EA_CONST, EA_FRAME } ea;
     uint64_t ea_const;
     Rm operand; /* of the last check */
     Cold cold[MAX_COLD];
@@ -115,6 +127,9 @@ void mem_offset(Tr *t);
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow);
 /* mem_check_group - the same for a group, at @k where there is none for all of it. */
 void mem_check_group(Tr *t, unsigned size, bool write, Cold *k);
+/* mem_check_frame - the flags are lost; @size bytes at the stack pointer plus @disp, to @slow if they are not in
+ * CpuState.tlb_stack. */
+void mem_check_frame(Tr *t, int disp, unsigned size, Cold *slow);
 /* mem_fixed - after mem_address(): r13 is the address, even where it is a constant. */
 void mem_fixed(Tr *t);
 /* tlb_offset, stack_offset - of a field of the TLB's entry of @page, of CpuState.tlb_stack. */
@@ -154,6 +169,22 @@ void group_end(Tr *t);
 void group_pay(Tr *t);
 bool group_passes(const Tr *t, const Plan *p);
 void emit_group(Tr *t, const Cold *k);
+
+/* group_members - of the group that would begin at instruction @n, 0: none. */
+unsigned group_members(const Tr *t, unsigned n);
+/* plan_writes - a general register. */
+bool plan_writes(const Plan *p, const Insn *i, unsigned reg);
+
+/* ---- trans-frame.c ---- */
+/* frame_begin - before instruction @n: what it and the following ones reach by the stack pointer is checked, if there
+ * is enough of it. The host's flags are lost then. frame_move - behind an instruction. */
+void frame_begin(Tr *t, unsigned n);
+void frame_move(Tr *t, const Plan *p);
+/* frame_covers - so many bytes at the stack pointer plus @disp were checked. frame_operand - those of the present
+ * instruction were, which does not cost the flags then. */
+bool frame_covers(const Tr *t, int64_t disp, unsigned size);
+bool frame_operand(const Tr *t, const Plan *p);
+void emit_frame(Tr *t, const Cold *k);
 
 /* ---- trans-vec.c ---- */
 void bmi_insn(Tr *t, const Plan *p);

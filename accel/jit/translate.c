@@ -167,7 +167,9 @@ static void stack(Tr *t, const Plan *p)
         return;
     }
     slow = cold_help(t);
-    mem_flags(t);
+    if (!frame_operand(t, p)) {
+        mem_flags(t);
+    }
     if (p->kind == PLAN_PUSHF) {
         pushf_image(t);
     } else if (p->kind == PLAN_PUSH_M) {
@@ -181,6 +183,7 @@ static void stack(Tr *t, const Plan *p)
     } else {
         push_value(t, p, slow, n, f);
     }
+    slow->host_after = t->flags == FLAGS_HOST;
     slow->back = t->e.p;
 }
 
@@ -194,7 +197,7 @@ static void count(Tr *t)
     emit_store(&t->e, H_S2, GS(jit.count));
 }
 
-void trans_insn(Tr *t, const Plan *p)
+static void insn(Tr *t, const Plan *p)
 {
     if (t->j->counting) {
         count(t);
@@ -261,6 +264,12 @@ void trans_insn(Tr *t, const Plan *p)
         flow_insn(t, p);
         break;
     }
+}
+
+void trans_insn(Tr *t, const Plan *p)
+{
+    insn(t, p);
+    frame_move(t, p);
 }
 
 static bool ends(const Plan *p)
@@ -396,6 +405,7 @@ static void forward(Tr *t)
             poll(t, p, k, k == 0 ? t->t->lin : t->next);
         }
         if (t->polled && t->shadow == 0 && !t->grouped) {
+            frame_begin(t, k);
             last = group_begin(t, k);
         }
         trans_at(t, k);
@@ -472,7 +482,7 @@ static void count_run(Tr *t)
     }
 }
 
-Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
+Trans *jit_translate(CpuState *c, Block *b, vaddr lin, bool frameless)
 {
     static _Thread_local Tr tr; /* too large for the stack */
     Jit *j = c->jit.cpu;
@@ -495,6 +505,7 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin)
     t->t->block = b;
     t->t->lin = lin;
     t->t->key = j->key;
+    t->t->frameless = frameless;
     t->plans = plans;
     t->live = live;
     make_plans(t, plans, live);
