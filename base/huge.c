@@ -4,10 +4,12 @@
 #include "base/huge.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include "base/mem.h"
 
 #ifndef MADV_COLLAPSE
@@ -39,11 +41,16 @@ void *huge_map(size_t n, int prot, int flags, int fd)
     return p;
 }
 
+static size_t whole(size_t n)
+{
+    return (n + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+}
+
 void *huge_alloc0(size_t n)
 {
     void *p;
 
-    n = (n + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+    n = whole(n);
     p = aligned_alloc(HUGE_BYTES, n);
     if (p == NULL) {
         p = xalloc0(1, n); /* says so */
@@ -51,6 +58,47 @@ void *huge_alloc0(size_t n)
     madvise(p, n, MADV_HUGEPAGE);
     memset(p, 0, n);
     return p;
+}
+
+/* At a place that nobody foresees. */
+static void *try_low(size_t n)
+{
+    const uintptr_t first = (uintptr_t)64 << 20, room = ((uintptr_t)1 << 31) - first - n;
+    uint32_t r;
+    void *at, *p;
+
+    if (getrandom(&r, sizeof(r), 0) != sizeof(r)) {
+        return NULL;
+    }
+    at = (void *)(first + (uintptr_t)r % (room / HUGE_BYTES) * HUGE_BYTES);
+    p = mmap(at, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (p != MAP_FAILED && p != at) { /* a kernel that does not know the flag */
+        munmap(p, n);
+        return NULL;
+    }
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void *huge_alloc_low(size_t n)
+{
+    void *p = NULL;
+
+    for (unsigned k = 0; k < 16 && p == NULL; k++) {
+        p = try_low(whole(n));
+    }
+    if (p == NULL) {
+        p = huge_map(whole(n), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    }
+    if (p == NULL) {
+        return xalloc0(SIZE_MAX, 1); /* says so */
+    }
+    madvise(p, whole(n), MADV_HUGEPAGE);
+    return p;
+}
+
+void huge_free(void *p, size_t n)
+{
+    munmap(p, whole(n));
 }
 
 void huge_collapse(void *p, size_t n)

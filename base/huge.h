@@ -13,6 +13,10 @@
 void *huge_map(size_t n, int prot, int flags, int fd);
 /* huge_alloc0 - zeroed memory for a large structure, for free(); aborts when there is none. */
 void *huge_alloc0(size_t n);
+/* huge_alloc_low - the same for huge_free(), below 2 GiB, where an address is a displacement of code; elsewhere if there
+ * is no room. Aborts when there is none at all. huge_free - @n as it was. */
+void *huge_alloc_low(size_t n);
+void huge_free(void *p, size_t n);
 /* huge_collapse - what lies in [@p, @p + @n), multiples of HUGE_BYTES, moves to huge pages now; also in a
  * shared mapping, where the kernel would not do it by itself. Takes about half a millisecond each. */
 void huge_collapse(void *p, size_t n);

@@ -21,6 +21,7 @@ void tlb_forget_stack(CpuState *c)
     /* what a stack at STACK_NONE itself would be in, which should be a fault */
     static uint8_t nowhere[PAGE_SIZE] __attribute__((aligned(4096)));
 
+    c->tlb_drops++;
     for (unsigned m = 0; m < MMU_MODES; m++) {
         c->tlb_stack[m] = (TlbStack){ STACK_NONE, (uint64_t)(uintptr_t)nowhere, (uint64_t)(uintptr_t)nowhere - STACK_NONE };
     }

@@ -78,7 +78,7 @@ void cpu_take_a20(CpuState *c)
 
 CpuState *cpu_new(unsigned index, const CpuModel *model)
 {
-    CpuState *c = huge_alloc0(sizeof(CpuState)); /* TLB and jump cache are used all over, all the time */
+    CpuState *c = huge_alloc_low(sizeof(CpuState)); /* TLB and jump cache are used all over, all the time */
 
     decode_init();
     c->index = index;
@@ -100,7 +100,7 @@ void cpu_free(CpuState *c)
     if (c != NULL) {
         flat_view_unref(c->view);
         flat_view_unref(c->view_smm);
-        free(c);
+        huge_free(c, sizeof(*c));
     }
 }
 

@@ -226,6 +226,7 @@ typedef struct JitWays {
 /* The translator's part of a processor: its code reaches all of CpuState by one segment register. */
 typedef struct JitState {
     uint64_t tmp[2];   /* scratch within one instruction */
+    uint64_t delta[4]; /* within one translation: accel/jit/trans-frame.c */
     uint64_t count;    /* instructions begun, and looks around until code is left: accel/lockstep */
     int32_t budget;
     void *site;        /* the jump by which code was left, to be linked; NULL for none */
@@ -362,6 +363,7 @@ typedef struct CpuState {
      * of those; tlb_logged > TLB_LOG: more than are listed. */
     uint16_t tlb_log[TLB_LOG];
     unsigned tlb_logged;
+    uint32_t tlb_drops; /* how often entries were dropped: what code knows of the TLB may be untrue */
     bool tlb_used[MMU_MODES]; /* entries were filled since everything was dropped */
 
     FlatView *view, *view_smm; /* references of this thread */

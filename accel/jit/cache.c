@@ -78,6 +78,9 @@ bool jit_cache_init(CpuState *c, Error **errp)
     j->ret_stack = MAP_FAILED;
     c->jit.cpu = j;
     j->size = code_bytes();
+    if (trick_on(TRICK_LOW_STATE) && (uintptr_t)c + sizeof(*c) <= INT32_MAX) {
+        j->state = (uint32_t)(uintptr_t)c;
+    }
     j->record_bytes = j->size / 2;
     j->records = try_alloc0(1, j->record_bytes);
     if (j->records == NULL) {

@@ -5,7 +5,7 @@
 
 static void put_prefixes(Emit *e, unsigned f, Rm rm)
 {
-    if (rm.kind >= RM_GS) {
+    if (rm.kind >= RM_GS && e->state == 0) {
         put8(e, 0x65);
     }
     if (f & F_LOCKED) {
@@ -64,6 +64,9 @@ static void put_memory(Emit *e, unsigned reg, Rm rm)
 
 void emit_op(Emit *e, unsigned f, unsigned op, unsigned reg, Rm rm)
 {
+    if (rm.kind >= RM_GS) {
+        rm.disp += (int32_t)e->state;
+    }
     put_prefixes(e, f, rm);
     put_rex(e, f, reg, rm);
     if (f & (F_0F | F_0F38 | F_0F3A)) {

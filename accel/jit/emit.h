@@ -14,6 +14,7 @@
 
 typedef struct Emit {
     uint8_t *p;
+    uint32_t state; /* address of CpuState, which the RM_GS kinds are relative to; 0: the GS segment's base is */
 } Emit;
 
 /* Host registers with a part of their own: ENGINE.md, 3.2. The guest's RSP is in r15, its r13, r14 and r15

@@ -23,11 +23,11 @@ bool jit_help(CpuState *c, uint64_t i, uint64_t next)
 {
     const Jit *j = c->jit.cpu;
 
-    vaddr stack = c->tlb_stack[j->mmu].tag;
+    uint32_t drops = c->tlb_drops;
 
     c->jit.ret_sp += 8; /* a fault does not return to the stub's caller */
     run(c, i, next);
-    if (c->jit.leave || c->tlb_stack[j->mmu].tag != stack || c->regs[GPR_RIP] != next || jit_vec_key(c) != (j->key & KEY_VEC) ||
+    if (c->jit.leave || c->tlb_drops != drops || c->regs[GPR_RIP] != next || jit_vec_key(c) != (j->key & KEY_VEC) ||
         c->careful || c->mmu != j->mmu || c->mode_key != j->mode_key) {
         return true;
     }

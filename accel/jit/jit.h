@@ -3,7 +3,7 @@
  *
  * A translation (Trans) belongs to a decoded block (accel/interp/block.h) at one linear address, in
  * one mode (its key). The guest's general registers are in the host's own while it runs, see emit.h;
- * all else is in CpuState, which the GS segment's base points to. Every access to guest memory goes
+ * all else is in CpuState, by its address or the GS segment's base. Every access to guest memory goes
  * through CpuState.tlb by one compare; where it does not match, the reference executes that one
  * instruction. So nothing is addressed but CpuState and what the TLB holds.
  *
@@ -87,6 +87,7 @@ static inline unsigned stack_class(unsigned size)
 typedef struct Jit {
     uint8_t *rw, *rx;        /* two views of one memory: writable, executable */
     size_t size;
+    uint32_t state;          /* Emit.state */
     uint8_t *at, *cold_at;   /* next free bytes, of code and of what is out of line; rw */
     uint8_t *first, *first_cold; /* first bytes behind the stubs */
     uint64_t huge;           /* chunks of HUGE_BYTES that were made huge pages */

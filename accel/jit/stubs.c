@@ -83,13 +83,15 @@ static void vec_transfer(Emit *e, bool avx, bool store)
         Rm at = GS_AT(offsetof(CpuState, xmm) + n * sizeof(VecReg));
 
         if (avx) { /* VMOVUPS ymm; the prefix of GS comes first */
-            put8(e, 0x65);
+            if (e->state == 0) {
+                put8(e, 0x65);
+            }
             put8(e, 0xc5);
             put8(e, (n & 8 ? 0 : 0x80) | 0x7c);
             put8(e, store ? 0x11 : 0x10);
             put8(e, (n & 7) << 3 | 4);
             put8(e, 0x25);
-            put32(e, (uint32_t)at.disp);
+            put32(e, e->state + (uint32_t)at.disp);
         } else {
             emit_op(e, F_0F, store ? 0x11 : 0x10, n, at);
         }
@@ -408,7 +410,7 @@ static uint8_t *string_stub(Emit *e, CpuState *c, const Jit *j, const uint8_t *s
 
 void jit_stubs(CpuState *c, Jit *j)
 {
-    Emit e = { j->at };
+    Emit e = { j->at, j->state };
     uint8_t *out, *save;
 
     c->jit.mxcsr_host = MXCSR_HOST;

@@ -1,52 +1,62 @@
 /*
- * Frames: what a translation reaches by the stack pointer with constant displacements, while that moves by constants
- * only. All of it is checked at once, against CpuState.tlb_stack; then each access is the host's at the stack pointer
- * plus TlbStack.delta, with the flags untouched. Where that check fails, for a stack across the end of a page
- * mostly, code goes on in a translation that has no frames.
+ * Frames: what a translation reaches by one base register with constant displacements, while that moves by constants
+ * only. All of it is checked at once, for the stack pointer against CpuState.tlb_stack; then each access is the host's
+ * at that register plus what makes a host address of a linear one, with the flags untouched. Where that check fails, at
+ * the end of a page mostly, code goes on in a translation that has no frames.
  *
- * CpuState.tlb_stack stays as it was checked: only the check of an access by the stack pointer fills it, of which
- * there are no others in a frame, and translated code is left where the reference changed it (jit_help()).
+ * What was checked stays valid: CpuState.tlb_stack is filled by the check of an access by the stack pointer alone, of
+ * which there are no others in its frame, and translated code is left where the reference dropped anything from the
+ * TLB (jit_help()).
  */
 #include "accel/jit/trans.h"
 
 #define FRAME_SPAN 512 /* bytes, at most */
 
-/* By how much an instruction moves the stack pointer. False: not by a constant, or C is called that may do more. */
-static bool moves_sp(const Tr *t, const Plan *p, const Insn *i, int64_t *by)
+/* By how much an instruction moves @reg. False: not by a constant, or C is called that may do more. */
+static bool moves(const Tr *t, const Plan *p, const Insn *i, unsigned reg, int64_t *by)
 {
     int width = t->code64 ? 8 : 4;
-    bool full = i->opsize == width, alu = p->kind == PLAN_OP && !(p->f & F_0F) && (p->op == 0x81 || p->op == 0x83);
+    bool full = i->opsize == width, op = p->kind == PLAN_OP && !(p->f & F_0F) && !p->mem && p->rm == reg && full;
 
     *by = 0;
     switch (p->kind) {
-    case PLAN_HELP: case PLAN_END: case PLAN_STRING: case PLAN_SELECTOR: case PLAN_LEAVE:
+    case PLAN_HELP: case PLAN_END: case PLAN_STRING: case PLAN_SELECTOR:
         return false;
+    case PLAN_DIV:
+        return reg != GPR_RAX && reg != GPR_RDX;
+    case PLAN_LEAVE:
+        return reg != GPR_RSP && reg != GPR_RBP;
     case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_PUSHF:
-        *by = -width;
+        *by = reg == GPR_RSP ? -width : 0;
         return true;
     case PLAN_POP:
-        *by = width;
-        return p->reg != GPR_RSP;
+        *by = reg == GPR_RSP ? width : 0;
+        return p->reg != reg;
     case PLAN_LEA:
-        *by = p->reg == GPR_RSP ? i->disp : 0;
-        return p->reg != GPR_RSP || (full && i->asize == width && i->base == GPR_RSP && i->index == GPR_ZERO);
+        *by = p->reg == reg ? i->disp : 0;
+        return p->reg != reg || (full && i->asize == width && i->base == reg && i->index == GPR_ZERO);
     case PLAN_VEC:
-        return !p->g_write || (i->reg != GPR_RSP && i->rm != GPR_RSP);
+        return !p->g_write || (i->reg != reg && i->rm != reg);
+    case PLAN_LOOP:
+        return reg != GPR_RCX;
+    case PLAN_X87:
+        return reg != GPR_RAX; /* FNSTSW */
     default:
         break;
     }
-    if (alu && !p->mem && p->rm == GPR_RSP && full && (p->ext == 0 || p->ext == 5)) {
+    if (op && (p->op == 0x81 || p->op == 0x83) && (p->ext == 0 || p->ext == 5)) {
         *by = p->ext == 0 ? (int32_t)i->imm : -(int64_t)(int32_t)i->imm;
         return true;
     }
-    return !plan_writes(p, i, GPR_RSP);
+    return !plan_writes(p, i, reg);
 }
 
-/* The bytes that an instruction reaches from the stack pointer's value before it. */
-static bool stack_operand(const Tr *t, const Plan *p, const Insn *i, int64_t *at, unsigned *size)
+/* The bytes that an instruction reaches from its base register's value before it. */
+static bool operand(const Tr *t, const Plan *p, const Insn *i, unsigned *base, int64_t *at, unsigned *size)
 {
     unsigned width = t->code64 ? 8 : 4;
 
+    *base = GPR_RSP;
     *size = width;
     *at = 0;
     switch (p->kind) {
@@ -56,45 +66,45 @@ static bool stack_operand(const Tr *t, const Plan *p, const Insn *i, int64_t *at
     case PLAN_POP: case PLAN_RET:
         return true;
     case PLAN_OP: case PLAN_BMI: case PLAN_VEC:
+        *base = i->base;
         *at = i->disp;
         *size = p->size;
-        return p->mem && p->align == 0 && !p->moffs && i->base == GPR_RSP && i->index == GPR_ZERO &&
+        return p->mem && p->align == 0 && !p->moffs && i->base < GPR_ZERO && i->index == GPR_ZERO && !in_slot(i->base) &&
                i->seg < SEG_FS && i->asize == width;
     default:
         return false;
     }
 }
 
-/* One more operand, at @at with the stack pointer at @sp, which with 32 bits may not leave the page in between. */
-static bool join(const Tr *t, Frame *f, int64_t at, unsigned size, int64_t sp)
+/* One more operand, at @at with the base register at @sp, which with 32 bits may not leave the page in between. */
+static void join(const Tr *t, Frame *f, int64_t at, unsigned size, int64_t sp)
 {
     int64_t first = t->code64 || at < sp ? at : sp, end = t->code64 || at + (int64_t)size > sp ? at + (int64_t)size : sp + 1;
     int64_t lo = f->members == 0 || first < f->lo ? first : f->lo;
     int64_t hi = f->members == 0 || end > f->hi ? end : f->hi;
 
-    if (hi - lo > FRAME_SPAN) {
-        return false;
+    if (hi - lo <= FRAME_SPAN) {
+        f->lo = lo;
+        f->hi = hi;
+        f->members++;
     }
-    f->lo = lo;
-    f->hi = hi;
-    f->members++;
-    return true;
 }
 
-static Frame find(const Tr *t, unsigned n)
+static Frame find(const Tr *t, unsigned n, unsigned base)
 {
-    Frame f = { 0 };
+    Frame f = { .base = base, .write = base == GPR_RSP };
     int64_t sp = 0, at, by;
-    unsigned size;
+    unsigned size, b;
 
     for (unsigned k = n; k < t->count; k++) {
         const Plan *p = &t->plans[k];
         const Insn *i = &t->b->insns[k];
 
-        if (stack_operand(t, p, i, &at, &size)) {
+        if (operand(t, p, i, &b, &at, &size) && b == base) {
             join(t, &f, sp + at, size, sp);
+            f.write |= p->write;
         }
-        if (!moves_sp(t, p, i, &by)) {
+        if (!moves(t, p, i, base, &by)) {
             break;
         }
         sp += by;
@@ -102,19 +112,42 @@ static Frame find(const Tr *t, unsigned n)
     return f;
 }
 
+/* The one for @base: the first is the stack pointer's. NULL: all are in use. */
+static Frame *place(Tr *t, unsigned base)
+{
+    for (unsigned n = base != GPR_RSP; n < (base == GPR_RSP ? 1 : FRAMES); n++) {
+        if (!t->frame[n].on) {
+            return &t->frame[n];
+        }
+    }
+    return NULL;
+}
+
+/* That of @base which is on. */
+static const Frame *present(const Tr *t, unsigned base)
+{
+    for (unsigned n = 0; n < FRAMES; n++) {
+        if (t->frame[n].on && t->frame[n].base == base) {
+            return &t->frame[n];
+        }
+    }
+    return NULL;
+}
+
 void frame_begin(Tr *t, unsigned n)
 {
     const Insn *i = &t->b->insns[n];
-    unsigned size;
+    unsigned size, base;
+    Frame f, *to;
     int64_t at;
-    Frame f;
     Cold *k;
 
-    if (t->frame.on || t->t->frameless || !trick_on(TRICK_FRAME) || !stack_operand(t, &t->plans[n], i, &at, &size)) {
+    if (t->t->frameless || !trick_on(TRICK_FRAME) || !operand(t, &t->plans[n], i, &base, &at, &size) ||
+        present(t, base) != NULL || (to = place(t, base)) == NULL) {
         return;
     }
-    f = find(t, n);
-    if (f.members < 2 || f.members == group_members(t, n)) {
+    f = find(t, n, base);
+    if (f.members < 2 || f.members <= group_members(t, n)) {
         return;
     }
     trans_at(t, n);
@@ -125,34 +158,39 @@ void frame_begin(Tr *t, unsigned n)
     k->x87_last = t->x87_last;
     k->x87_mem = t->x87_mem;
     k->x87_next = t->x87_next;
-    mem_check_frame(t, (int)f.lo, (unsigned)(f.hi - f.lo), k);
-    t->frame = f;
-    t->frame.on = true;
+    f.delta = base == GPR_RSP ? stack_offset(t, offsetof(TlbStack, delta))
+                              : offsetof(CpuState, jit.delta) + 8 * (size_t)(to - t->frame);
+    mem_check_frame(t, &f, k);
+    *to = f;
+    to->on = true;
+    t->delta_here = base == GPR_RSP || t->plans[n].kind == PLAN_VEC ? NULL : to;
 }
 
-bool frame_covers(const Tr *t, int64_t disp, unsigned size)
+const Frame *frame_of(const Tr *t, unsigned base, int64_t disp, unsigned size, bool write)
 {
-    int64_t at = t->frame.sp + disp;
+    const Frame *f = present(t, base);
 
-    return t->frame.on && at >= t->frame.lo && at + (int64_t)size <= t->frame.hi;
+    return f != NULL && f->sp + disp >= f->lo && f->sp + disp + (int64_t)size <= f->hi && (f->write || !write) ? f : NULL;
 }
 
 bool frame_operand(const Tr *t, const Plan *p)
 {
-    unsigned size;
+    unsigned size, base;
     int64_t at;
 
-    return stack_operand(t, p, t->insn, &at, &size) && frame_covers(t, at, size);
+    return operand(t, p, t->insn, &base, &at, &size) && frame_of(t, base, at, size, p->write) != NULL;
 }
 
 void frame_move(Tr *t, const Plan *p)
 {
     int64_t by;
 
-    if (t->frame.on && moves_sp(t, p, t->insn, &by)) {
-        t->frame.sp += by;
-    } else {
-        t->frame.on = false;
+    t->delta_here = NULL;
+    for (unsigned n = 0; n < FRAMES; n++) {
+        Frame *f = &t->frame[n];
+
+        f->on &= moves(t, p, t->insn, f->base, &by);
+        f->sp += by;
     }
 }
 

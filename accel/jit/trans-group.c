@@ -161,7 +161,8 @@ unsigned group_members(const Tr *t, unsigned n)
 
 unsigned group_begin(Tr *t, unsigned n)
 {
-    unsigned f = t->code64 ? F_W : 0, base;
+    unsigned w = t->code64 ? F_W : 0, base;
+    const Frame *f;
     Group g;
     Cold *k;
 
@@ -169,9 +170,12 @@ unsigned group_begin(Tr *t, unsigned n)
         return 0;
     }
     trans_at(t, n);
-    if (g.base == GPR_RSP && frame_covers(t, g.lo, (unsigned)(g.hi - g.lo))) {
-        emit_load(&t->e, H_S1, GS_AT(stack_offset(t, offsetof(TlbStack, delta))));
-        emit_op(&t->e, F_W, 0x8d, H_S1, MEM(H_S1, H_SP, 0, (int)g.lo));
+    f = frame_of(t, g.base, g.lo, (unsigned)(g.hi - g.lo), g.write);
+    if (f != NULL) {
+        if (t->delta_here != f) {
+            emit_load(&t->e, H_S1, GS_AT(f->delta));
+        }
+        emit_op(&t->e, F_W, 0x8d, H_S1, MEM(H_S1, host_reg(g.base), 0, (int)g.lo));
         t->grouped = true;
         t->group_off = -g.lo;
         t->group = NULL;
@@ -179,7 +183,7 @@ unsigned group_begin(Tr *t, unsigned n)
     }
     mem_flags(t);
     k = cold_new(t, COLD_GROUP);
-    k->frame = t->frame;
+    memcpy(k->frame, t->frame, sizeof(k->frame));
     k->first = n;
     k->last = g.last;
     k->flags = t->flags;
@@ -189,7 +193,7 @@ unsigned group_begin(Tr *t, unsigned n)
     k->x87_mem = t->x87_mem;
     k->x87_next = t->x87_next;
     base = guest_value(t, g.base, H_S1);
-    emit_op(&t->e, f, 0x8d, H_S1, MEM(base, RM_NONE, 0, (int)g.lo));
+    emit_op(&t->e, w, 0x8d, H_S1, MEM(base, RM_NONE, 0, (int)g.lo));
     t->ea = g.base == GPR_RSP ? EA_STACK : EA_ANY;
     mem_check_group(t, (unsigned)(g.hi - g.lo), g.write, k);
     mem_one(t);
@@ -240,7 +244,7 @@ void group_end(Tr *t)
 
 void emit_group(Tr *t, const Cold *k)
 {
-    t->frame = k->frame;
+    memcpy(t->frame, k->frame, sizeof(k->frame));
     t->flags = k->flags;
     t->vec_held = k->vec;
     t->x87_held = k->x87;

@@ -70,6 +70,20 @@ static void add_segment(Tr *t, unsigned seg)
     }
 }
 
+/* The address may be in a frame. */
+static bool frame_base(Tr *t, unsigned base, int disp)
+{
+    for (unsigned n = 0; n < FRAMES; n++) {
+        if (t->frame[n].on && t->frame[n].base == base) {
+            t->ea = EA_FRAME;
+            t->ea_base = base;
+            t->ea_const = (uint64_t)(int64_t)disp;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void address(Tr *t, bool moffs, bool lazy)
 {
     const Insn *i = t->insn;
@@ -87,9 +101,7 @@ static void address(Tr *t, bool moffs, bool lazy)
     } else {
         unsigned b, x;
 
-        if (lazy && t->frame.on && base == GPR_RSP && index == GPR_ZERO && i->asize == (t->code64 ? 8 : 4)) {
-            t->ea = EA_FRAME;
-            t->ea_const = (uint64_t)(int64_t)i->disp;
+        if (lazy && index == GPR_ZERO && i->asize == (t->code64 ? 8 : 4) && frame_base(t, base, i->disp)) {
             return;
         }
         b = base == GPR_ZERO ? RM_NONE : guest_value(t, base, H_S1);
@@ -109,7 +121,7 @@ void mem_fixed(Tr *t)
     if (t->ea == EA_CONST) {
         emit_const(&t->e, H_S1, t->ea_const);
     } else if (t->ea == EA_FRAME) {
-        emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_S1, MEM(H_SP, RM_NONE, 0, (int)(int64_t)t->ea_const));
+        emit_op(&t->e, t->code64 ? F_W : 0, 0x8d, H_S1, MEM(host_reg(t->ea_base), RM_NONE, 0, (int)(int64_t)t->ea_const));
     }
     t->ea = EA_ANY;
 }
@@ -134,9 +146,7 @@ void mem_address_of(Tr *t, unsigned base, int disp)
 {
     unsigned f = t->code64 ? F_W : 0;
 
-    if (base == GPR_RSP && t->frame.on) {
-        t->ea = EA_FRAME;
-        t->ea_const = (uint64_t)(int64_t)disp;
+    if (frame_base(t, base, disp)) {
         return;
     }
     if (disp == 0) {
@@ -239,16 +249,30 @@ static Cold *new_fill(Tr *t, bool write, Cold *slow)
     return fill;
 }
 
+/* The operand was checked with its frame. */
+static bool frame_access(Tr *t, unsigned size, bool write, Cold *slow)
+{
+    const Frame *f = frame_of(t, t->ea_base, (int64_t)t->ea_const, size, write);
+    bool here = f != NULL && t->delta_here == f;
+
+    if (f == NULL) {
+        return false;
+    }
+    if (!here) {
+        emit_load(&t->e, H_S2, GS_AT(f->delta));
+    }
+    t->operand = MEM(host_reg(f->base), here ? H_S1 : H_S2, 0, (int)(int64_t)t->ea_const);
+    t->ea = EA_ANY;
+    slow->idle = slow->kind == COLD_HELP && !slow->filled;
+    return true;
+}
+
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
 {
     bool inside = (t->ea_const & (PAGE_SIZE - 1)) <= PAGE_SIZE - size;
     Cold *fill;
 
-    if (t->ea == EA_FRAME && frame_covers(t, (int64_t)t->ea_const, size)) {
-        emit_load(&t->e, H_S2, GS_AT(stack_offset(t, offsetof(TlbStack, delta))));
-        t->operand = MEM(H_SP, H_S2, 0, (int)(int64_t)t->ea_const);
-        t->ea = EA_ANY;
-        slow->idle = slow->kind == COLD_HELP && !slow->filled;
+    if (t->ea == EA_FRAME && frame_access(t, size, write, slow)) {
         return;
     }
     if (t->ea == EA_FRAME) {
@@ -269,7 +293,7 @@ void mem_check_group(Tr *t, unsigned size, bool write, Cold *k)
 {
     Cold *miss = k;
 
-    if (t->ea == EA_STACK && stack_page() && !t->frame.on) {
+    if (t->ea == EA_STACK && stack_page() && !t->frame[0].on) {
         miss = new_fill(t, write, k);
         miss->alone = true;
     } else {
@@ -278,23 +302,29 @@ void mem_check_group(Tr *t, unsigned size, bool write, Cold *k)
     check(t, size, write, miss);
 }
 
-void mem_check_frame(Tr *t, int disp, unsigned size, Cold *slow)
+void mem_check_frame(Tr *t, const Frame *f, Cold *slow)
 {
+    bool stack = f->base == GPR_RSP && stack_page();
+    unsigned size = (unsigned)(f->hi - f->lo);
     Emit *e = &t->e;
     Cold *fill;
 
-    t->ea = EA_STACK;
-    fill = new_fill(t, true, slow);
+    if (!t->code64) { /* the upper half is 0: it will be after a move */
+        emit_op(e, 0, 0x89, host_reg(f->base), REG(H_S1));
+        emit_op(e, F_W, 0x3b, H_S1, REG(host_reg(f->base)));
+        cold_jump(t, slow, 5);
+    }
+    emit_op(e, F_W, 0x8d, H_S1, MEM(host_reg(f->base), RM_NONE, 0, (int)f->lo));
+    t->ea = stack ? EA_STACK : EA_ANY;
+    fill = new_fill(t, f->write, slow);
     fill->alone = true;
-    fill->ea = EA_STACK;
-    fill->size = size;
-    t->ea = EA_ANY;
-    emit_op(e, F_W, 0x8d, H_S1, MEM(H_SP, RM_NONE, 0, disp));
-    fill->back = e->p;
-    emit_op(e, F_W, 0x33, H_S1, GS_AT(stack_offset(t, offsetof(TlbStack, tag))));
-    emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
-    put32(e, PAGE_SIZE - size);
-    cold_jump(t, fill, 7); /* JA */
+    check(t, size, f->write, fill);
+    if (!stack) {
+        mem_one(t);
+        emit_op(e, F_W, 0x8d, H_S1, MEM(H_S1, RM_NONE, 0, (int)-f->lo));
+        emit_op(e, F_W, 0x2b, H_S1, REG(host_reg(f->base))); /* SUB */
+        emit_store(e, H_S1, GS_AT(f->delta));
+    }
 }
 
 void mem_one(Tr *t)

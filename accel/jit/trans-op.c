@@ -94,7 +94,7 @@ static void op_memory(Tr *t, const Plan *p)
 
     if (p->reg_op) {
         reg = high ? p->reg - 4u : p->reg;
-        if (in_slot(reg) && slow != NULL) {
+        if ((in_slot(reg) || high) && slow != NULL) {
             mem_one(t);
             rm = MEM(H_S1, RM_NONE, 0, 0);
         }

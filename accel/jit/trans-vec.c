@@ -11,9 +11,10 @@ static void emit_vex(Emit *e, const Plan *p, unsigned reg, unsigned vvvv, Rm rm)
     unsigned pp = p->f & F_66 ? 1 : p->f & F_F3 ? 2 : p->f & F_F2 ? 3 : 0;
     bool b = rm.kind != RM_GS && (rm.base & 8);
     bool x = rm.kind == RM_MEM && rm.index != RM_NONE && (rm.index & 8);
+    bool gs = rm.kind >= RM_GS && e->state == 0;
     uint8_t *at;
 
-    if (rm.kind >= RM_GS) {
+    if (gs) {
         put8(e, 0x65);
     }
     put8(e, 0xc4);
@@ -26,7 +27,7 @@ static void emit_vex(Emit *e, const Plan *p, unsigned reg, unsigned vvvv, Rm rm)
         rm.index &= rm.index == RM_NONE ? 0xff : 7;
     }
     emit_op(e, 0, p->op, reg & 7, rm);
-    if (rm.kind >= RM_GS) { /* it wrote the segment prefix once more */
+    if (gs) { /* it wrote the segment prefix once more */
         memmove(at, at + 1, (size_t)(e->p - at - 1));
         e->p--;
     }

@@ -15,11 +15,13 @@ typedef enum FlagsAt {
     FLAGS_DEAD, /* nowhere: they will be set before they are read */
 } FlagsAt;
 
-/* Bytes that were checked, from the stack pointer's value then; @sp is what it has moved since. */
+/* Bytes that were checked, from the base register's value then; @sp is what it has moved since. */
+#define FRAMES 4
 typedef struct Frame {
-    bool on;
-    unsigned members;
+    bool on, write;
+    unsigned base, members;
     int64_t lo, hi, sp;
+    size_t delta; /* offset in CpuState of what makes a host address of a linear one */
 } Frame;
 
 /* Code out of line. */
@@ -46,7 +48,7 @@ typedef struct Cold {
     const Insn *insn;
     uint8_t *back, *once; /* FILL: try again; go on with another address */
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
-    Frame frame;      /* GROUP: as it was at its beginning */
+    Frame frame[FRAMES]; /* GROUP: as they were at its beginning */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
     bool idle, filled; /* HELP: the operand was checked before, nobody comes here; a FILL does */
     bool write, alone; /* FILL; of a group, which cannot use another address this once */
@@ -90,11 +92,13 @@ typedef struct Tr {
     int64_t group_off;    /* the stack pointer (or base register) being this much above that */
     int sp_owed;          /* by pushes and pops of the group; r15 has not moved by it yet */
     struct Cold *group;
-    Frame frame;
-    /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, or the stack pointer
+    Frame frame[FRAMES];
+    const Frame *delta_here; /* whose delta is in r13 for the present instruction */
+    /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, or a frame's base register
      * and a constant, and not yet in r13. */
     enum { EA_ANY, EA_STACK, EA_CONST, EA_FRAME } ea;
     uint64_t ea_const;
+    unsigned ea_base;
     Rm operand; /* of the last check */
     Cold cold[MAX_COLD];
     unsigned colds;
@@ -127,9 +131,8 @@ void mem_offset(Tr *t);
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow);
 /* mem_check_group - the same for a group, at @k where there is none for all of it. */
 void mem_check_group(Tr *t, unsigned size, bool write, Cold *k);
-/* mem_check_frame - the flags are lost; @size bytes at the stack pointer plus @disp, to @slow if they are not in
- * CpuState.tlb_stack. */
-void mem_check_frame(Tr *t, int disp, unsigned size, Cold *slow);
+/* mem_check_frame - the flags are lost; @f's bytes, to @slow if they are not all in one page that is known. */
+void mem_check_frame(Tr *t, const Frame *f, Cold *slow);
 /* mem_fixed - after mem_address(): r13 is the address, even where it is a constant. */
 void mem_fixed(Tr *t);
 /* tlb_offset, stack_offset - of a field of the TLB's entry of @page, of CpuState.tlb_stack. */
@@ -176,13 +179,13 @@ unsigned group_members(const Tr *t, unsigned n);
 bool plan_writes(const Plan *p, const Insn *i, unsigned reg);
 
 /* ---- trans-frame.c ---- */
-/* frame_begin - before instruction @n: what it and the following ones reach by the stack pointer is checked, if there
+/* frame_begin - before instruction @n: what it and the following ones reach by its base register is checked, if there
  * is enough of it. The host's flags are lost then. frame_move - behind an instruction. */
 void frame_begin(Tr *t, unsigned n);
 void frame_move(Tr *t, const Plan *p);
-/* frame_covers - so many bytes at the stack pointer plus @disp were checked. frame_operand - those of the present
- * instruction were, which does not cost the flags then. */
-bool frame_covers(const Tr *t, int64_t disp, unsigned size);
+/* frame_of - the frame of so many bytes at @base plus @disp, NULL: they were not checked. frame_operand - those of the
+ * present instruction were, which does not cost the flags then. */
+const Frame *frame_of(const Tr *t, unsigned base, int64_t disp, unsigned size, bool write);
 bool frame_operand(const Tr *t, const Plan *p);
 void emit_frame(Tr *t, const Cold *k);
 

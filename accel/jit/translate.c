@@ -495,7 +495,7 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin, bool frameless)
     }
     memset(t, 0, offsetof(Tr, cold));
     t->colds = 0;
-    t->e.p = j->at;
+    t->e = (Emit){ j->at, j->state };
     t->c = c;
     t->j = j;
     t->b = b;
