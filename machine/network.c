@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/optlist.h"
+#include "base/sandbox.h"
 #include "base/text.h"
 #include "bus/device.h"
 #include "bus/lock.h"
@@ -290,11 +291,30 @@ static bool open_row(MachineConfig *cfg, const char *row, Error **errp)
     return false;
 }
 
+/* network_default - without any option about networks there is a card on a user network, as QEMU has it. Not with
+ * -icount, whose runs have no input that nobody asked for, nor where it would cost the confinement (net/user.c). */
+static bool network_default(MachineConfig *cfg, Error **errp)
+{
+    for (size_t n = 0; n < cfg->net_args.count; n++) {
+        if (*cfg->net_args.s[n] != ARG_DUMP) {
+            return true;
+        }
+    }
+    if (cfg->nodefaults || cfg->none || cfg->icount_shift >= 0 || !net_user_available() ||
+        (cfg->sandbox != SANDBOX_OFF && !sandbox_has_land())) {
+        return true;
+    }
+    return open_row(cfg, "onic", errp) && open_row(cfg, "ouser", errp);
+}
+
 bool network_open(MachineConfig *cfg, Error **errp)
 {
     machine_lock();
     net_identity(cfg->name, cfg->have_uuid ? cfg->uuid : NULL);
     machine_unlock();
+    if (!network_default(cfg, errp)) {
+        return false;
+    }
     for (size_t pass = 0; pass < 2; pass++) { /* dumps name back ends that may come behind them */
         for (size_t n = 0; n < cfg->net_args.count; n++) {
             if ((*cfg->net_args.s[n] == ARG_DUMP) == (pass == 1) && !open_row(cfg, cfg->net_args.s[n], errp)) {

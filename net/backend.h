@@ -54,6 +54,8 @@ void net_port_print(const NetPort *p, const char *indent, FILE *out);
 /* net_user_forward - hostfwd_add, hostfwd_remove: on the network called @id (NULL: the first). */
 bool net_user_forward(const char *id, const char *rule, bool add, struct Error **errp);
 void net_user_info(FILE *out);
+/* net_user_available - this build has it, and the library is installed. */
+bool net_user_available(void);
 
 /* ---- dump ---- */
 

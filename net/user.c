@@ -93,6 +93,11 @@ bool slirp_library_load(Error **errp)
     return slirp_lib.slirp_new != NULL || library_load(&library, &slirp_lib, errp);
 }
 
+bool net_user_available(void)
+{
+    return slirp_library_load(NULL);
+}
+
 /* ---- running it ---- */
 
 static void serve_posted(void *opaque);
@@ -630,5 +635,10 @@ bool net_user_forward(const char *id, const char *rule, bool add, Error **errp)
 
 void net_user_info(FILE *out)
 {
+}
+
+bool net_user_available(void)
+{
+    return false;
 }
 #endif

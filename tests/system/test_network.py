@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from vm import GUESTS, LIMIT, PROMPT, STEP, VM, linux, wait_for
+from vm import GUESTS, LIMIT, PROMPT, STEP, VM, linux, run, wait_for
 
 MIB = 1 << 20
 
@@ -149,6 +149,33 @@ def test_link():
             sh(vm, "while [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do sleep 0.1; done")
             assert "1 packets received" in sh(vm, "ping -c 1 -w 10 10.0.2.2")
         assert "not found" in vm.mon.cmd("set_link nonesuch off")
+
+
+@pytest.mark.usefixtures("guests")
+def test_default_card(tmp_path):
+    """Without an option a machine has a card on a user network, as QEMU's; options about networks leave it out."""
+    def cards(*args):
+        p = run("-display", "none", "-S", "-serial", "null", "-monitor", "stdio", *args, input="info network\nquit\n")
+        return [m[1] for m in re.finditer(r"model=(\S+),macaddr=", p.stdout)]
+
+    assert cards() == ["e1000"] and cards("-device", "e1000") == ["e1000", "e1000"]
+    for none in ("-nic none", "-net none", "-nodefaults", "-netdev user,id=n", "-icount shift=1"):
+        assert cards(*none.split()) == [], none
+    kernel = ("-kernel", f"{GUESTS}/vmlinuz-amd64", "-initrd", f"{GUESTS}/initrd-amd64-net", "-append", "console=ttyS0 quiet")
+    vm = VM("-m", "256", *kernel, defaults=True)
+    with vm:
+        ready(vm)
+        assert "DHCP eth0 10.0.2.15" in dhcp(vm)
+
+
+def test_default_card_and_disk(tmp_path):
+    """A disk that can be booted from goes first: nobody waits for the network."""
+    from test_disks import boot_sector
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(boot_sector(tmp_path, 1) + b"SECOND SECTOR\n\0".ljust(512, b"\0") + bytes(MIB))
+    with VM("-hda", disk, "-device", "isa-debug-exit,iobase=0xf4", defaults=True) as vm:
+        vm.expect("SECOND SECTOR", STEP)
+        assert "iPXE" not in vm.serial.text or "DHCP" not in vm.serial.text
 
 
 def test_addresses():

@@ -23,7 +23,9 @@ PROMPT = r"^(/|~) # (\x1b\[6n)?"  # of the guest's shell, which may ask for the 
 
 def run(*args, name=None, stdin=subprocess.DEVNULL, **kw):
     """The program to its end, with what it wrote."""
-    return subprocess.run([name or DOPPEL, *map(str, args)], stdin=stdin, capture_output=True,
+    if "input" not in kw:
+        kw["stdin"] = stdin
+    return subprocess.run([name or DOPPEL, *map(str, args)], capture_output=True,
                           text=True, timeout=LIMIT, errors="replace", **kw)
 
 
@@ -104,13 +106,15 @@ class Monitor(Stream):
 class VM:
     """doppel with its first serial port on a pipe."""
 
-    def __init__(self, *args, serial="stdio", monitor=False, program=DOPPEL, **kw):
+    def __init__(self, *args, serial="stdio", monitor=False, program=DOPPEL, defaults=False, **kw):
         self.dir = tempfile.TemporaryDirectory(prefix="doppel-test-")
         self.err = open(os.path.join(self.dir.name, "stderr"), "w+", errors="replace")
         self.mon = None
         cmd = [program, "-display", "none", "-serial", serial]
         path = os.path.join(self.dir.name, "monitor")
         cmd += ["-monitor", f"unix:{path},server,nowait" if monitor else "none"]
+        if not defaults and not any(str(a) in ("-nic", "-net", "-netdev", "-nodefaults") for a in args):
+            cmd += ["-nic", "none"]  # the default card is for the tests of it: firmware would try it, and wait
         cmd += map(str, args)
         self.cmd = cmd
         self.p = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
