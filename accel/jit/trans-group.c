@@ -183,7 +183,7 @@ unsigned group_begin(Tr *t, unsigned n)
     }
     mem_flags(t);
     k = cold_new(t, COLD_GROUP);
-    memcpy(k->frame, t->frame, sizeof(k->frame));
+    k->frame = memcpy(t->saved[t->saves++], t->frame, sizeof(t->frame));
     k->first = n;
     k->last = g.last;
     k->flags = t->flags;
@@ -244,7 +244,7 @@ void group_end(Tr *t)
 
 void emit_group(Tr *t, const Cold *k)
 {
-    memcpy(t->frame, k->frame, sizeof(k->frame));
+    memcpy(t->frame, k->frame, sizeof(t->frame));
     t->flags = k->flags;
     t->vec_held = k->vec;
     t->x87_held = k->x87;

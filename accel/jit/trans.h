@@ -48,7 +48,7 @@ typedef struct Cold {
     const Insn *insn;
     uint8_t *back, *once; /* FILL: try again; go on with another address */
     bool host_after;  /* HELP: the flags are wanted in the host's after it */
-    Frame frame[FRAMES]; /* GROUP: as they were at its beginning */
+    const Frame *frame; /* GROUP: FRAMES of them, as they were at its beginning */
     bool vec, x87;    /* HELP: these are wanted in the host's; LOAD: which */
     bool idle, filled; /* HELP: the operand was checked before, nobody comes here; a FILL does */
     bool write, alone; /* FILL; of a group, which cannot use another address this once */
@@ -93,6 +93,7 @@ typedef struct Tr {
     int sp_owed;          /* by pushes and pops of the group; r15 has not moved by it yet */
     struct Cold *group;
     Frame frame[FRAMES];
+    unsigned saves;
     const Frame *delta_here; /* whose delta is in r13 for the present instruction */
     /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, or a frame's base register
      * and a constant, and not yet in r13. */
@@ -100,7 +101,8 @@ typedef struct Tr {
     uint64_t ea_const;
     unsigned ea_base;
     Rm operand; /* of the last check */
-    Cold cold[MAX_COLD];
+    Cold cold[MAX_COLD]; /* from here on nothing is cleared for each */
+    Frame saved[BLOCK_INSNS][FRAMES]; /* of Cold.frame */
     unsigned colds;
 } Tr;
 
