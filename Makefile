@@ -129,6 +129,8 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c config.mak Makefile
 
 # Called while vector registers hold the guest's values.
 CFLAGS_accel_jit_gpr = -mgeneral-regs-only
+# The translator waits for nothing: a guest's new code does, for it.
+$(BUILD)/accel/jit/%.o: ALL_CFLAGS += $(if $(filter -O2,$(OPT)),-O3)
 
 # cmocka's header is only on the include path of tests.
 $(BUILD)/tests/%.o: ALL_CFLAGS += $(CMOCKA_CFLAGS)

@@ -5,6 +5,7 @@
 #ifndef HW_BOARD_H
 #define HW_BOARD_H
 
+#include <stdbool.h>
 #include "bus/irq.h"
 
 struct IsaDma;

@@ -93,7 +93,7 @@ void emit_op(Emit *e, unsigned f, unsigned op, unsigned reg, Rm rm)
 
 void emit_imm(Emit *e, uint64_t v, unsigned n)
 {
-    memcpy(e->p, &v, n);
+    memcpy(e->p, &v, sizeof(v)); /* there is room behind; what comes next goes over the rest */
     e->p += n;
 }
 

@@ -486,6 +486,61 @@ static bool uses_stack(PlanKind k)
            k == PLAN_CALL_RM;
 }
 
+static uint16_t bit(unsigned reg)
+{
+    return reg < 16 ? (uint16_t)(1u << reg) : 0;
+}
+
+/* Those of an instruction with ModRM or VEX operands. */
+static uint16_t written_operands(const Insn *i, const Plan *p)
+{
+    bool high = (p->f & F_HIGH) && (p->f & (F_BREG | F_BRM)); /* AH is in RAX */
+    uint16_t set = 0;
+
+    if (p->reg_op && p->reg_w) {
+        set |= bit(p->reg) | (high && p->reg >= 4 ? bit(p->reg - 4u) : 0);
+    }
+    if (p->kind == PLAN_BMI) {
+        return set | (p->vvvv_w ? bit(i->vvvv) : 0);
+    }
+    if (!p->mem && p->rm_w) {
+        set |= bit(p->rm) | (high && p->rm >= 4 ? bit(p->rm - 4u) : 0);
+    }
+    if ((!(p->f & F_0F) && (p->op & 0xfe) == 0xf6 && p->ext >= 4) ||
+        ((p->f & F_0F) && ((p->op & 0xfe) == 0xb0 || p->op == 0xc7))) { /* multiplications, CMPXCHG */
+        set |= bit(GPR_RAX) | bit(GPR_RDX);
+    }
+    return set;
+}
+
+static uint16_t written(const Insn *i, const Plan *p)
+{
+    switch (p->kind) {
+    case PLAN_HELP: case PLAN_END: case PLAN_STRING: case PLAN_SELECTOR:
+        return 0xffff;
+    case PLAN_OP: case PLAN_BMI:
+        return written_operands(i, p);
+    case PLAN_RAW: case PLAN_DIV:
+        return bit(GPR_RAX) | bit(GPR_RDX);
+    case PLAN_LEA: case PLAN_CONST: case PLAN_BSWAP:
+        return bit(p->reg);
+    case PLAN_VEC:
+        return p->g_write ? bit(i->reg) | bit(i->rm) : 0;
+    case PLAN_X87:
+        return bit(GPR_RAX); /* FNSTSW */
+    case PLAN_POP:
+        return bit(p->reg) | bit(GPR_RSP);
+    case PLAN_LEAVE:
+        return bit(GPR_RSP) | bit(GPR_RBP);
+    case PLAN_LOOP:
+        return bit(GPR_RCX);
+    case PLAN_PUSHF: case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_CALL: case PLAN_CALL_RM: case PLAN_RET:
+        return bit(GPR_RSP);
+    default:
+        return 0;
+    }
+}
+
 void plan_insn(const Insn *i, uint32_t key, Plan *p)
 {
     bool code64 = (key & KEY_64) != 0;
@@ -531,6 +586,7 @@ void plan_insn(const Insn *i, uint32_t key, Plan *p)
         p->kind = fallback;
     }
     p->fresh = is_fresh(i, p);
+    p->written = written(i, p);
     if (p->kind == PLAN_HELP || p->kind == PLAN_END) {
         p->reads = FL_ALL;
     }

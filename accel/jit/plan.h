@@ -50,6 +50,7 @@ typedef struct Plan {
     bool touches;    /* changes flags, `sets` of them for certain */
     bool vvvv_w;     /* PLAN_BMI: VEX.vvvv is written */
     uint8_t reads, sets;
+    uint16_t written; /* general registers, bit by number: changed, or perhaps by C that is called */
     /* PLAN_X87 */
     bool control;  /* it does not change the instruction and operand pointers */
     /* PLAN_VEC */

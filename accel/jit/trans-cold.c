@@ -7,7 +7,7 @@ Cold *cold_new(Tr *t, int kind)
 {
     Cold *k = &t->cold[t->colds++];
 
-    memset(k, 0, sizeof(*k));
+    memset(k, 0, offsetof(Cold, from));
     k->kind = kind;
     k->insn = t->insn;
     k->target = t->next;

@@ -16,39 +16,29 @@
 static bool moves(const Tr *t, const Plan *p, const Insn *i, unsigned reg, int64_t *by)
 {
     int width = t->code64 ? 8 : 4;
-    bool full = i->opsize == width, op = p->kind == PLAN_OP && !(p->f & F_0F) && !p->mem && p->rm == reg && full;
+    bool full = i->opsize == width;
 
     *by = 0;
+    if (!(p->written >> reg & 1)) {
+        return true;
+    }
     switch (p->kind) {
-    case PLAN_HELP: case PLAN_END: case PLAN_STRING: case PLAN_SELECTOR:
-        return false;
-    case PLAN_DIV:
-        return reg != GPR_RAX && reg != GPR_RDX;
-    case PLAN_LEAVE:
-        return reg != GPR_RSP && reg != GPR_RBP;
     case PLAN_PUSH: case PLAN_PUSH_I: case PLAN_PUSH_M: case PLAN_PUSHF:
-        *by = reg == GPR_RSP ? -width : 0;
+        *by = -width;
         return true;
     case PLAN_POP:
-        *by = reg == GPR_RSP ? width : 0;
+        *by = width;
         return p->reg != reg;
     case PLAN_LEA:
-        *by = p->reg == reg ? i->disp : 0;
-        return p->reg != reg || (full && i->asize == width && i->base == reg && i->index == GPR_ZERO);
-    case PLAN_VEC:
-        return !p->g_write || (i->reg != reg && i->rm != reg);
-    case PLAN_LOOP:
-        return reg != GPR_RCX;
-    case PLAN_X87:
-        return reg != GPR_RAX; /* FNSTSW */
-    default:
-        break;
-    }
-    if (op && (p->op == 0x81 || p->op == 0x83) && (p->ext == 0 || p->ext == 5)) {
+        *by = i->disp;
+        return full && i->asize == width && i->base == reg && i->index == GPR_ZERO;
+    case PLAN_OP:
         *by = p->ext == 0 ? (int32_t)i->imm : -(int64_t)(int32_t)i->imm;
-        return true;
+        return full && !(p->f & F_0F) && !p->mem && p->rm == reg && (p->op == 0x81 || p->op == 0x83) &&
+               (p->ext == 0 || p->ext == 5);
+    default:
+        return false;
     }
-    return !plan_writes(p, i, reg);
 }
 
 /* The bytes that an instruction reaches from its base register's value before it. */
@@ -126,6 +116,9 @@ static Frame *place(Tr *t, unsigned base)
 /* That of @base which is on. */
 static const Frame *present(const Tr *t, unsigned base)
 {
+    if (!(t->framed >> base & 1)) {
+        return NULL;
+    }
     for (unsigned n = 0; n < FRAMES; n++) {
         if (t->frame[n].on && t->frame[n].base == base) {
             return &t->frame[n];
@@ -163,6 +156,7 @@ void frame_begin(Tr *t, unsigned n)
     mem_check_frame(t, &f, k);
     *to = f;
     to->on = true;
+    t->framed |= (uint16_t)(1u << base);
     t->delta_here = base == GPR_RSP || t->plans[n].kind == PLAN_VEC ? NULL : to;
 }
 
@@ -183,14 +177,34 @@ bool frame_operand(const Tr *t, const Plan *p)
 
 void frame_move(Tr *t, const Plan *p)
 {
-    int64_t by;
+    int64_t by = 0;
 
     t->delta_here = NULL;
-    for (unsigned n = 0; n < FRAMES; n++) {
+    for (unsigned n = 0; n < FRAMES && (t->framed & p->written); n++) {
         Frame *f = &t->frame[n];
 
-        f->on &= moves(t, p, t->insn, f->base, &by);
+        if (f->on && !moves(t, p, t->insn, f->base, &by)) {
+            f->on = false;
+            t->framed &= (uint16_t)~(1u << f->base);
+        }
         f->sp += by;
+    }
+}
+
+void frames_none(Tr *t)
+{
+    t->framed = 0;
+    for (unsigned n = 0; n < FRAMES; n++) {
+        t->frame[n].on = false;
+    }
+}
+
+void frames_set(Tr *t, const Frame *then)
+{
+    memcpy(t->frame, then, sizeof(t->frame));
+    t->framed = 0;
+    for (unsigned n = 0; n < FRAMES; n++) {
+        t->framed |= (uint16_t)(t->frame[n].on ? 1u << t->frame[n].base : 0);
     }
 }
 

@@ -27,32 +27,10 @@ static bool is_stack(PlanKind k)
     return pushes(k) || k == PLAN_POP || k == PLAN_RET;
 }
 
-/* rAX and rDX are written without being named: multiplications, CWD and kin, CMPXCHG. */
-static bool writes_rax(const Plan *p)
+/* What @reg was is not known behind it, but for what a push or pop moves. */
+static bool loses(const Plan *p, unsigned reg)
 {
-    return p->kind == PLAN_RAW ||
-           (p->kind == PLAN_OP && !(p->f & F_0F) && (p->op & 0xfe) == 0xf6 && p->ext >= 4) ||
-           (p->kind == PLAN_OP && (p->f & F_0F) && ((p->op & 0xfe) == 0xb0 || p->op == 0xc7));
-}
-
-bool plan_writes(const Plan *p, const Insn *i, unsigned reg)
-{
-    unsigned high = (p->f & F_HIGH) && (p->f & (F_BREG | F_BRM)) ? 4 : 0; /* AH is in RAX */
-
-    if (writes_rax(p) && (reg == GPR_RAX || reg == GPR_RDX)) {
-        return true;
-    }
-    switch (p->kind) {
-    case PLAN_OP:
-        return (p->reg_op && p->reg_w && (p->reg == reg || (high && p->reg == reg + high))) ||
-               (!p->mem && p->rm_w && (p->rm == reg || (high && p->rm == reg + high)));
-    case PLAN_BMI:
-        return (p->reg_op && p->reg_w && p->reg == reg) || (p->vvvv_w && i->vvvv == reg);
-    case PLAN_LEA: case PLAN_CONST: case PLAN_BSWAP: case PLAN_POP:
-        return p->reg == reg;
-    default:
-        return false;
-    }
+    return is_stack(p->kind) ? p->kind == PLAN_POP && p->reg == reg : (p->written >> reg & 1) != 0;
 }
 
 /* Both scratch registers are needed for operands. */
@@ -145,7 +123,7 @@ static bool find(const Tr *t, unsigned n, Group *g)
         } else if (!harmless(t, p, &t->b->insns[k])) {
             break;
         }
-        if (plan_writes(p, &t->b->insns[k], g->base)) {
+        if (loses(p, g->base)) {
             break;
         }
     }
@@ -244,7 +222,7 @@ void group_end(Tr *t)
 
 void emit_group(Tr *t, const Cold *k)
 {
-    memcpy(t->frame, k->frame, sizeof(t->frame));
+    frames_set(t, k->frame);
     t->flags = k->flags;
     t->vec_held = k->vec;
     t->x87_held = k->x87;

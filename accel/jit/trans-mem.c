@@ -73,15 +73,13 @@ static void add_segment(Tr *t, unsigned seg)
 /* The address may be in a frame. */
 static bool frame_base(Tr *t, unsigned base, int disp)
 {
-    for (unsigned n = 0; n < FRAMES; n++) {
-        if (t->frame[n].on && t->frame[n].base == base) {
-            t->ea = EA_FRAME;
-            t->ea_base = base;
-            t->ea_const = (uint64_t)(int64_t)disp;
-            return true;
-        }
+    if (base >= GPR_ZERO || !(t->framed >> base & 1)) {
+        return false;
     }
-    return false;
+    t->ea = EA_FRAME;
+    t->ea_base = base;
+    t->ea_const = (uint64_t)(int64_t)disp;
+    return true;
 }
 
 static void address(Tr *t, bool moffs, bool lazy)

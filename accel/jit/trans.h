@@ -42,7 +42,6 @@ typedef struct Cold {
         COLD_FRAME,    /* on in a translation without frames */
         COLD_RET,      /* a RET that is not to the top of the return stack */
     } kind;
-    uint8_t *from[8]; /* jumps here, by their displacements */
     unsigned froms;
     uint8_t *at;      /* where it is, once it is there */
     const Insn *insn;
@@ -63,6 +62,7 @@ typedef struct Cold {
     FlagsAt flags_after; /* GROUP */
     vaddr target;     /* EXIT, LEAVE: linear address, which is RIP too; else of the next instruction */
     FlagsAt flags;
+    uint8_t *from[8]; /* jumps here, by their displacements; not cleared */
 } Cold;
 
 #define MAX_COLD (BLOCK_INSNS * 9 + 16)
@@ -92,7 +92,7 @@ typedef struct Tr {
     int64_t group_off;    /* the stack pointer (or base register) being this much above that */
     int sp_owed;          /* by pushes and pops of the group; r15 has not moved by it yet */
     struct Cold *group;
-    Frame frame[FRAMES];
+    uint16_t framed; /* their base registers, bit by number */
     unsigned saves;
     const Frame *delta_here; /* whose delta is in r13 for the present instruction */
     /* What the address in r13 is, for the next check: any; off the stack pointer; a constant, or a frame's base register
@@ -102,7 +102,7 @@ typedef struct Tr {
     unsigned ea_base;
     Rm operand; /* of the last check */
     Cold cold[MAX_COLD]; /* from here on nothing is cleared for each */
-    Frame saved[BLOCK_INSNS][FRAMES]; /* of Cold.frame */
+    Frame frame[FRAMES], saved[BLOCK_INSNS][FRAMES]; /* the present ones; those of Cold.frame */
     unsigned colds;
 } Tr;
 
@@ -177,14 +177,15 @@ void emit_group(Tr *t, const Cold *k);
 
 /* group_members - of the group that would begin at instruction @n, 0: none. */
 unsigned group_members(const Tr *t, unsigned n);
-/* plan_writes - a general register. */
-bool plan_writes(const Plan *p, const Insn *i, unsigned reg);
 
 /* ---- trans-frame.c ---- */
 /* frame_begin - before instruction @n: what it and the following ones reach by its base register is checked, if there
  * is enough of it. The host's flags are lost then. frame_move - behind an instruction. */
 void frame_begin(Tr *t, unsigned n);
 void frame_move(Tr *t, const Plan *p);
+/* frames_none - at first. frames_set - as they were once. */
+void frames_none(Tr *t);
+void frames_set(Tr *t, const Frame *then);
 /* frame_of - the frame of so many bytes at @base plus @disp, NULL: they were not checked. frame_operand - those of the
  * present instruction were, which does not cost the flags then. */
 const Frame *frame_of(const Tr *t, unsigned base, int64_t disp, unsigned size, bool write);

@@ -435,7 +435,7 @@ static void make_plans(const Tr *t, Plan *plans, uint8_t *live)
             live[k] = FL_ALL;
         }
         if (p->kind == PLAN_STI && k + 1u == b->count) {
-            *p = (Plan){ .kind = PLAN_END, .reads = FL_ALL }; /* the next one is in its shadow */
+            *p = (Plan){ .kind = PLAN_END, .reads = FL_ALL, .written = 0xffff }; /* the next one is in its shadow */
             live[k] = FL_ALL;
         }
     }
@@ -494,6 +494,7 @@ Trans *jit_translate(CpuState *c, Block *b, vaddr lin, bool frameless)
         return NULL;
     }
     memset(t, 0, offsetof(Tr, cold));
+    frames_none(t);
     t->colds = 0;
     t->e = (Emit){ j->at, j->state };
     t->c = c;
