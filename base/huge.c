@@ -16,6 +16,8 @@
 #define MADV_COLLAPSE 25
 #endif
 
+bool huge_low = true;
+
 void *huge_map(size_t n, int prot, int flags, int fd)
 {
     uint8_t *all = mmap(NULL, n + HUGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -83,7 +85,7 @@ void *huge_alloc_low(size_t n)
 {
     void *p = NULL;
 
-    for (unsigned k = 0; k < 16 && p == NULL; k++) {
+    for (unsigned k = 0; k < 16 && p == NULL && huge_low; k++) {
         p = try_low(whole(n));
     }
     if (p == NULL) {

@@ -5,6 +5,7 @@
 #ifndef BASE_HUGE_H
 #define BASE_HUGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define HUGE_BYTES ((size_t)2 << 20)
@@ -13,6 +14,8 @@
 void *huge_map(size_t n, int prot, int flags, int fd);
 /* huge_alloc0 - zeroed memory for a large structure, for free(); aborts when there is none. */
 void *huge_alloc0(size_t n);
+/* huge_low - false: nothing goes below 2 GiB; for tests that give the host a guest's addresses. */
+extern bool huge_low;
 /* huge_alloc_low - the same for huge_free(), below 2 GiB, where an address is a displacement of code; elsewhere if there
  * is no room. Aborts when there is none at all. huge_free - @n as it was. */
 void *huge_alloc_low(size_t n);

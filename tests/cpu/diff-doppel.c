@@ -4,6 +4,7 @@
 #include "tests/cpu/diff-doppel.h"
 
 #include "accel/accel.h"
+#include "base/huge.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "cpu/access.h"
@@ -129,6 +130,7 @@ CpuState *diff_doppel_init(void)
     memset(ram_host() + PHYS_CODE, 0xcc, 4096);
     host_features();
     model.phys_bits = 40;
+    huge_low = false; /* the host's processor is given addresses from all of the first 4 GiB */
     cpu = cpu_new(0, &model);
     cpu_take_view(cpu);
     cpu->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_WP | CR0_MP | CR0_ET | CR0_AM;
