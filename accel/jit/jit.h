@@ -78,10 +78,10 @@ typedef struct Space {
 } Space;
 
 /* Jit.stack_fill by mode, is it a write, and stack_class() of its bytes. */
-enum { STACK_SIZES = 3 };
+enum { STACK_SIZES = 5 };
 static inline unsigned stack_class(unsigned size)
 {
-    return size <= 8 ? 0 : size <= 64 ? 1 : 2;
+    return size <= 8 ? 0 : size <= 64 ? 1 : size <= 128 ? 2 : size <= 256 ? 3 : 4;
 }
 
 typedef struct Jit {

@@ -259,7 +259,7 @@ static uint8_t *stack_stub(Emit *e, const Jit *j, MmuMode m, unsigned most, cons
 
 static void stack_stubs(Emit *e, CpuState *c, Jit *j)
 {
-    static const unsigned most[STACK_SIZES] = { 8, 64, 1024 };
+    static const unsigned most[STACK_SIZES] = { 8, 64, 128, 256, 1024 };
     uint8_t *other[2] = { fill_stub(e, c, jit_fill_stack, false), fill_stub(e, c, jit_fill_stack, true) };
 
     for (unsigned m = 0; m < MMU_MODES; m++) {

@@ -84,6 +84,11 @@ static void emit_fill(Tr *t, const Cold *k)
         cold_jump(t, k->slow, JUMP_ALWAYS);
         return;
     }
+    if (k->alone) { /* that page, but not all of it: the fill could do nothing */
+        emit_op(&t->e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
+        put32(&t->e, PAGE_SIZE);
+        cold_jump(t, k->slow, 2); /* JB */
+    }
     if (k->ea == EA_CONST) {
         emit_const(&t->e, H_S1, k->target);
     } else {
