@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from adapters import drive, machine, machine_loaded
+from adapters import drive, machine
 from test_disks import answer, boot_sector, boots, make_iso, no_trouble, sha, tool
 from vm import STEP, run
 
@@ -68,24 +68,6 @@ def test_change_disc_and_size(tmp_path):
         assert m.mon.cmd("block_resize a 3M") == ""
         answer(m, "while [ $(cat /sys/block/sda/size) != 6144 ]; do sleep 0.1; done")
         no_trouble(m)
-
-
-@pytest.mark.usefixtures("guests")
-def test_saved_state(tmp_path):
-    """A machine that is saved and loaded in another process reads and writes on."""
-    data = os.urandom(4 * MIB)
-    (tmp_path / "disk").write_bytes(data)
-    args = ("-device", "virtio-scsi-pci", *drive("a", tmp_path / "disk"), "-device", "scsi-hd,drive=a")
-    with machine(*args) as m:
-        answer(m, "dd if=/dev/sda of=/dev/null bs=64k count=3 2>/dev/null")
-        assert m.mon.cmd(f"migrate file:{tmp_path}/state") == ""
-        m.mon.send("quit\n")
-        assert m.wait() == 0
-    with machine_loaded(*args, "-incoming", f"file:{tmp_path}/state") as m:
-        assert hashlib.sha256(data).hexdigest() in answer(m, "echo 3 >/proc/sys/vm/drop_caches; sha256sum /dev/sda")
-        answer(m, "dd if=/dev/zero of=/dev/sda bs=1M count=1 conv=notrunc,fsync 2>/dev/null")
-        no_trouble(m)
-    assert (tmp_path / "disk").read_bytes() == bytes(MIB) + data[MIB:]
 
 
 @pytest.mark.usefixtures("guests")

@@ -1,11 +1,12 @@
 """A verifier in the guest (verify.c), behind each kind of adapter, one operation at a time and many; what it must have left
 is in the images afterwards."""
+import hashlib
 import os
 import subprocess
 
 import pytest
 
-from adapters import ADAPTERS, adapter, drive, machine
+from adapters import ADAPTERS, adapter, drive, machine, machine_loaded
 from test_disks import answer, end, no_trouble, tool
 from vm import GUESTS, ROOT, STEP
 
@@ -70,3 +71,22 @@ def test_all_at_once(verifier, tmp_path):
 @pytest.mark.parametrize("fmt, more", [("raw", ["cache=none", "aio=native"]), ("qcow2", []), ("qcow2", ["cache=writethrough"])])
 def test_verify(verifier, kind, depth, fmt, more, tmp_path):
     verify(verifier, tmp_path, [kind], depth, fmt, more, 10000, 7)
+
+
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("kind", ["ahci", "virtio-scsi"])
+def test_saved_state(kind, tmp_path):
+    """A machine that is saved and loaded in another process reads and writes on."""
+    data = os.urandom(4 << 20)
+    (tmp_path / "disk").write_bytes(data)
+    args = (*drive("a", tmp_path / "disk"), *adapter(kind, "a"))
+    with machine(*args) as m:
+        answer(m, "dd if=/dev/sda of=/dev/null bs=64k count=3 2>/dev/null")
+        assert m.mon.cmd(f"migrate file:{tmp_path}/state") == ""
+        m.mon.send("quit\n")
+        assert m.wait() == 0
+    with machine_loaded(*args, "-incoming", f"file:{tmp_path}/state") as m:
+        assert hashlib.sha256(data).hexdigest() in answer(m, "echo 3 >/proc/sys/vm/drop_caches; sha256sum /dev/sda")
+        answer(m, "dd if=/dev/zero of=/dev/sda bs=1M count=1 conv=notrunc,fsync 2>/dev/null")
+        no_trouble(m)
+    assert (tmp_path / "disk").read_bytes() == bytes(1 << 20) + data[1 << 20:]
