@@ -329,6 +329,13 @@ void blk_delete(BlockBackend *b)
     }
 }
 
+void blk_goes_too(BlockBackend *b)
+{
+    block_lock();
+    b->doomed = true;
+    block_unlock();
+}
+
 bool blk_tray(BlockBackend *b, bool open, bool force, Error **errp)
 {
     bool ok = check_removable(b, errp);

@@ -106,6 +106,8 @@ BlockBackend *blk_find(const char *name); /* or NULL */
  * not held, processors parked. */
 void blk_free(BlockBackend *b);
 void blk_delete(BlockBackend *b);
+/* blk_goes_too - it has no name any more, and goes when the device does that has it. Processors paused. */
+void blk_goes_too(BlockBackend *b);
 /* blk_each - all, in the order in which they were made. Loop thread. */
 void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque);
 

@@ -132,6 +132,8 @@ const DeviceClass *device_class_find(const char *name);
 void device_help(const DeviceClass *cls, FILE *out);
 /* device_print_props - "  name = value" lines of a device, for info qtree. */
 void device_print_props(Device *dev, FILE *out);
+/* prop_field - where @dev has it. */
+void *prop_field(Device *dev, const Property *p);
 /* device_set_global - remember -global driver.prop=value; applied by device_new(). */
 bool device_set_global(const char *driver, const char *prop, const char *value, struct Error **errp);
 /* device_set_resolver - how PT_CHARDEV text becomes a pointer (filled in by chardev/). */

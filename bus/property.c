@@ -35,7 +35,7 @@ static const Property *prop_find(const DeviceClass *cls, const char *name)
     return NULL;
 }
 
-static void *prop_field(Device *dev, const Property *p)
+void *prop_field(Device *dev, const Property *p)
 {
     return (char *)dev + p->offset;
 }

@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "block/node.h"
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "hw/acpi/pci-hotplug.h"
@@ -201,6 +202,18 @@ static Device *child_of(const Device *dev)
     return d;
 }
 
+/* A drive that was made by itself goes with the device; a node stays. */
+static void release_drives(Device *dev)
+{
+    for (const Property *p = dev->cls->props; p != NULL && p->name != NULL; p++) {
+        BlockBackend *b = p->type == PT_DRIVE ? *(BlockBackend **)prop_field(dev, p) : NULL;
+
+        if (b != NULL && !node_known(blk_name(b))) {
+            blk_goes_too(b);
+        }
+    }
+}
+
 static void free_and_tell(Device *dev)
 {
     autofree char *id = xstrdup(dev->id), *path = NULL;
@@ -209,6 +222,7 @@ static void free_and_tell(Device *dev)
     for (Device *child; (child = child_of(dev)) != NULL;) {
         free_and_tell(child);
     }
+    release_drives(dev);
     device_free(dev);
     path = xasprintf("%s%s", named ? PERIPHERAL : "/machine/peripheral-anon/", id);
     event_emit("DEVICE_DELETED", (const EventField[]){ EV_STR("device", named ? id : NULL), EV_STR("path", path), EV_END });

@@ -25,6 +25,11 @@ def add(vm, text):
     assert vm.mon.cmd(f"device_add {text}") == ""
 
 
+def add_drive(vm, tmp_path):
+    """The drive of the last disk went with that."""
+    assert vm.mon.cmd(f"drive_add 0 if=none,id=d,file={tmp_path}/disk,format=raw") == "OK\n"
+
+
 def remove(vm, name):
     assert vm.mon.cmd(f"device_del {name}") == ""
     wait_for(lambda: f'id "{name}"' not in vm.mon.cmd("info qtree"), STEP)
@@ -53,9 +58,10 @@ def test_disk(tmp_path):
     """A disk comes and goes, once while it is written to."""
     data = os.urandom(4 * MIB)
     (tmp_path / "disk").write_bytes(data)
-    with machine("-drive", f"if=none,id=d,file={tmp_path}/disk,format=raw") as vm:
+    with machine() as vm:
         ready(vm)
         for n in range(3):
+            add_drive(vm, tmp_path)
             add(vm, "virtio-blk-pci,drive=d,id=disk,serial=s%d" % n)
             wait_guest(vm, f'[ "$(cat /sys/block/vda/serial 2>/dev/null)" = s{n} ]')
             assert f"{4 * MIB}" in sh(vm, "cat /dev/vda | wc -c")
@@ -89,9 +95,11 @@ def test_many(tmp_path):
 def test_again_and_again(tmp_path, what, count):
     (tmp_path / "disk").write_bytes(bytes(MIB))
     seen = "/sys/block/vda" if "blk" in what else "/sys/class/net/eth0"
-    with machine("-drive", f"if=none,id=d,file={tmp_path}/disk,format=raw") as vm:
+    with machine() as vm:
         ready(vm)
         for n in range(count):
+            if "drive=" in what:
+                add_drive(vm, tmp_path)
             add(vm, f"{what},id=x,addr={3 + n % 9:x}")
             wait_guest(vm, f"[ -e {seen} ]")
             remove(vm, "x")
@@ -164,13 +172,15 @@ def test_scsi(tmp_path):
     """An adapter that goes takes its disks with it; a disk may come and go alone."""
     (tmp_path / "disk").write_bytes(bytes(MIB))
     path, arg = qmp.address(tmp_path)
-    with machine("-drive", f"if=none,id=d,file={tmp_path}/disk,format=raw", "-qmp", arg) as vm, qmp.Qmp(path) as q:
+    with machine("-qmp", arg) as vm, qmp.Qmp(path) as q:
         ready(vm)
         for _ in range(2):
             q.cmd("device_add", driver="virtio-scsi-pci", id="hba")
+            add_drive(vm, tmp_path)
             q.cmd("device_add", driver="scsi-hd", drive="d", id="disk", bus="hba.0")
             q.cmd("device_del", id="disk")
             assert q.event("DEVICE_DELETED")["device"] == "disk"
+            add_drive(vm, tmp_path)
             q.cmd("device_add", driver="scsi-hd", drive="d", id="disk", bus="hba.0")
             wait_guest(vm, "[ -e /sys/bus/pci/devices/0000:00:03.0 ]")
             q.cmd("device_del", id="hba")
