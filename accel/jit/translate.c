@@ -377,7 +377,10 @@ static bool loops(const Tr *t)
 
     for (unsigned k = 0; k < t->count; k++) {
         const Insn *i = &t->b->insns[k];
-        bool back = (int64_t)i->imm <= 0 || t->t->lin + i->end + i->imm <= t->t->lin + i->end;
+        vaddr end = t->t->lin + i->end, to = end + i->imm;
+        bool back = (t->code64 ? to : (uint32_t)to) <= end;
+
+        all |= (uint32_t)end < i->len && !t->code64; /* it goes on at 0 */
 
         switch (t->plans[k].kind) {
         case PLAN_CLI: case PLAN_STI: case PLAN_HELP: case PLAN_STRING: case PLAN_CALL: case PLAN_CALL_RM: case PLAN_JMP_RM:

@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+from image import build
 from vm import BOOT, PROMPT, VM, linux, run, wait_for
 
 pytestmark = pytest.mark.usefixtures("guests")
@@ -41,6 +42,54 @@ def test_processors_in_turns():
         m.expect(r"^0-3\nDOPPEL-RC 0\n")
         m.expect("^DOPPEL-POWEROFF")
         assert m.wait() == 0
+
+
+FORWARD = """
+    .code32
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+    .long start, start, 0, 0, entry
+entry:                                  # the first 4 MiB at 0, at 0x60000000 and at 0xc0000000
+    mov $0x200000, %edi
+    xor %eax, %eax
+    mov $1024, %ecx
+    rep stosl
+    movl $0x83, 0x200000
+    movl $0x83, 0x200600
+    movl $0x83, 0x200c00
+    mov %cr4, %eax
+    or $0x10, %eax
+    mov %eax, %cr4
+    mov $0x200000, %eax
+    mov %eax, %cr3
+    mov %cr0, %eax
+    or $0x80000000, %eax
+    mov %eax, %cr0
+    nop
+a:  inc %ebx
+    .byte 0xe9
+    .long b + 0x60000000 - (. + 4)
+    .balign 64
+b:  .byte 0xe9
+    .long c + 0x60000000 - (. + 4)
+    .balign 64
+c:  .byte 0xe9
+    .long a + 0x40000000 - (. + 4)
+"""
+
+
+def test_forward_jumps_only(tmp_path):
+    """A loop that never goes back, but around 4 GiB, can be stopped."""
+    image, _ = build(tmp_path, "forward", FORWARD)
+    with VM("-kernel", image, "-m", "64", monitor=True) as m:
+        for _ in range(3):
+            wait_for(lambda: "running" in m.mon.cmd("info status"))
+            counts = []
+            for _ in range(2):
+                assert m.mon.cmd("stop") == ""
+                counts.append(re.search(r"EBX=(\w+)", m.mon.cmd("info registers"))[1])
+                assert m.mon.cmd("cont") == ""
+                wait_for(lambda: counts[0] not in m.mon.cmd("info registers"))
+            assert counts[0] != counts[1]
 
 
 def test_hottest_code():
