@@ -111,7 +111,7 @@ static bool fill(CpuState *c, vaddr lin, bool write)
     const TlbEntry *e = tlb_slot(c, c->mmu, lin);
     Translation t;
 
-    if (c->mmu == MMU_USER_AC || !walk(c, lin, write, &t)) {
+    if (c->mmu == MMU_USER_AC || (!c->code64 && lin >> 32) || !walk(c, lin, write, &t)) {
         return false;
     }
     tlb_enter(c, lin, c->mmu, &t);

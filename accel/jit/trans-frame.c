@@ -66,12 +66,14 @@ static bool operand(const Tr *t, const Plan *p, const Insn *i, unsigned *base, i
     }
 }
 
-/* One more operand, at @at with the base register at @sp, which with 32 bits may not leave the page in between. */
+/* One more operand, at @at with the base register at @sp, which with 32 bits may not leave the page in between, nor
+ * begin outside of it: an address that wraps would be another with 64 bits. */
 static void join(const Tr *t, Frame *f, int64_t at, unsigned size, int64_t sp)
 {
     int64_t first = t->code64 || at < sp ? at : sp, end = t->code64 || at + (int64_t)size > sp ? at + (int64_t)size : sp + 1;
-    int64_t lo = f->members == 0 || first < f->lo ? first : f->lo;
-    int64_t hi = f->members == 0 || end > f->hi ? end : f->hi;
+    bool begun = f->members > 0 || !t->code64;
+    int64_t lo = !begun || first < f->lo ? first : f->lo;
+    int64_t hi = !begun || end > f->hi ? end : f->hi;
 
     if (hi - lo <= FRAME_SPAN) {
         f->lo = lo;
@@ -82,7 +84,7 @@ static void join(const Tr *t, Frame *f, int64_t at, unsigned size, int64_t sp)
 
 static Frame find(const Tr *t, unsigned n, unsigned base)
 {
-    Frame f = { .base = base, .write = base == GPR_RSP };
+    Frame f = { .base = base, .write = base == GPR_RSP, .lo = 0, .hi = 1 }; /* with 32 bits the page is the register's own */
     int64_t sp = 0, at, by;
     unsigned size, b;
 
