@@ -10,7 +10,8 @@
  */
 #include "accel/jit/trans.h"
 
-#define FRAME_SPAN 512 /* bytes, at most */
+#define FRAME_SPAN 512       /* bytes, at most */
+#define FRAME_REACH (1 << 30) /* from the register, at most: both ends are displacements of the host's */
 
 /* By how much an instruction moves @reg. False: not by a constant, or C is called that may do more. */
 static bool moves(const Tr *t, const Plan *p, const Insn *i, unsigned reg, int64_t *by)
@@ -75,7 +76,7 @@ static void join(const Tr *t, Frame *f, int64_t at, unsigned size, int64_t sp)
     int64_t lo = !begun || first < f->lo ? first : f->lo;
     int64_t hi = !begun || end > f->hi ? end : f->hi;
 
-    if (hi - lo <= FRAME_SPAN) {
+    if (hi - lo <= FRAME_SPAN && lo > -FRAME_REACH && hi < FRAME_REACH) {
         f->lo = lo;
         f->hi = hi;
         f->members++;
@@ -166,7 +167,10 @@ const Frame *frame_of(const Tr *t, unsigned base, int64_t disp, unsigned size, b
 {
     const Frame *f = present(t, base);
 
-    return f != NULL && f->sp + disp >= f->lo && f->sp + disp + (int64_t)size <= f->hi && (f->write || !write) ? f : NULL;
+    if (f == NULL || (write && !f->write) || (!t->code64 && (f->sp < f->lo || f->sp >= f->hi))) {
+        return NULL; /* with 32 bits: the register is elsewhere now, and may have wrapped */
+    }
+    return f->sp + disp >= f->lo && f->sp + disp + (int64_t)size <= f->hi ? f : NULL;
 }
 
 bool frame_operand(const Tr *t, const Plan *p)

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from image import build
+from image import EXIT_DEVICE, build
 from vm import BOOT, PROMPT, VM, linux, run, wait_for
 
 pytestmark = pytest.mark.usefixtures("guests")
@@ -90,6 +90,34 @@ def test_forward_jumps_only(tmp_path):
                 assert m.mon.cmd("cont") == ""
                 wait_for(lambda: counts[0] not in m.mon.cmd("info registers"))
             assert counts[0] != counts[1]
+
+
+MOVED = """
+    .code32
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+    .long start, start, 0, 0, entry
+entry:
+    mov $1000, %ecx
+    mov $0x300000, %esi
+1:  mov $0x200000, %ebx
+    mov (%ebx), %eax
+    mov (%esi), %edx
+    mov 4(%ebx), %eax
+    sub $0x3c129160, %ebx               # below 0, and back by the displacement
+    mov %ecx, 0x3c129164(%ebx)
+    dec %ecx
+    jnz 1b
+    cmpl $1, 0x200004
+    jne 2f
+    EXIT 0
+2:  EXIT 1
+"""
+
+
+def test_register_around_4_gib(tmp_path):
+    """A 32-bit register that is moved below 0 reaches what its displacement says, and nothing else."""
+    image, _ = build(tmp_path, "moved", MOVED)
+    assert run("-kernel", image, "-m", "64", "-display", "none", "-nic", "none", "-vga", "none", *EXIT_DEVICE).returncode == 1
 
 
 def test_hottest_code():
