@@ -153,9 +153,10 @@ def test_drive_add_and_del(tmp_path):
             assert m.mon.cmd("device_del disk") == ""
             answer(m, "while [ -e /dev/sd[a-z] ]; do sleep 0.05; done")
             wait_for(lambda: 'id "disk"' not in m.mon.cmd("info qtree"))
-            if n != 1:
-                assert m.mon.cmd("drive_del q") == ""
-        assert "Device 'q' not found" in m.mon.cmd("drive_del q")
+            assert "q:" not in m.mon.cmd("info block")  # a drive goes with its disk
+            assert "Device 'q' not found" in m.mon.cmd("drive_del q")
+        assert m.mon.cmd(f"drive_add 0 if=none,id=q,file={tmp_path}/a,format=raw") == "OK\n"
+        assert m.mon.cmd("drive_del q") == ""
         assert "Can't hot-add drive to type ide" in m.mon.cmd(f"drive_add 0 if=ide,id=q,file={tmp_path}/a,format=raw")
 
 
