@@ -46,6 +46,22 @@ enum {
 };
 
 #define insn_mem(i) (((i)->flags & INSN_MEM) != 0)
+
+/* insn_pass - RIP, which is @i's, goes behind it: with less than 64 bits from 4 GiB on at 0. */
+static inline void insn_pass(CpuState *c, const Insn *i)
+{
+    uint64_t rip = c->regs[GPR_RIP] + i->len;
+
+    c->regs[GPR_RIP] = c->code64 ? rip : (uint32_t)rip;
+}
+
+/* insn_rip - RIP of @i, behind which RIP is. */
+static inline uint64_t insn_rip(const CpuState *c, const Insn *i)
+{
+    uint64_t rip = c->regs[GPR_RIP] - i->len;
+
+    return c->code64 ? rip : (uint32_t)rip;
+}
 #define insn_vex(i) (((i)->flags & INSN_VEX) != 0)
 #define insn_l256(i) (((i)->flags & INSN_L256) != 0)
 

@@ -254,7 +254,7 @@ static void repeat(CpuState *c, const Insn *i, StepFn *step, bool until, unsigne
             }
         }
         if ((interrupted(c) || budget == 0) && (c->regs[GPR_RCX] & amask(i)) != 0) {
-            c->regs[GPR_RIP] -= i->len;
+            c->regs[GPR_RIP] = insn_rip(c, i);
             c->mid_repeat = true;
             return;
         }

@@ -52,10 +52,10 @@ static void x87_begin(CpuState *c)
 /* Instruction and operand pointers of a non-control instruction. */
 static void x87_track(CpuState *c, const Insn *i)
 {
-    uint64_t ip = c->regs[GPR_RIP] - i->len;
+    uint64_t ip = insn_rip(c, i);
 
     c->fop = (uint16_t)((i->opcode & 7) << 8 | i->modrm);
-    c->fip = c->code64 ? ip : c->mode_bits == 16 ? (uint16_t)ip : (uint32_t)ip;
+    c->fip = c->mode_bits == 16 ? (uint16_t)ip : ip;
     c->fcs = c->segs[SEG_CS].selector;
     if (insn_mem(i)) {
         c->fdp = insn_ea(c, i);

@@ -155,7 +155,7 @@ void interp_careful_step(CpuState *c)
     c->inhibit_irq = c->inhibit_db = false;
     c->rflags &= ~FLAG_RF;
     c->insn = i;
-    c->regs[GPR_RIP] += i->len;
+    insn_pass(c, i);
     i->exec(c, i);
     c->insn = NULL;
     c->insns++;
@@ -176,8 +176,9 @@ void interp_run_block(CpuState *c, const Block *b)
 {
     const Insn *i = b->insns, *end = i + b->count;
 
-    if (!c->code64 && c->regs[GPR_RIP] + b->bytes - 1 > c->segs[SEG_CS].limit) {
-        interp_careful_step(c); /* the segment ends inside of the block */
+    if (!c->code64 && (c->regs[GPR_RIP] + b->bytes - 1 > c->segs[SEG_CS].limit ||
+                       c->regs[GPR_RIP] + b->bytes > UINT32_MAX)) {
+        interp_careful_step(c); /* the segment ends inside of the block; or EIP goes on at 0 behind it */
         return;
     }
     const uint64_t start = c->regs[GPR_RIP];
@@ -197,10 +198,7 @@ void interp_after_fault(CpuState *c)
 {
     c->insns++; /* a guest that only faults must not stop the time of -icount */
     if (c->insn != NULL && !c->insn_faults_here) {
-        c->regs[GPR_RIP] -= c->insn->len;
-        if (!c->code64) {
-            c->regs[GPR_RIP] = (uint32_t)c->regs[GPR_RIP];
-        }
+        c->regs[GPR_RIP] = insn_rip(c, c->insn);
     }
     c->insn_faults_here = false;
     c->insn = NULL;

@@ -11,6 +11,12 @@ static inline vaddr linear_rip(const CpuState *c)
     return c->code64 ? c->regs[GPR_RIP] : (uint32_t)(c->segs[SEG_CS].base + c->regs[GPR_RIP]);
 }
 
+/* linear_of - of the instruction @i, behind which RIP is. */
+static inline vaddr linear_of(const CpuState *c, const Insn *i)
+{
+    return c->code64 ? insn_rip(c, i) : (uint32_t)(c->segs[SEG_CS].base + insn_rip(c, i));
+}
+
 static inline uint32_t requests(const CpuState *c)
 {
     return __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST);

@@ -123,11 +123,12 @@ static bool present(CpuState *c, vaddr lin)
     return tlb_rptr(c, c->mmu, lin, 1) != NULL || fill(c, lin, false);
 }
 
-/* A load that crosses into another page reads a copy of both ends. */
+/* A load that crosses into another page reads a copy of both ends; not past 4 GiB, which is past the segment's limit
+ * (fill() refuses). */
 static bool crossing_load(CpuState *c, vaddr lin)
 {
     unsigned room = PAGE_SIZE - (lin & (PAGE_SIZE - 1)), max = sizeof(c->jit.bytes) / 2;
-    vaddr next = c->code64 ? lin + room : (uint32_t)(lin + room);
+    vaddr next = lin + room;
     const uint8_t *from;
 
     if (!trick_on(TRICK_ONCE) || room >= max || !present(c, lin) || !present(c, next)) {

@@ -117,10 +117,10 @@ static void step(CpuState *r)
     ls.trail[ls.done % TRAIL] = linear_rip(r);
     ls.done++;
     start = r->regs[GPR_RIP];
-    r->regs[GPR_RIP] += i->len;
+    insn_pass(r, i);
     i->exec(r, i);
     while (r->mid_repeat && r->regs[GPR_RIP] == start) {
-        r->regs[GPR_RIP] += i->len;
+        insn_pass(r, i);
         i->exec(r, i);
     }
     ls.undefined = (ls.undefined & ~step_flags(d->sets)) | undefined;
@@ -482,7 +482,7 @@ static void lockstep_run(CpuState *c)
         if (ls.running && !ls.faulted) {
             ls.faulted = true;
             ls.fetch = c->insn == NULL;
-            ls.fault_lin = linear_rip(c) - (c->insn != NULL && !c->insn_faults_here ? c->insn->len : 0);
+            ls.fault_lin = c->insn != NULL && !c->insn_faults_here ? linear_of(c, c->insn) : linear_rip(c);
             ls.fault_bits = c->mode_bits;
         }
         interp_after_fault(c); /* which may fault in turn */

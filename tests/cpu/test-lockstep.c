@@ -147,6 +147,85 @@ static unsigned plain_insn(uint8_t *p, unsigned bits)
     return (unsigned)(p - at);
 }
 
+/* Operands by one base register, with displacements of any size, between moves of that by constants that take it
+ * anywhere and back: what frames are made of. */
+typedef struct Theme {
+    unsigned base, left; /* instructions */
+    int64_t moved;
+    bool far;
+} Theme;
+
+static int32_t theme_disp(const Theme *t)
+{
+    int64_t to = (int64_t)rnd(96) - 32;
+
+    return (int32_t)(uint32_t)(uint64_t)(rnd(8) ? to - t->moved : to + (rnd(2) ? 0 : (int64_t)rnd(1024) - 512));
+}
+
+static unsigned theme_move(uint8_t *p, unsigned bits, Theme *t)
+{
+    static const int64_t far[] = { 0x1000, 0x40000000, 0x7fffffff, -0x80000000ll, -0x7ffffff0, -0x40000000, 0x3fffff00 };
+    int64_t by = t->far && rnd(2) ? far[rnd(ARRAY_SIZE(far))] + (int64_t)rnd(32) : (int64_t)rnd(128) - 64;
+    int32_t imm = (int32_t)(uint32_t)(uint64_t)(rnd(3) == 0 ? -t->moved : by);
+    unsigned n = 0, kind = (unsigned)rnd(3), rex = bits == 64 ? 0x48 | t->base >> 3 : 0, b = t->base & 7;
+
+    if (rex != 0) {
+        p[n++] = (uint8_t)(kind == 2 ? rex | (rex & 1) << 2 : rex);
+    }
+    p[n++] = kind == 2 ? 0x8d : 0x81;
+    p[n++] = (uint8_t)(kind == 2 ? 0x80 | b << 3 | b : 0xc0 | (kind == 1 ? 5 : 0) << 3 | b);
+    if (kind == 2 && b == GPR_RSP) {
+        p[n++] = 0x24;
+    }
+    memcpy(p + n, &imm, 4);
+    t->moved += kind == 1 ? -(int64_t)imm : imm;
+    return n + 4;
+}
+
+static unsigned theme_insn(uint8_t *p, unsigned bits, Theme *t)
+{
+    static const uint8_t ops[] = { 0x8b, 0x89, 0x01, 0x03, 0x39, 0x31, 0x33, 0x8a, 0x88, 0x11, 0x85, 0x83 };
+    unsigned n = 0, op = ops[rnd(sizeof(ops))], reg = (unsigned)rnd(bits == 64 ? 16 : 8), r = (unsigned)rnd(8);
+    int32_t disp;
+
+    if (r == 0) {
+        return theme_move(p, bits, t);
+    }
+    if (r == 1 && t->base == GPR_RSP) {
+        bool push = rnd(2);
+
+        t->moved += (push ? -1 : 1) * (int)bits / 8;
+        p[0] = (uint8_t)((push ? 0x50 : 0x58) | rnd(8));
+        return 1;
+    }
+    disp = theme_disp(t);
+    if (r == 2) { /* MOVDQU, MOVD */
+        p[n++] = rnd(2) ? 0xf3 : 0x66;
+    }
+    if (bits == 64) {
+        p[n++] = (uint8_t)(0x40 | rnd(2) << 3 | reg >> 3 << 2 | t->base >> 3);
+    }
+    if (r == 2) {
+        p[n++] = 0x0f;
+        op = rnd(2) ? 0x6f : 0x7f;
+    }
+    p[n++] = (uint8_t)op;
+    p[n++] = (uint8_t)(0x80 | (reg & 7) << 3 | (t->base & 7));
+    if ((t->base & 7) == GPR_RSP) {
+        p[n++] = 0x24;
+    }
+    memcpy(p + n, &disp, 4);
+    n += 4;
+    if (op == 0x83) {
+        p[n++] = (uint8_t)rnd(256);
+    }
+    if (op != 0x83 && op != 0x89 && op != 0x88 && op != 0x01 && op != 0x39 && op != 0x31 && op != 0x11 && op != 0x85 &&
+        op != 0x7f && r != 2 && reg == t->base) {
+        t->left = 0; /* it is elsewhere */
+    }
+    return n;
+}
+
 static unsigned jump(uint8_t *p)
 {
     static const uint8_t short_ops[] = { 0xeb, 0xe2, 0xe3, 0x70, 0x72, 0x74, 0x75, 0x78, 0x7c, 0x7d };
@@ -176,11 +255,19 @@ static void make_code(unsigned bits)
 {
     static uint8_t code[CODE_BYTES + 64];
     unsigned wild = opt.only_bytes ? 0 : (unsigned)rnd(4);
+    Theme t = { 0 };
 
     for (unsigned n = 0; n < CODE_BYTES;) {
         unsigned r = (unsigned)rnd(16);
 
-        if (wild == 0 || r == 0) {
+        if (wild == 3 && t.left == 0) {
+            t = (Theme){ .base = rnd(3) ? (unsigned)rnd(bits == 64 ? 16 : 8) : GPR_RSP, .left = 1 + (unsigned)rnd(16),
+                         .far = rnd(2) };
+        }
+        if (wild == 3 && bits != 16 && r != 0) {
+            t.left--;
+            n += theme_insn(code + n, bits, &t);
+        } else if (wild == 0 || r == 0) {
             code[n++] = (uint8_t)rnd(256);
         } else if (r < 4) {
             n += any_insn(code + n, bits);
@@ -222,6 +309,7 @@ static void tables(bool wide)
     put_u64(PML4 + 0x1000, (PML4 + 0x2000) | 7);
     put_u64(PML4 + 0x2000, (PML4 + 0x4000) | 7);
     put_u64(PML4 + 0x2008, (PML4 + 0x3000) | 7);
+    put_u64(PML4 + 0x2ff8, (PML4 + 0x3000) | 7);
 }
 
 static void map_pages(void)
@@ -263,6 +351,7 @@ static void enter(unsigned mode)
         } else {
             c->efer = EFER_NXE;
             c->pdpte[0] = (PML4 + 0x2000) | 1;
+            c->pdpte[1] = c->pdpte[3] = c->pdpte[0]; /* their last 2 MiB, and the first of 4 GiB, are memory */
         }
         c->cr0 |= CR0_PG;
     }
@@ -277,7 +366,7 @@ static void enter(unsigned mode)
 
 static uint64_t some_value(void)
 {
-    switch (rnd(8)) {
+    switch (rnd(9)) {
     case 0: case 1: case 2:
         return DATA + rnd(DATA_BYTES);
     case 3:
@@ -288,6 +377,8 @@ static uint64_t some_value(void)
         return DATA + 0x1000 * rnd(DATA_BYTES / 0x1000) - rnd(64);
     case 6:
         return rnd(256);
+    case 7: /* the ends of 4 GiB, and of the halves */
+        return ((rnd(2) << 31) + rnd(64) - rnd(128)) & (rnd(4) ? 0xffffffff : ~0ull);
     default:
         return diff_rnd();
     }
