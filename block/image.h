@@ -26,6 +26,7 @@ typedef struct ImageRange {
     uint64_t len; /* bytes from the offset asked for on that are alike */
     unsigned flags;
     uint64_t offset; /* in the host file */
+    const char *file; /* another file than the image's own, or NULL */
 } ImageRange;
 
 typedef struct ImageFormat {

@@ -52,9 +52,9 @@ static BlockImage *find_base(BlockImage *img, const char *name, Error **errp)
         return NULL;
     }
     for (BlockImage *i = img; name != NULL && i->backing != NULL; i = i->backing) {
-        const Qcow2 *q = i->priv;
+        const char *named = img_backing_name(i);
 
-        if (strcmp(i->backing->file, name) == 0 || strcmp(q->backing_file, name) == 0) {
+        if (strcmp(i->backing->file, name) == 0 || (named != NULL && strcmp(named, name) == 0)) {
             return i->backing;
         }
     }
@@ -86,7 +86,7 @@ int cmd_commit(int argc, char **argv)
     if (base != NULL && image_make_writable(base, &err)) {
         a.progress.total = img->size;
         r = image_commit(img, base, committed, &a.progress);
-        if (r == 0 && !a.keep && a.base == NULL) {
+        if (r == 0 && !a.keep && a.base == NULL && img->fmt == &qcow2_format) {
             r = qcow2_make_empty(img);
         }
         if (r != 0) {

@@ -22,6 +22,7 @@ typedef struct Convert {
     int count;
     uint64_t sparse;   /* runs of zeros of at least so many bytes are left out; 0: none */
     bool dirty_target; /* what is not written there is not zero */
+    uint32_t cluster; /* pieces are whole ones of the target, or 1 */
     bool compressed, own, any_order; /* own: only what the source itself holds; the rest is behind the target */
     /* under `lock` */
     pthread_mutex_t lock;
@@ -91,6 +92,20 @@ static int put_clusters(Convert *c, uint64_t at, const uint8_t *buf, uint32_t le
     return r;
 }
 
+/* put_whole - to an image that compresses what it is given: whole clusters, but for those that are zero. */
+static int put_whole(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
+{
+    int r = 0;
+
+    for (uint32_t n = 0, part; n < len && r == 0; n += part) {
+        part = MIN(c->cluster - (uint32_t)((at + n) & (c->cluster - 1)), len - n);
+        if (c->dirty_target || !all_zero(buf + n, part)) {
+            r = image_write(c->out, at + n, buf + n, part);
+        }
+    }
+    return r;
+}
+
 /* pack_clusters - lens[]: bytes of each compressed cluster, 0: write it as it is. */
 static void pack_clusters(const Convert *c, Qcow2Packer *p, uint64_t at, uint8_t *buf, uint32_t len, uint8_t *packed,
                           uint32_t *lens)
@@ -111,7 +126,7 @@ static void pack_clusters(const Convert *c, Qcow2Packer *p, uint64_t at, uint8_t
 /* next_piece - under the lock; false: none is left, or there was an error. */
 static bool next_piece(Convert *c, Piece *p)
 {
-    uint32_t cluster = c->compressed ? ((const Qcow2 *)c->out->priv)->cluster_size : 1;
+    uint32_t cluster = c->cluster;
     ImageRange r = { 0 };
     uint64_t to;
     int ret;
@@ -134,7 +149,7 @@ static bool next_piece(Convert *c, Piece *p)
     p->zero = !p->skip && (r.flags & IMAGE_ZERO) && (c->sparse != 0 || c->own);
     p->len = r.len;
     to = p->to + r.len;
-    if (c->compressed && to % cluster != 0 && c->at + r.len < p->in->size) { /* whole clusters of the target */
+    if (to % cluster != 0 && c->at + r.len < p->in->size) { /* whole clusters of the target */
         p->len = to - to % cluster > p->to ? r.len - to % cluster : 0;
         if (p->len == 0) {
             p->zero = p->skip = false;
@@ -184,8 +199,9 @@ static void *work(void *opaque)
         }
         if (r == 0 && wait_turn(c, p.number)) {
             if (data) {
-                r = c->compressed ? put_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens)
-                                  : put_data(c, p.to, buf, (uint32_t)p.len);
+                r = c->compressed    ? put_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens)
+                    : c->cluster > 1 ? put_whole(c, p.to, buf, (uint32_t)p.len)
+                                     : put_data(c, p.to, buf, (uint32_t)p.len);
             } else if (p.zero && (c->dirty_target || c->own)) {
                 r = image_zero(c->out, p.to, p.len);
             }
@@ -297,26 +313,27 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
 /* open_target - make it, or (-n) take what is there. */
 static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t size, Error **errp)
 {
-    Qcow2Options o = { .size = size };
+    NewImage image = { .q = { .size = size } };
+    Qcow2Options *o = &image.q;
     BlockImage *img;
 
     if (image_format_find(a->to, errp) == NULL) {
         return NULL;
     }
-    o.backing_file = opt_get_str(a->opts, "backing_file", a->base);
-    o.backing_format = opt_get_str(a->opts, "backing_fmt", a->base_format);
-    if (!new_image_options(a->to, a->opts, &o, errp)) {
+    o->backing_file = opt_get_str(a->opts, "backing_file", a->base);
+    o->backing_format = opt_get_str(a->opts, "backing_fmt", a->base_format);
+    if (!new_image_options(a->to, a->opts, &image, errp)) {
         return NULL;
     }
-    if ((a->compressed || o.backing_file != NULL) && strcmp(a->to, "qcow2") != 0) {
+    if ((a->compressed || o->backing_file != NULL) && !new_image_behind(a->to)) {
         error_set(errp, "%s not supported for this file format", a->compressed ? "Compression" : "Backing file");
         return NULL;
     }
-    if (o.backing_file != NULL && o.backing_format == NULL) {
+    if (o->backing_file != NULL && o->backing_format == NULL) {
         error_set(errp, "backing file specified without backing format (-F)");
         return NULL;
     }
-    if (!a->existing && !new_image(path, a->to, &o, errp)) {
+    if (!a->existing && !new_image(path, a->to, &image, errp)) {
         return NULL;
     }
     img = image_open_with(path, a->to, a->cache.flags, a->existing ? a->cache.mode : BLK_UNSAFE, errp);
@@ -362,7 +379,7 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
 {
     const char *path = files[count];
     Convert c = { .in = xnewn(BlockImage *, (size_t)count), .count = count, .sparse = a->sparse,
-                  .dirty_target = a->existing, .compressed = a->compressed, .any_order = a->any_order };
+                  .dirty_target = a->existing, .any_order = a->any_order };
     uint64_t size = 0;
     int r = 0;
 
@@ -371,6 +388,10 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
     }
     if (c.out != NULL) {
         c.own = a->base != NULL;
+        c.compressed = a->compressed && c.out->fmt == &qcow2_format; /* VMDK's subformat says by itself whether it is */
+        c.cluster = c.compressed                  ? ((const Qcow2 *)c.out->priv)->cluster_size
+                    : vmdk_compressed(c.out) ? vmdk_grain(c.out)
+                                             : 1;
         c.progress = (Progress){ .on = a->progress && !a->quiet, .total = size };
         r = copy(&c, a->threads);
         c.out->cache = a->cache.mode; /* a new one is made in one piece, and flushed once unless -t unsafe */

@@ -1,5 +1,5 @@
 /*
- * doppel-img create and resize; and the options of a new image, for convert.
+ * doppel-img create and resize.
  */
 #include "img/create.h"
 
@@ -11,139 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/text.h"
-#include "block/image-lock.h"
-#include "block/vdi.h"
-#include "block/vpc.h"
-
-static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
-static const char *const compressions[] = { "zlib", "zstd", NULL };
-static const char *const compats[] = { "0.10", "1.1", "v2", "v3", NULL };
-
-static bool power(uint64_t v)
-{
-    return v != 0 && (v & (v - 1)) == 0;
-}
-
-static void take_qcow2(OptList *l, Qcow2Options *o)
-{
-    uint64_t cluster = opt_get_size(l, "cluster_size", 1, 65536);
-    uint64_t bits = opt_get_u64(l, "refcount_bits", 64, 16);
-
-    o->version = opt_get_choice(l, "compat", compats, 1) % 2 == 0 ? 2 : 3;
-    o->compat = opt_get_str(l, "compat", NULL);
-    o->cluster_size = (uint32_t)MIN(cluster, UINT32_MAX);
-    if (!power(cluster) || cluster < 512 || cluster > 2 << 20) {
-        opt_bad(l, "Cluster size must be a power of two between 512 and 2048k");
-    }
-    o->refcount_bits = (unsigned)bits;
-    if (!power(bits)) {
-        opt_bad(l, "Refcount width must be a power of two and may not exceed 64 bits");
-    } else if (o->version == 2 && bits != 16) {
-        opt_bad(l, "Different refcount widths than 16 bits require compatibility level 1.1 or above");
-    }
-    o->lazy_refcounts = opt_get_bool(l, "lazy_refcounts", false);
-    if (o->lazy_refcounts && o->version == 2) {
-        opt_bad(l, "Lazy refcounts only supported with compatibility level 1.1 and above");
-    }
-    o->compression = (unsigned)opt_get_choice(l, "compression_type", compressions, 0);
-    if (o->compression != 0 && o->version == 2) {
-        opt_bad(l, "Non-zlib compression type is only supported with compatibility level 1.1 and above");
-    }
-    if (opt_get_bool(l, "extended_l2", false)) {
-        opt_bad(l, "extended_l2=on is not supported yet");
-    }
-    if (o->backing_file != NULL && o->preallocation != QCOW2_PREALLOC_OFF) {
-        opt_bad(l, "Backing file and preallocation cannot be used at the same time");
-    }
-}
-
-bool new_image_options(const char *format, OptList *l, Qcow2Options *o, Error **errp)
-{
-    o->preallocation = (unsigned)opt_get_choice(l, "preallocation", preallocations, 0);
-    o->cluster_size = 65536;
-    if (strcmp(format, "qcow2") == 0) {
-        take_qcow2(l, o);
-    } else if (strcmp(format, "vdi") == 0) {
-        o->whole = opt_get_bool(l, "static", false);
-        if (o->preallocation == QCOW2_PREALLOC_METADATA) {
-            o->whole = true;
-        } else if (o->preallocation != QCOW2_PREALLOC_OFF) {
-            opt_bad(l, "Preallocation mode '%s' unsupported", preallocations[o->preallocation]);
-        }
-    } else if (strcmp(format, "vpc") == 0) {
-        static const char *const kinds[] = { "dynamic", "fixed", NULL };
-
-        o->whole = opt_get_choice(l, "subformat", kinds, 0) == 1;
-        o->exact_size = opt_get_bool(l, "force_size", false);
-        if (o->preallocation != QCOW2_PREALLOC_OFF) {
-            opt_bad(l, "Preallocation mode '%s' unsupported", preallocations[o->preallocation]);
-        }
-    } else if (o->preallocation == QCOW2_PREALLOC_METADATA) {
-        opt_bad(l, "preallocation=metadata is not for raw images (off, falloc and full are)");
-    }
-    return opt_done(l, errp);
-}
-
-static bool create_raw(const char *path, const Qcow2Options *o, Error **errp)
-{
-    int fd = image_create_file(path, errp), r;
-    HostFile f;
-
-    if (fd < 0) {
-        return false;
-    }
-    r = host_file_init(&f, fd, false);
-    r = r == 0 ? host_truncate(&f, o->size) : r;
-    if (r == 0 && o->preallocation == QCOW2_PREALLOC_FALLOC && o->size != 0) {
-        r = -posix_fallocate(fd, 0, (off_t)o->size);
-    } else if (r == 0 && o->preallocation == QCOW2_PREALLOC_FULL) {
-        static const uint8_t zeros[1 << 20];
-
-        for (uint64_t at = 0; r == 0 && at < o->size; at += sizeof(zeros)) {
-            r = host_write(&f, at, zeros, (size_t)MIN(sizeof(zeros), o->size - at));
-        }
-    }
-    host_file_fini(&f);
-    if (r != 0) {
-        error_set_errno(errp, -r, "%s: cannot make the image", path);
-        unlink(path);
-    }
-    return r == 0;
-}
-
-bool new_image(const char *path, const char *format, const Qcow2Options *o, Error **errp)
-{
-    return strcmp(format, "qcow2") == 0 ? qcow2_create(path, o, errp)
-           : strcmp(format, "vdi") == 0 ? vdi_create(path, o->size, o->whole, errp)
-           : strcmp(format, "vpc") == 0
-               ? vpc_create(path, &(VpcOptions){ .size = o->size, .fixed = o->whole, .exact_size = o->exact_size }, errp)
-               : create_raw(path, o, errp);
-}
-
-void new_image_print(const char *path, const char *format, const Qcow2Options *o)
-{
-    printf("Formatting '%s', fmt=%s", path, format);
-    if (strcmp(format, "qcow2") == 0) {
-        printf(" cluster_size=%u extended_l2=off%s%s compression_type=%s size=%llu", o->cluster_size,
-               o->preallocation ? " preallocation=" : "", o->preallocation ? preallocations[o->preallocation] : "",
-               compressions[o->compression], (unsigned long long)o->size);
-        if (o->backing_file != NULL) {
-            printf(" backing_file=%s backing_fmt=%s", o->backing_file, o->backing_format);
-        }
-        if (o->compat != NULL) {
-            printf(" compat=%s", o->compat);
-        }
-        printf(" lazy_refcounts=%s refcount_bits=%u\n", o->lazy_refcounts ? "on" : "off", o->refcount_bits);
-    } else if (strcmp(format, "vdi") == 0) {
-        printf(" size=%llu static=%s\n", (unsigned long long)o->size, o->whole ? "on" : "off");
-    } else if (strcmp(format, "vpc") == 0) {
-        printf(" size=%llu%s%s\n", (unsigned long long)o->size, o->whole ? " subformat=fixed" : "",
-               o->exact_size ? " force_size=on" : "");
-    } else {
-        printf(" size=%llu%s%s\n", (unsigned long long)o->size, o->preallocation ? " preallocation=" : "",
-               o->preallocation ? preallocations[o->preallocation] : "");
-    }
-}
 
 /* backing_size - the size of what will be behind; also that it is there, and what is said of it. */
 static bool backing_size(const char *path, const Qcow2Options *o, uint64_t *size, Error **errp)
@@ -167,7 +34,7 @@ typedef struct CreateArgs {
     const char *format;
     bool quiet, unsafe, bad;
     OptList *opts;
-    Qcow2Options o;
+    NewImage image;
     char *backing, *backing_format; /* from -o */
 } CreateArgs;
 
@@ -179,8 +46,8 @@ static bool create_args(CreateArgs *a, int argc, char **argv, Error **errp)
     while ((c = getopt(argc, argv, "+:f:b:F:uo:q")) != -1) {
         switch (c) {
         case 'f': a->format = optarg; break;
-        case 'b': a->o.backing_file = optarg; break;
-        case 'F': a->o.backing_format = optarg; break;
+        case 'b': a->image.q.backing_file = optarg; break;
+        case 'F': a->image.q.backing_format = optarg; break;
         case 'u': a->unsafe = true; break;
         case 'q': a->quiet = true; break;
         case 'o':
@@ -205,36 +72,36 @@ static bool create_image(CreateArgs *a, const char *path, const char *size_text,
     if (image_format_find(a->format, errp) == NULL) {
         return false;
     }
-    a->o.backing_file = opt_get_str(a->opts, "backing_file", a->o.backing_file);
-    a->o.backing_format = opt_get_str(a->opts, "backing_fmt", a->o.backing_format);
-    if (!new_image_options(a->format, a->opts, &a->o, errp)) {
+    a->image.q.backing_file = opt_get_str(a->opts, "backing_file", a->image.q.backing_file);
+    a->image.q.backing_format = opt_get_str(a->opts, "backing_fmt", a->image.q.backing_format);
+    if (!new_image_options(a->format, a->opts, &a->image, errp)) {
         error_prepend(errp, "%s: ", path);
         return false;
     }
-    if (a->o.backing_file != NULL && strcmp(a->format, "qcow2") != 0) {
+    if (a->image.q.backing_file != NULL && !new_image_behind(a->format)) {
         error_set(errp, "%s: Backing file not supported for file format '%s'", path, a->format);
         return false;
     }
-    if (a->o.backing_file != NULL && a->o.backing_format == NULL && !a->unsafe) {
+    if (a->image.q.backing_file != NULL && a->image.q.backing_format == NULL && !a->unsafe) {
         error_set(errp, "%s: backing file specified without backing format (-F)", path);
         return false;
     }
-    if (a->o.backing_file != NULL && !a->unsafe && !backing_size(path, &a->o, &behind, errp)) {
+    if (a->image.q.backing_file != NULL && !a->unsafe && !backing_size(path, &a->image.q, &behind, errp)) {
         return false;
     }
-    if (text == NULL && (a->o.backing_file == NULL || a->unsafe)) {
+    if (text == NULL && (a->image.q.backing_file == NULL || a->unsafe)) {
         error_set(errp, "%s: Image creation needs a size parameter", path);
         return false;
     }
-    a->o.size = behind;
-    if (text != NULL && !img_size(text, &a->o.size, errp)) {
+    a->image.q.size = behind;
+    if (text != NULL && !img_size(text, &a->image.q.size, errp)) {
         return false;
     }
-    a->o.size = (a->o.size + 511) & ~511ull;
+    a->image.q.size = (a->image.q.size + 511) & ~511ull;
     if (!a->quiet) {
-        new_image_print(path, a->format, &a->o);
+        new_image_print(path, a->format, &a->image);
     }
-    return new_image(path, a->format, &a->o, errp);
+    return new_image(path, a->format, &a->image, errp);
 }
 
 int cmd_create(int argc, char **argv)
@@ -283,6 +150,10 @@ static bool resize(const char *file, const char *format, const char *text, bool 
         report("Use the --shrink option to perform a shrink operation.");
         report("warning: Shrinking an image will delete all data beyond the shrunken image's end. Before performing "
                "such an operation, make sure there is no important data there.");
+        ok = false;
+    }
+    if (ok && img->fmt->truncate == NULL) {
+        error_set(errp, "Image format driver does not support resize");
         ok = false;
     }
     r = ok ? image_truncate(img, size) : 0;

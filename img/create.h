@@ -3,12 +3,22 @@
 #define IMG_CREATE_H
 
 #include "block/qcow2.h"
+#include "block/vmdk.h"
 #include "img/img.h"
 
+/* What -o says, of all formats. */
+typedef struct NewImage {
+    Qcow2Options q; /* size and backing file are every format's */
+    VmdkOptions vmdk;
+    const char *text[8]; /* of vmdk's options, as they were given: only shown */
+} NewImage;
+
 /* new_image_options - from -o; backing file and size are there already. */
-bool new_image_options(const char *format, OptList *l, Qcow2Options *o, Error **errp);
-bool new_image(const char *path, const char *format, const Qcow2Options *o, Error **errp);
+bool new_image_options(const char *format, OptList *l, NewImage *image, Error **errp);
+bool new_image(const char *path, const char *format, const NewImage *image, Error **errp);
+/* new_image_behind - the format can have an image behind it. */
+bool new_image_behind(const char *format);
 /* new_image_print - "Formatting ...", as front ends expect it. */
-void new_image_print(const char *path, const char *format, const Qcow2Options *o);
+void new_image_print(const char *path, const char *format, const NewImage *image);
 
 #endif

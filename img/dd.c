@@ -99,13 +99,13 @@ static int copy(BlockImage *in, uint64_t from, uint64_t end, BlockImage *out, ui
 static bool dd(const DdArgs *a, Error **errp)
 {
     BlockImage *in = NULL, *out = NULL;
-    Qcow2Options o = { 0 };
+    NewImage image = { 0 };
     OptList *none = opt_new();
     uint64_t end, skip;
     int r;
     bool ok = false;
 
-    if (image_format_find(a->to, errp) != NULL && new_image_options(a->to, none, &o, errp)) {
+    if (image_format_find(a->to, errp) != NULL && new_image_options(a->to, none, &image, errp)) {
         in = image_open_with(a->in, a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
     }
     opt_free(none);
@@ -114,8 +114,8 @@ static bool dd(const DdArgs *a, Error **errp)
     }
     end = a->counted && a->count <= in->size / a->bs ? a->count * a->bs : in->size;
     skip = a->skip <= end / a->bs ? a->skip * a->bs : end;
-    o.size = (end - skip + 511) & ~511ull;
-    if (new_image(a->out, a->to, &o, errp)) {
+    image.q.size = (end - skip + 511) & ~511ull;
+    if (new_image(a->out, a->to, &image, errp)) {
         out = image_open(a->out, a->to, false, BLK_WRITEBACK, errp);
     }
     if (out != NULL) {

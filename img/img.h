@@ -49,6 +49,9 @@ struct Qcow2Snapshot;
 /* img_print_snapshots - the table of info and snapshot -l. */
 void img_print_snapshots(const struct Qcow2Snapshot *list, uint32_t count);
 
+/* img_backing_name - the image behind, as @img itself names it, or NULL. */
+const char *img_backing_name(const BlockImage *img);
+
 /* Progress on stdout (-p): "    (12.34/100%)". */
 typedef struct Progress {
     bool on;

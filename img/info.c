@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include "block/qcow2.h"
 #include "block/vdi.h"
+#include "block/vmdk.h"
 #include "block/vpc.h"
 
 /* The options that these commands share. */
@@ -63,11 +64,36 @@ static bool show_args(ShowArgs *a, int argc, char **argv, const char *letters, E
 
 /* ---- info ---- */
 
-static uint64_t disk_size(const BlockImage *img)
+const char *img_backing_name(const BlockImage *img)
+{
+    return img->fmt == &qcow2_format ? ((const Qcow2 *)img->priv)->backing_file : vmdk_parent(img);
+}
+
+static uint64_t file_size(int fd)
 {
     struct stat st;
 
-    return fstat(img->host.fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+static uint64_t disk_size(const BlockImage *img)
+{
+    const Vmdk *v = img->fmt == &vmdk_format ? img->priv : NULL;
+    uint64_t size = file_size(img->host.fd);
+
+    for (unsigned n = 0; v != NULL && n < v->extents; n++) {
+        size += v->extent[n].host == &v->extent[n].own ? file_size(v->extent[n].own.fd) : 0;
+    }
+    return size;
+}
+
+/* cluster_size - or 0. */
+static uint32_t cluster_size(const BlockImage *img)
+{
+    return img->fmt == &qcow2_format ? ((const Qcow2 *)img->priv)->cluster_size
+           : img->fmt == &vdi_format ? VDI_BLOCK
+           : img->fmt == &vpc_format ? vpc_block(img)
+                                     : vmdk_grain(img);
 }
 
 static const char *onoff(bool b)
@@ -109,31 +135,78 @@ static void info_snapshots(const BlockImage *img, const char *pad)
     qcow2_snapshots_free(list, count);
 }
 
+static const char *behind_format(const BlockImage *img)
+{
+    return img->fmt == &qcow2_format ? ((const Qcow2 *)img->priv)->backing_format : "vmdk";
+}
+
+static void vmdk_human(const Vmdk *v)
+{
+    printf("Format specific information:\n    cid: %u\n    parent cid: %u\n    create type: %s\n    extents:\n", v->text.cid,
+           v->text.parent_cid, v->text.create_type);
+    for (unsigned n = 0; n < v->extents; n++) {
+        const VmdkExtent *e = &v->extent[n];
+
+        printf("        [%u]:\n%s            virtual size: %" PRIu64 "\n            filename: %s\n", n,
+               e->compressed ? "            compressed: true\n" : "", e->size, e->file != NULL ? e->file : "");
+        if (e->grain != 0) {
+            printf("            cluster size: %u\n", e->grain);
+        }
+        printf("            format: %s\n", e->type);
+    }
+}
+
+static void vmdk_json(const Vmdk *v, const char *pad)
+{
+    printf(",\n%s    \"format-specific\": {\n%s        \"type\": \"vmdk\",\n%s        \"data\": {\n"
+           "%s            \"cid\": %u,\n%s            \"parent-cid\": %u,\n%s            \"create-type\": ", pad, pad, pad,
+           pad, v->text.cid, pad, v->text.parent_cid, pad);
+    img_json(v->text.create_type);
+    printf(",\n%s            \"extents\": [\n", pad);
+    for (unsigned n = 0; n < v->extents; n++) {
+        const VmdkExtent *e = &v->extent[n];
+
+        printf("%s                {\n", pad);
+        if (e->compressed) {
+            printf("%s                    \"compressed\": true,\n", pad);
+        }
+        printf("%s                    \"virtual-size\": %" PRIu64 ",\n%s                    \"filename\": ", pad, e->size, pad);
+        img_json(e->file != NULL ? e->file : "");
+        if (e->grain != 0) {
+            printf(",\n%s                    \"cluster-size\": %u", pad, e->grain);
+        }
+        printf(",\n%s                    \"format\": \"%s\"\n%s                }%s\n", pad, e->type, pad,
+               n + 1 < v->extents ? "," : "");
+    }
+    printf("%s            ]\n%s        }\n%s    }", pad, pad, pad);
+}
+
 static void info_human(const BlockImage *img)
 {
     const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
+    const char *behind = img_backing_name(img);
     char size[32], disk[32];
 
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", img->file,
            img->format, img_human(img->size, size), img->size, img_human(disk_size(img), disk));
-    if (strcmp(img->format, "vdi") == 0) {
-        printf("cluster_size: %u\n", VDI_BLOCK);
-    } else if (vpc_block(img) != 0) {
-        printf("cluster_size: %u\n", vpc_block(img));
+    if (cluster_size(img) != 0) {
+        printf("cluster_size: %u\n", cluster_size(img));
     }
-    if (q == NULL) {
-        return;
-    }
-    printf("cluster_size: %u\n", q->cluster_size);
-    if (q->backing_file != NULL) {
-        printf("backing file: %s", q->backing_file);
-        if (img->backing != NULL && strcmp(img->backing->file, q->backing_file) != 0) {
+    if (behind != NULL) {
+        printf("backing file: %s", behind);
+        if (img->backing != NULL && strcmp(img->backing->file, behind) != 0) {
             printf(" (actual path: %s)", img->backing->file);
         }
         printf("\n");
-        if (q->backing_format != NULL) {
-            printf("backing file format: %s\n", q->backing_format);
+        if (behind_format(img) != NULL) {
+            printf("backing file format: %s\n", behind_format(img));
         }
+    }
+    if (img->fmt == &vmdk_format) {
+        vmdk_human(img->priv);
+    }
+    if (q == NULL) {
+        return;
     }
     info_snapshots(img, NULL);
     printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
@@ -149,6 +222,7 @@ static void info_human(const BlockImage *img)
 
 static void info_json(const BlockImage *img, const char *pad)
 {
+    const char *behind = img_backing_name(img);
     const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
 
     printf("%s{\n", pad);
@@ -159,8 +233,8 @@ static void info_json(const BlockImage *img, const char *pad)
     }
     printf("%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", pad, img->size, pad);
     img_json(img->file);
-    if (q != NULL || strcmp(img->format, "vdi") == 0 || vpc_block(img) != 0) {
-        printf(",\n%s    \"cluster-size\": %u", pad, q != NULL ? q->cluster_size : vpc_block(img) != 0 ? vpc_block(img) : VDI_BLOCK);
+    if (cluster_size(img) != 0) {
+        printf(",\n%s    \"cluster-size\": %u", pad, cluster_size(img));
     }
     printf(",\n%s    \"format\": \"%s\",\n%s    \"actual-size\": %" PRIu64, pad, img->format, pad, disk_size(img));
     if (q != NULL) {
@@ -176,15 +250,17 @@ static void info_json(const BlockImage *img, const char *pad)
                    onoff(q->incompatible & INCOMPAT_CORRUPT), pad);
         }
         printf("\n%s        }\n%s    }", pad, pad);
-        if (q->backing_file != NULL) {
-            printf(",\n%s    \"full-backing-filename\": ", pad);
-            img_json(img->backing != NULL ? img->backing->file : q->backing_file);
-            printf(",\n%s    \"backing-filename\": ", pad);
-            img_json(q->backing_file);
-            if (q->backing_format != NULL) {
-                printf(",\n%s    \"backing-filename-format\": ", pad);
-                img_json(q->backing_format);
-            }
+    } else if (img->fmt == &vmdk_format) {
+        vmdk_json(img->priv, pad);
+    }
+    if (behind != NULL) {
+        printf(",\n%s    \"full-backing-filename\": ", pad);
+        img_json(img->backing != NULL ? img->backing->file : behind);
+        printf(",\n%s    \"backing-filename\": ", pad);
+        img_json(behind);
+        if (behind_format(img) != NULL) {
+            printf(",\n%s    \"backing-filename-format\": ", pad);
+            img_json(behind_format(img));
         }
     }
     printf(",\n%s    \"dirty-flag\": %s\n%s}", pad, onoff(q != NULL && (q->incompatible & INCOMPAT_DIRTY)), pad);
@@ -234,6 +310,33 @@ static void print_finding(void *opaque, const char *line)
     if (!a->json && !a->quiet) {
         printf("%s\n", line);
     }
+}
+
+/* check_vmdk - says less than qcow2's, as qemu-img does; the exit code. */
+static int check_vmdk(BlockImage *img, ShowArgs *a)
+{
+    uint64_t errors;
+    int r = a->fix != 0 ? -ENOTSUP : vmdk_check(img, &errors, print_finding, a);
+
+    if (r != 0) {
+        report("Check failed: %s", strerror(-r));
+        return 1;
+    }
+    if (a->json) {
+        printf("{\n    \"check-errors\": 0,\n");
+        if (errors != 0) {
+            printf("    \"corruptions\": %" PRIu64 ",\n", errors);
+        }
+        printf("    \"filename\": ");
+        img_json(img->file);
+        printf(",\n    \"format\": \"vmdk\"\n}\n");
+    } else if (!a->quiet && errors == 0) {
+        printf("No errors were found on the image.\n");
+    } else if (!a->quiet) {
+        printf("\n%" PRIu64 " errors were found on the image.\nData may be corrupted, or further writes to the "
+               "image may corrupt it.\n", errors);
+    }
+    return errors != 0 ? 2 : 0;
 }
 
 static void check_json(const char *file, const Qcow2Check *c)
@@ -302,6 +405,11 @@ int cmd_check(int argc, char **argv)
     img = image_open_with(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : IMAGE_AS_IT_IS, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
+    }
+    if (img->fmt == &vmdk_format) {
+        r = check_vmdk(img, &a);
+        image_unref(img);
+        return r;
     }
     if (img->fmt != &qcow2_format) {
         image_unref(img);
@@ -377,7 +485,7 @@ static int extent_at(BlockImage *img, uint64_t start, Extent *e)
             return ret;
         }
         len = r.len;
-        e->file = i->file;
+        e->file = r.file != NULL ? r.file : i->file;
         e->flags = r.flags;
         e->offset = r.offset;
         if (r.flags & IMAGE_ALLOCATED) {

@@ -118,19 +118,25 @@ static void print_sizes(const MeasureArgs *a, uint64_t required, uint64_t all, b
            bitmaps ? "bitmaps size: 0\n" : "");
 }
 
+static bool can_measure(const char *format)
+{
+    return strcmp(format, "vdi") != 0 && strcmp(format, "vpc") != 0 && strcmp(format, "vmdk") != 0;
+}
+
 static bool measure(MeasureArgs *a, const char *file, Error **errp)
 {
-    Qcow2Options o = { .version = 3, .refcount_bits = 16 };
+    NewImage image = { .q = { .version = 3, .refcount_bits = 16 } };
+    const Qcow2Options *o = &image.q;
     bool qcow2 = strcmp(a->to, "qcow2") == 0, bitmaps = false, ok = true;
     uint64_t data = 0, meta;
     BlockImage *img = NULL;
     int r = 0;
 
-    if (strcmp(a->to, "vdi") == 0 || strcmp(a->to, "vpc") == 0) {
+    if (!can_measure(a->to)) {
         error_set(errp, "Block driver '%s' does not support size measurement", a->to);
         return false;
     }
-    if (image_format_find(a->to, errp) == NULL || !new_image_options(a->to, a->opts, &o, errp)) {
+    if (image_format_find(a->to, errp) == NULL || !new_image_options(a->to, a->opts, &image, errp)) {
         return false;
     }
     if (!a->size_given) {
@@ -139,21 +145,21 @@ static bool measure(MeasureArgs *a, const char *file, Error **errp)
     }
     if (img != NULL && ok) {
         a->size = img->size;
-        r = qcow2 ? count_data(img, o.cluster_size, &data) : 0;
-        bitmaps = qcow2 && img->fmt == &qcow2_format && ((const Qcow2 *)img->priv)->version >= 3 && o.version >= 3;
+        r = qcow2 ? count_data(img, o->cluster_size, &data) : 0;
+        bitmaps = qcow2 && img->fmt == &qcow2_format && ((const Qcow2 *)img->priv)->version >= 3 && o->version >= 3;
     }
     image_unref(img);
     if (r != 0) {
         error_set_errno(errp, -r, "%s", file);
     }
-    if (ok && qcow2 && up(a->size, (uint64_t)o.cluster_size * o.cluster_size / 8) > QCOW2_L1_MAX / 8) {
+    if (ok && qcow2 && up(a->size, (uint64_t)o->cluster_size * o->cluster_size / 8) > QCOW2_L1_MAX / 8) {
         error_set(errp, "The image size is too large (try using a larger cluster size)");
         ok = false;
     }
     if (ok && r == 0) {
-        meta = qcow2 ? qcow2_metadata(&o, a->size) : 0;
-        data = !qcow2 || o.preallocation >= QCOW2_PREALLOC_FALLOC ? up(a->size, 512) * 512 : data;
-        print_sizes(a, meta + data, meta + (qcow2 ? up(a->size, o.cluster_size) * o.cluster_size : data), bitmaps);
+        meta = qcow2 ? qcow2_metadata(o, a->size) : 0;
+        data = !qcow2 || o->preallocation >= QCOW2_PREALLOC_FALLOC ? up(a->size, 512) * 512 : data;
+        print_sizes(a, meta + data, meta + (qcow2 ? up(a->size, o->cluster_size) * o->cluster_size : data), bitmaps);
     }
     return ok && r == 0;
 }

@@ -1,5 +1,5 @@
 /*
- * Fuzz the image formats: the input is a qcow2, VDI or VPC file, in memory. It is opened, read, described, checked, written to,
+ * Fuzz the image formats: the input is a qcow2, VDI, VPC or VMDK file, in memory. It is opened, read, described, checked, written to,
  * enlarged and repaired. Names in it are not followed: an image that has one behind it is not opened.
  */
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "block/qcow2.h"
+#include "block/vmdk.h"
 #include "machine/board.h"
 
 #define FILE_MAX (1u << 20)
@@ -40,6 +41,11 @@ static void use(BlockImage *img, unsigned how)
         }
     }
     image_flush(img);
+    if (img->fmt == &vmdk_format && img->size <= 1 << 24) {
+        uint64_t errors;
+
+        vmdk_check(img, &errors, NULL, NULL);
+    }
     if (img->fmt == &qcow2_format && img->size <= 1 << 24) {
         qcow2_check(img, how & 4 ? QCOW2_FIX_LEAKS | QCOW2_FIX_ERRORS : 0, &c, NULL, NULL);
         if (!img->read_only && (how & 8)) {
@@ -54,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char path[32];
     bool vdi = size > 512 && ld_le32(data + 1 + 0x40) == 0xbeda107f;
     bool vpc = size > 512 && (memcmp(data + 1, "conectix", 8) == 0 || memcmp(data + size - 512, "conectix", 8) == 0);
+    bool vmdk = size > 512 && (memcmp(data + 1, "KDMV", 4) == 0 || memcmp(data + 1, "# Disk", 6) == 0);
     Error *err = NULL;
     BlockImage *img;
     unsigned how;
@@ -62,14 +69,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fd = memfd_create("image", 0);
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     }
-    if (size < 100 || size > FILE_MAX || (!vdi && !vpc && ld_be64(data + 1 + QH_BACKING_OFFSET) != 0)) {
+    if (size < 100 || size > FILE_MAX || (!vdi && !vpc && !vmdk && ld_be64(data + 1 + QH_BACKING_OFFSET) != 0)) {
         return 0;
     }
     how = data[0];
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data + 1, size - 1, 0) != (ssize_t)(size - 1)) {
         abort();
     }
-    img = image_open(path, vdi ? "vdi" : vpc ? "vpc" : "qcow2", how & 1, how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
+    img = image_open_with(path, vdi ? "vdi" : vpc ? "vpc" : vmdk ? "vmdk" : "qcow2",
+                          (how & 1 || data[1] == '#' ? IMAGE_READ_ONLY : 0) | IMAGE_NO_BACKING,
+                          how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
     error_free(err);
     if (img != NULL) {
         use(img, how);

@@ -9,8 +9,7 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/mem.h"
-#include "block/vdi.h"
-#include "block/vpc.h"
+#include "tests/lib/new-disk.h"
 #include "tests/test.h"
 
 DiskModel *disk;
@@ -332,11 +331,10 @@ void model_create(const char *path, const Qcow2Options *o)
     }
     format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
     unlink(path);
-    if (strcmp(format, "vdi") == 0) {
-        assert_true(vdi_create(path, o->size, false, &err));
-    } else if (strcmp(format, "vpc") == 0) {
-        assert_true(vpc_create(path, &(VpcOptions){ .size = o->size, .exact_size = true }, &err));
-    } else if (o->version == 0) {
+    if (new_disk(path, format, o->size, o->whole)) {
+        return;
+    }
+    if (o->version == 0) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
         assert_int_equal(ftruncate(fd, (off_t)o->size), 0);

@@ -243,7 +243,7 @@ def test_repair(tmp_path, content):
 
 def test_mistakes(tmp_path):
     for args, says in (((), "Not enough"), (("nonesuch",), "Command not found"), (("crate",), "did you mean create"),
-                       (("create",), "Expecting"), (("create", "-f", "vmdk", "x", "1M"), "vmdk"),
+                       (("create",), "Expecting"), (("create", "-f", "qed", "x", "1M"), "qed"),
                        (("create", "-f", "nonesuch", "x", "1M"), "Unknown driver"),
                        (("create", "-f", "qcow2", "x", "big"), "Invalid image size"),
                        (("create", "-f", "qcow2", "-o", "cluster_size=3000", "x", "1M"), "power of two"),

@@ -213,3 +213,78 @@ def test_vdi_both_ways(images, tmp_path):
         run("qemu-img", "check", "-q", ours)
         got, want = (run(p, "info", ours)[0].replace("disk size: 0 B", "") for p in (IMG, "qemu-img"))
         assert [x for x in got.splitlines() if "disk size" not in x] == [x for x in want.splitlines() if "disk size" not in x]
+
+
+VMDK = ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"]
+
+
+def vmdk_says(program, command, *args):
+    """What it says, but for how much room the files take."""
+    return [x for x in run(program, command, *args)[0].splitlines() if "disk size" not in x and "actual-size" not in x]
+
+
+@needs_qemu
+@pytest.mark.parametrize("kind", VMDK)
+def test_vmdk_both_ways(kind, images, tmp_path):
+    """What we write qemu-img reads, checks and describes the same, and the reverse; each writes to the other's."""
+    q, r = images
+    ours, theirs, back = tmp_path / "ours.vmdk", tmp_path / "theirs.vmdk", tmp_path / "back"
+    opts = ["-O", "vmdk", "-o", f"subformat={kind}"]
+    for src, fmt in ((q, "qcow2"), (r, "raw")):
+        run(IMG, "convert", *opts, src, ours)
+        run("qemu-img", "convert", *opts, src, theirs)
+        run(IMG, "convert", "-O", "raw", theirs, back)
+        run("qemu-img", "compare", "-q", "-f", fmt, "-F", "raw", src, back)
+        for img in (ours, theirs):
+            run("qemu-img", "compare", "-q", "-f", fmt, "-F", "vmdk", src, img)
+            run(IMG, "compare", "-q", "-f", fmt, "-F", "vmdk", src, img)
+            for command in (["info"], ["info", "--output=json"], ["check"], ["check", "--output=json"]):
+                assert vmdk_says(IMG, *command, img) == vmdk_says("qemu-img", *command, img)
+            if kind != "streamOptimized":
+                assert run(IMG, "map", img)[0] == run("qemu-img", "map", img)[0]
+            run(IO, "-c", "write -q -P 5 2M 1M", "-c", "write -q -P 6 9M 512", "-c", "write -q -z 2M 64k", img)
+            run("qemu-img", "check", "-q", img)
+            run("qemu-io", "-c", "read -q -P 6 9M 512", "-c", "read -q -P 0 2M 64k", "-c", "read -q -P 5 2112k 960k", img)
+            if kind != "streamOptimized":
+                run("qemu-io", "-c", "write -q -P 7 5M 4k", img)
+                run(IO, "-c", "read -q -P 7 5M 4k", "-c", "read -q -P 5 2112k 960k", img)
+            run(IMG, "check", "-q", img)
+    new = tmp_path / "new.vmdk"
+    for extra in ("", ",adapter_type=lsilogic,hwversion=6", ",compat6=on", ",toolsversion=7,adapter_type=ide"):
+        a = run(IMG, "create", "-f", "vmdk", "-o", f"subformat={kind}{extra}", new, "5G")[0]
+        text = re.sub(rb"CID=[0-9a-f]+", b"", new.read_bytes())
+        assert a == run("qemu-img", "create", "-f", "vmdk", "-o", f"subformat={kind}{extra}", new, "5G")[0]
+        assert text.rstrip(b"\0") == re.sub(rb"CID=[0-9a-f]+", b"", new.read_bytes()).rstrip(b"\0")
+    for command in (["resize", new, "6G"], ["resize", "--shrink", new, "1G"], ["measure", "-O", "vmdk", "--size", "1G"]):
+        assert run(IMG, *command, code=1) == run("qemu-img", *command, code=1)
+
+
+@needs_qemu
+def test_vmdk_behind(images, tmp_path):
+    """An image in front of another; one whose parent has changed does not open; commit; extents that lead away."""
+    base, top = tmp_path / "base.vmdk", tmp_path / "top.vmdk"
+    run(IMG, "convert", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", images[1], base)
+    for opts in ([], ["-o", "zeroed_grain=on"], ["-o", "subformat=streamOptimized"]):
+        a, b = (run(p, "create", "-f", "vmdk", *opts, "-b", "base.vmdk", "-F", "vmdk", top)[0] for p in ("qemu-img", IMG))
+        assert a == b and re.search(rb'parentFileNameHint="base.vmdk"\n', top.read_bytes())
+        assert vmdk_says(IMG, "info", top) == vmdk_says("qemu-img", "info", top)
+        run(IO, "-c", "write -q -P 1 1M 5k", "-c", "write -q -z 2M 64k", "-c", "write -q -P 2 9M 64k", top)
+        if "subformat" not in str(opts):
+            run("qemu-io", "-c", "write -q -P 3 3M 1k", top)
+        run("qemu-io", "-c", "read -q -P 1 1M 5k", "-c", "read -q -P 0 2M 64k", "-c", "read -q -P 2 9M 64k", top)
+        flat = tmp_path / "flat.raw"
+        run("qemu-img", "convert", "-O", "raw", top, flat)
+        run(IMG, "compare", "-q", "-F", "raw", top, flat)
+        run(IMG, "check", "-q", top)
+    run(IMG, "commit", "-q", top)
+    run("qemu-img", "compare", "-q", "-F", "raw", base, flat)
+    run(IMG, "compare", "-q", "-F", "raw", top, flat)
+    run(IO, "-c", "write -q -P 9 0 512", base)
+    assert "has changed" in run(IMG, "info", top, code=1)[1]
+    bad = tmp_path / "bad.vmdk"
+    for name in ("/etc/passwd", "../base-s001.vmdk", "a/../../x", ""):
+        bad.write_text(f'# Disk DescriptorFile\nversion=1\nCID=12345678\ncreateType="monolithicFlat"\nRW 1 FLAT "{name}" 0\n')
+        assert "is not in its folder" in run(IMG, "info", bad, code=1)[1]
+    for opts, why in (("adapter_type=foo", "foo"), ("subformat=monolithicFlat,zeroed_grain=on", "can't enable zeroed grain"),
+                      ("compat6=on,hwversion=4", "compat6 cannot be enabled with hwversion set"), ("encrypt=on", "encrypt")):
+        assert why in run(IMG, "create", "-f", "vmdk", "-o", opts, tmp_path / "x.vmdk", "1M", code=1)[1]

@@ -98,7 +98,7 @@ static void test_open(void **state)
     assert_int_equal(mkdir(sub, 0700), 0);
     refused("missing", NULL, "No such file or directory");
     refused("folder", "raw", "Is a directory");
-    refused("raw", "vmdk", "not supported yet");
+    refused("raw", "qed", "not supported yet");
     refused("raw", "qcow2", "not in qcow2 format");
     refused("raw", "nonsense", "Unknown driver 'nonsense'");
     refused("alien", NULL, "qcow2");

@@ -12,9 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "block/qcow2.h"
-#include "block/vdi.h"
-#include "block/vpc.h"
 #include "tests/lib/faultio.h"
+#include "tests/lib/new-disk.h"
 
 #define DISK (768u << 10)
 #define BIGGER (1024u << 10)
@@ -36,6 +35,8 @@ static const Kind kinds[] = {
     { "raw", { DISK, 0 } },
     { "vdi", { DISK, 0 } },
     { "vpc", { DISK, 0 } },
+    { "vmdk", { DISK, 0 } },
+    { "vmdk", { DISK, 0, .whole = true } },
 };
 
 static char *path_of(const char *name)
@@ -207,10 +208,8 @@ static void make_base(const char *path, const Kind *k)
     Error *err = NULL;
     BlockImage *img;
 
-    if (strcmp(k->format, "vdi") == 0) {
-        assert_true(vdi_create(path, k->o.size, false, NULL));
-    } else if (strcmp(k->format, "vpc") == 0) {
-        assert_true(vpc_create(path, &(VpcOptions){ .size = k->o.size, .exact_size = true }, NULL));
+    if (new_disk(path, k->format, k->o.size, k->o.whole)) {
+        /* it is there */
     } else if (k->o.version == 0) {
         int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
@@ -408,7 +407,7 @@ static void run_kind(void **state)
     for (size_t op = 0; op < ARRAY_SIZE(ops); op++) {
         bool can = k->o.version != 0 ? k->o.version >= 3 || ops[op].run != op_truncate : !ops[op].qcow2_only;
 
-        can &= (strcmp(k->format, "vdi") != 0 && strcmp(k->format, "vpc") != 0) || ops[op].run != op_truncate;
+        can &= k->o.version != 0 || strcmp(k->format, "raw") == 0 || ops[op].run != op_truncate;
 
         if (can) {
             run(k, op);
@@ -449,6 +448,8 @@ int main(void)
         { "raw", run_kind, NULL, say_where, (void *)&kinds[5] },
         { "VDI", run_kind, NULL, say_where, (void *)&kinds[6] },
         { "VPC", run_kind, NULL, say_where, (void *)&kinds[7] },
+        { "VMDK", run_kind, NULL, say_where, (void *)&kinds[8] },
+        { "VMDK, compressed", run_kind, NULL, say_where, (void *)&kinds[9] },
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -89,6 +89,8 @@ int main(void)
         { 1 << 20, 0 },
         { 2 << 20, 0, .backing_format = "vdi" },
         { 2 << 20, 0, .backing_format = "vpc" },
+        { 1 << 20, 0, .backing_format = "vmdk" },
+        { 1 << 20, 0, .backing_format = "vmdk", .whole = true },
     };
     const struct CMUnitTest tests[] = {
         { "4 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
@@ -99,6 +101,8 @@ int main(void)
         { "raw", test_kind, NULL, NULL, (void *)&kinds[5] },
         { "VDI", test_kind, NULL, NULL, (void *)&kinds[6] },
         { "VPC", test_kind, NULL, NULL, (void *)&kinds[7] },
+        { "VMDK", test_kind, NULL, NULL, (void *)&kinds[8] },
+        { "VMDK, compressed", test_kind, NULL, NULL, (void *)&kinds[9] },
     };
     const char *s = getenv("POWER_SEED"), *n = getenv("POWER_POINTS");
 

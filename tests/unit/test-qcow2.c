@@ -15,9 +15,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "block/qcow2.h"
-#include "block/vdi.h"
-#include "block/vpc.h"
 #include "tests/lib/faultio.h"
+#include "tests/lib/new-disk.h"
 
 #define MODEL_MAX (24u << 20)
 #define PIECE (300u << 10)
@@ -81,9 +80,9 @@ static void must_check(BlockImage *img)
 
 static void qemu_check(const char *path)
 {
-    autofree char *cmd = xasprintf("qemu-img check -q %s", path);
+    autofree char *cmd = xasprintf("qemu-img check -q -f %s %s", format, path);
 
-    if (strcmp(format, "qcow2") != 0) {
+    if (strcmp(format, "qcow2") != 0 && strcmp(format, "vmdk") != 0) {
         return;
     }
 
@@ -248,10 +247,8 @@ static void run(const Qcow2Options *o, unsigned ops, const char *behind)
     BlockImage *img;
 
     format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
-    if (strcmp(format, "vdi") == 0) {
-        assert_true(vdi_create(path, o->size, false, NULL));
-    } else if (strcmp(format, "vpc") == 0) {
-        assert_true(vpc_create(path, &(VpcOptions){ .size = o->size, .exact_size = true, .fixed = o->whole }, NULL));
+    if (new_disk(path, format, o->size, o->whole)) {
+        /* it is there */
     } else if (o->version != 0) {
         must_create(path, o);
     } else {
@@ -309,6 +306,8 @@ static void test_model(void **state)
         { 12 << 20, 0, .backing_format = "vdi" },
         { 12 << 20, 0, .backing_format = "vpc" },
         { 12 << 20, 0, .backing_format = "vpc", .whole = true },
+        { 12 << 20, 0, .backing_format = "vmdk" },
+        { 3 << 20, 0, .backing_format = "vmdk", .whole = true },
     };
 
     for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
@@ -477,20 +476,19 @@ static void test_damage(void **state)
 static void damaged(const char *name, unsigned size, unsigned from, unsigned other, unsigned span)
 {
     autofree char *path = path_of("damaged");
-    uint8_t head[2048], bad[2048], *buf = xnewn(uint8_t, 1 << 20);
+    uint8_t *head = xnewn(uint8_t, size), *bad = xnewn(uint8_t, size), *buf = xnewn(uint8_t, 1 << 20);
     unsigned opened = 0;
     int fd;
 
     format = name;
-    assert_true(strcmp(name, "vdi") == 0 ? vdi_create(path, 40 << 20, false, NULL)
-                                         : vpc_create(path, &(VpcOptions){ .size = 40 << 20 }, NULL));
+    assert_true(new_disk(path, name, 40 << 20, false));
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(pread(fd, head, size, 0), size);
     for (unsigned n = 0; n < 2000; n++) {
         Error *err = NULL;
         BlockImage *img;
 
-        memcpy(bad, head, sizeof(bad));
+        memcpy(bad, head, size);
         for (unsigned k = rnd() % 6 + 1; k > 0; k--) {
             bad[(rnd() % 4 != 0 ? from : other) + rnd() % span] = (uint8_t)(rnd() % 2 ? rnd() % 4 : rnd());
         }
@@ -516,6 +514,8 @@ static void damaged(const char *name, unsigned size, unsigned from, unsigned oth
     format = "qcow2";
     close(fd);
     free(buf);
+    free(head);
+    free(bad);
     unlink(path);
 }
 
@@ -527,6 +527,11 @@ static void test_damaged_vdi(void **state)
 static void test_damaged_vpc(void **state)
 {
     damaged("vpc", 2048, 0x210, 0x600, 0x30);
+}
+
+static void test_damaged_vmdk(void **state)
+{
+    damaged("vmdk", 65536, 0x3e00, 0x10, 0x500); /* a table of grains; the header, and the descriptor */
 }
 
 static int setup(void **state)
@@ -549,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_damaged_vdi),
         cmocka_unit_test(test_damaged_vpc),
+        cmocka_unit_test(test_damaged_vmdk),
     };
 
     seed = s != NULL ? strtoull(s, NULL, 10) * 2 + 1 : seed;

@@ -1,0 +1,27 @@
+/*
+ * New images of the formats that have few options. See new-disk.h.
+ */
+#include "tests/lib/new-disk.h"
+
+#include <string.h>
+#include "block/vdi.h"
+#include "block/vmdk.h"
+#include "block/vpc.h"
+#include "tests/test.h"
+
+bool new_disk(const char *path, const char *format, uint64_t size, bool whole)
+{
+    const VmdkOptions vmdk = { .size = size, .subformat = whole ? 4 : 0, .adapter = "ide", .hw_version = "4", .tools_version = "1" };
+    const VpcOptions vpc = { .size = size, .exact_size = true, .fixed = whole };
+
+    if (strcmp(format, "vdi") == 0) {
+        assert_true(vdi_create(path, size, false, NULL));
+    } else if (strcmp(format, "vpc") == 0) {
+        assert_true(vpc_create(path, &vpc, NULL));
+    } else if (strcmp(format, "vmdk") == 0) {
+        assert_true(vmdk_create(path, &vmdk, NULL));
+    } else {
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,12 @@
+/* New images of the formats that have few options, for tests that do the same with each. */
+#ifndef TESTS_LIB_NEW_DISK_H
+#define TESTS_LIB_NEW_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* new_disk - false: @format is none of these (vdi, vpc, vmdk). @whole: all places are there from the start (vpc), or the
+ * subformat is another (vmdk: compressed). */
+bool new_disk(const char *path, const char *format, uint64_t size, bool whole);
+
+#endif
