@@ -61,23 +61,28 @@ ifeq ($(BUILD),build)
 PROGRAM := doppel
 IMG := doppel-img
 IO := doppel-io
+NBD := doppel-nbd
 else
 PROGRAM := $(BUILD)/doppel
 IMG := $(BUILD)/doppel-img
 IO := $(BUILD)/doppel-io
+NBD := $(BUILD)/doppel-nbd
 endif
 
 # Entry points that main() calls only if a room has them: taken from the archive when there.
 WEAK := board_build|board_none|board_start|board_destroy|monitor_open|gdb_open|cpu_models_print
 
 MANPAGE := $(BUILD)/doppel.1
+NBD_MANPAGE := $(BUILD)/doppel-nbd.1
 
 IMG_SRCS := $(sort $(wildcard img/*.c))
 IMG_OBJS := $(IMG_SRCS:%.c=$(BUILD)/%.o)
 IO_SRCS := $(sort $(wildcard img/io/*.c))
 IO_OBJS := $(IO_SRCS:%.c=$(BUILD)/%.o)
+NBD_SRCS := $(sort $(wildcard img/nbd/*.c))
+NBD_OBJS := $(NBD_SRCS:%.c=$(BUILD)/%.o)
 
-all: $(PROGRAM) $(IMG) $(IO) $(MANPAGE)
+all: $(PROGRAM) $(IMG) $(IO) $(NBD) $(MANPAGE) $(NBD_MANPAGE)
 	@:
 
 help:
@@ -113,6 +118,10 @@ $(IMG): $(IMG_OBJS) $(LIB)
 $(IO): $(IO_OBJS) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(IO_OBJS) $(LIB) $(ALL_LDLIBS)
+
+$(NBD): $(NBD_OBJS) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(NBD_OBJS) $(LIB) $(ALL_LDLIBS)
 
 $(LIB): $(LIB_OBJS)
 	$(call say,AR,$@)
@@ -158,6 +167,10 @@ $(TRACE_TABLE): $(TRACE_EVENTS) scripts/mktrace
 $(MANPAGE): docs/doppel.1.in scripts/mkman $(PROGRAM)
 	$(call say,MAN,$@)
 	$(Q)scripts/mkman ./$(PROGRAM) $< >$@
+
+$(NBD_MANPAGE): docs/doppel-nbd.1.in scripts/mkman $(NBD)
+	$(call say,MAN,$@)
+	$(Q)scripts/mkman ./$(NBD) $< >$@
 
 # ---- packages ----
 
@@ -256,9 +269,11 @@ install: all
 	install -m 755 doppel $(DESTDIR)$(prefix)/bin/doppel
 	install -m 755 doppel-img $(DESTDIR)$(prefix)/bin/doppel-img
 	install -m 755 doppel-io $(DESTDIR)$(prefix)/bin/doppel-io
+	install -m 755 doppel-nbd $(DESTDIR)$(prefix)/bin/doppel-nbd
 	install -m 644 COPYING $(DESTDIR)$(prefix)/share/doc/doppel/COPYING
 	install -d $(DESTDIR)$(prefix)/share/man/man1
 	install -m 644 $(MANPAGE) $(DESTDIR)$(prefix)/share/man/man1/doppel.1
+	install -m 644 $(NBD_MANPAGE) $(DESTDIR)$(prefix)/share/man/man1/doppel-nbd.1
 
 # QEMU's names for it, where no QEMU is installed.
 LINKS := qemu-system-x86_64 qemu-system-i386 kvm
@@ -268,7 +283,7 @@ install-links: install
 	    ln -sf doppel.1 $(DESTDIR)$(prefix)/share/man/man1/$$l.1 || exit 1; done
 
 clean:
-	rm -rf build build-san build-tsan build-fuzz doppel doppel-img doppel-io
+	rm -rf build build-san build-tsan build-fuzz doppel doppel-img doppel-io doppel-nbd
 
 distclean: clean
 	rm -f config.mak config.h config.log

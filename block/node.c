@@ -439,6 +439,17 @@ BlockBackend *node_drive(const char *name, Error **errp)
     return n->blk;
 }
 
+BlockImage *node_image(const char *name, Error **errp)
+{
+    BlockNode *n = find(name);
+
+    if (n == NULL) {
+        error_set(errp, "Cannot find device='%s' nor node-name='%s'", name, name);
+        return NULL;
+    }
+    return n->img != NULL || open_image(n, errp) ? image_ref(n->img) : NULL;
+}
+
 void node_each(void (*fn)(void *opaque, const char *name, const char *driver, const BlockInfo *info), void *opaque)
 {
     for (BlockNode *n = nodes; n != NULL; n = n->next) {

@@ -19,6 +19,8 @@ bool node_del(const char *name, struct Error **errp);
  * errp. The machine lock may be held. */
 bool node_known(const char *name);
 BlockBackend *node_drive(const char *name, struct Error **errp);
+/* node_image - a reference to the image of it; NULL with errp. */
+struct BlockImage *node_image(const char *name, struct Error **errp);
 
 /* node_each - nodes that have a name or stand in a tree of one, in the order in which they were made. @driver is a
  * protocol's too ("file"). */

@@ -16,11 +16,6 @@ enum { SX_STATE = 0, SX_SIZE = 8, SX_ICOUNT = 16, SX_KNOWN = 24 };
 #define TABLE_MAX (64u << 20)
 #define EXTRA_MAX 1024u
 
-static uint32_t ld_be16(const uint8_t *p)
-{
-    return (uint32_t)(p[0] << 8 | p[1]);
-}
-
 void qcow2_snapshots_free(Qcow2Snapshot *list, uint32_t count)
 {
     for (uint32_t n = 0; n < count && list != NULL; n++) {

@@ -27,6 +27,7 @@
 #include <pthread.h>
 #include "base/mem.h"
 #include "block/host-file.h"
+#include "block/big-endian.h"
 #include "block/image.h"
 
 #define QCOW2_MAGIC 0x514649fbu
@@ -113,29 +114,6 @@ typedef struct Qcow2 {
     QTable *tables[QTABLE_HASH];
     uint64_t clock, table_count;
 } Qcow2;
-
-static inline uint32_t ld_be32(const void *p)
-{
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return __builtin_bswap32(v);
-}
-static inline uint64_t ld_be64(const void *p)
-{
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return __builtin_bswap64(v);
-}
-static inline void st_be32(void *p, uint32_t v)
-{
-    v = __builtin_bswap32(v);
-    memcpy(p, &v, 4);
-}
-static inline void st_be64(void *p, uint64_t v)
-{
-    v = __builtin_bswap64(v);
-    memcpy(p, &v, 8);
-}
 
 static inline uint64_t qcow2_clusters(const Qcow2 *q, uint64_t bytes)
 {
