@@ -88,6 +88,18 @@ void nic_unplug(Nic *nic, PciDevice *d)
     pci_remove(d);
 }
 
+unsigned nic_hash(const uint8_t mac[6])
+{
+    uint32_t hash = 0xffffffff;
+
+    for (unsigned n = 0; n < 48; n++) {
+        bool bit = (mac[n / 8] >> n % 8 & 1) != hash >> 31;
+
+        hash = hash << 1 ^ (bit ? 0x04c11db7 : 0);
+    }
+    return hash >> 26;
+}
+
 void nic_describe(const Nic *nic, const char *model, FILE *out)
 {
     char mac[18];

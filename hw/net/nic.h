@@ -29,6 +29,10 @@ void nic_unplug(Nic *nic, PciDevice *d);
 /* nic_describe - for NetPortOps. */
 void nic_describe(const Nic *nic, const char *model, FILE *out);
 
+/* nic_hash - where a group's address stands in a hash table of 64 bits: the upper six bits of its CRC, whose most
+ * significant bit comes first (RTL8139, DP8390). */
+unsigned nic_hash(const uint8_t mac[6]);
+
 /* ---- arithmetic of Internet checksums (RFC 1071) ---- */
 
 /* inet_sum - the sum of big-endian 16-bit words from @p, an odd byte at the end as if followed by 0, not yet

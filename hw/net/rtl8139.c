@@ -246,13 +246,8 @@ static uint32_t wanted(Rtl8139 *s, const uint8_t *frame)
         return rcr & (RCR_AB | RCR_AAP) ? RX_BAR : 0;
     }
     if (frame[0] & 1) {
-        hash = 0xffffffff; /* the CRC's upper six bits, most significant bit first */
-        for (unsigned n = 0; n < 48; n++) {
-            bool bit = (frame[n / 8] >> n % 8 & 1) != hash >> 31;
-
-            hash = hash << 1 ^ (bit ? 0x04c11db7 : 0);
-        }
-        return (rcr & RCR_AAP) || ((rcr & RCR_AM) && (s->regs[MAR + (hash >> 29)] >> (hash >> 26 & 7) & 1)) ? RX_MAR : 0;
+        hash = nic_hash(frame);
+        return (rcr & RCR_AAP) || ((rcr & RCR_AM) && (s->regs[MAR + (hash >> 3)] >> (hash & 7) & 1)) ? RX_MAR : 0;
     }
     if (memcmp(frame, s->regs + IDR, 6) == 0) {
         return rcr & (RCR_APM | RCR_AAP) ? RX_PAM : 0;

@@ -5,7 +5,7 @@
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
  * serial, kbd, fw_cfg, pci, pm, hotplug (its ports; cards come, and go when the guest says so), ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
- * memory), vmport, net (the e1000's registers, its rings in memory, frames in); default all. Without libFuzzer the program
+ * memory), vmport, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet (the same); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include "base/optlist.h"
@@ -54,6 +54,12 @@ static Chardev *line;
 #define NET_TX 0x5100u
 #define NET_BUF 0x6000u
 enum { NET_RING = 8 };
+#define NE2K_IO 0xc300u
+#define PCNET_IO 0xc400u
+#define PCNET_MMIO 0xe3100000u
+#define PCNET_INIT 0x5400u
+#define PCNET_RX 0x5440u
+#define PCNET_TX 0x54c0u
 
 /* Where accesses go: pieces of port and memory space. */
 typedef struct Area {
@@ -91,6 +97,9 @@ static const Area areas[] = {
     { "net", true, NET_MMIO + 0x3800, 0x38 }, { "net", true, NET_MMIO + 0x4000, 0x1a00 },
     { "net", false, NET_IO, 8 },          { "net", true, NET_RX, 16 * NET_RING },
     { "net", true, NET_TX, 16 * NET_RING }, { "net", true, NET_BUF, 64 },
+    { "ne2k", false, NE2K_IO, 0x20 },     { "pcnet", false, PCNET_IO, 0x20 },
+    { "pcnet", true, PCNET_MMIO, 0x20 },  { "pcnet", true, PCNET_INIT, 28 },
+    { "pcnet", true, PCNET_RX, 16 * NET_RING }, { "pcnet", true, PCNET_TX, 16 * NET_RING },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
 
@@ -154,12 +163,13 @@ static void nothing(void)
 {
 }
 
-static unsigned net_card_devfn(void)
+/* card_devfn - where the first card of class @driver is; 0: nowhere. */
+static unsigned card_devfn(const char *driver)
 {
     for (unsigned n = 0; n < 256; n++) {
         PciDevice *d = pci_bus_find(pc_board()->pci, n);
 
-        if (d != NULL && strcmp(d->dev.cls->name, "e1000") == 0) {
+        if (d != NULL && strcmp(d->dev.cls->name, driver) == 0) {
             return n;
         }
     }
@@ -178,7 +188,7 @@ static void plug(const char *driver, bool with_line)
     if (strcmp(driver, "piix3-usb-uhci") == 0) {
         must(device_set(dev, "addr", "1.2", &err), err);
     }
-    if (strcmp(driver, "e1000") == 0) {
+    if (strcmp(driver, "e1000") == 0 || strcmp(driver, "ne2k_pci") == 0 || strcmp(driver, "pcnet") == 0) {
         must(device_set(dev, "romfile", "", &err), err);
     }
     if (dev->cls == &vga_pci_class) {
@@ -205,9 +215,11 @@ static Chardev *make_line(const char *text)
 
 /* ---- the network: somebody who hears, and is deaf now and then ---- */
 
-static NetPort net_peer;
+enum { CARD_E1000, CARD_NE2K, CARD_PCNET, CARDS };
+static const char *const cards[CARDS] = { "e1000", "ne2k_pci", "pcnet" };
+static NetPort net_peer[CARDS];
 static unsigned net_heard;
-static unsigned net_devfn;
+static unsigned net_devfn[CARDS];
 
 static bool net_can_hear(void *opaque, size_t len)
 {
@@ -223,6 +235,21 @@ static void net_hear(void *opaque, const uint8_t *frame, size_t len)
     }
 }
 static const NetPortOps net_peer_ops = { .can_receive = net_can_hear, .receive = net_hear };
+
+/* plug_nets - the cards that are not there (any more), each with somebody at the other end. */
+static void plug_nets(void)
+{
+    for (unsigned n = 0; n < CARDS; n++) {
+        if (net_devfn[n] == 0 || pci_bus_find(pc_board()->pci, net_devfn[n]) == NULL) {
+            char name[32];
+
+            plug(cards[n], false);
+            net_devfn[n] = card_devfn(cards[n]);
+            snprintf(name, sizeof(name), "%s.0", cards[n]);
+            net_plug(&net_peer[n], net_find_card(name));
+        }
+    }
+}
 
 static void build(void)
 {
@@ -254,10 +281,10 @@ static void build(void)
     plug("piix3-usb-uhci", false);
     plug("usb-tablet", false);
     plug("usb-kbd", false); /* behind a hub, which comes by itself */
-    plug("e1000", false);
-    net_devfn = net_card_devfn();
-    net_port_init(&net_peer, "peer", &net_peer_ops, NULL, false);
-    net_plug(&net_peer, net_cards());
+    for (unsigned n = 0; n < CARDS; n++) {
+        net_port_init(&net_peer[n], "peer", &net_peer_ops, NULL, false);
+    }
+    plug_nets();
     plug("isa-debugcon", true);
     plug("isa-debug-exit", false);
 }
@@ -361,9 +388,11 @@ static void frame_in(Input *in)
     for (unsigned n = 0; n < given && in->left > 0; n++) {
         frame[n] = (uint8_t)take(in, 1);
     }
-    net_send(&net_peer, frame, len);
     net_heard++;
-    net_accept(&net_peer);
+    for (unsigned n = 0; n < CARDS; n++) {
+        net_send(&net_peer[n], frame, len);
+        net_accept(&net_peer[n]);
+    }
 }
 
 /* At the screen. */
@@ -469,9 +498,9 @@ static void start_net(void)
     };
     uint8_t d[16] = { 0 };
 
-    config_write(net_devfn, 0x10, NET_MMIO);
-    config_write(net_devfn, 0x14, NET_IO);
-    config_write(net_devfn, 0x04, 7);
+    config_write(net_devfn[CARD_E1000], 0x10, NET_MMIO);
+    config_write(net_devfn[CARD_E1000], 0x14, NET_IO);
+    config_write(net_devfn[CARD_E1000], 0x04, 7);
     for (unsigned n = 0; n < NET_RING; n++) {
         st_le32(d, NET_BUF + 0x100 * n);
         dma_write(NET_RX + 16 * n, d, 16);
@@ -490,6 +519,48 @@ static void start_net(void)
     }
 }
 
+/* start_ne2k - its ring; it runs, and hears all. */
+static void start_ne2k(void)
+{
+    static const uint8_t regs[][2] = {
+        { 0x00, 0x21 }, { 0x0e, 0x49 }, { 0x0c, 0x1c }, { 0x0d, 0x00 }, { 0x01, 0x46 }, { 0x02, 0x80 }, { 0x03, 0x7f },
+        { 0x04, 0x40 }, { 0x05, 60 },   { 0x00, 0x61 }, { 0x07, 0x46 }, { 0x00, 0x21 }, { 0x0f, 0x7f }, { 0x00, 0x22 },
+    };
+
+    config_write(net_devfn[CARD_NE2K], 0x10, NE2K_IO);
+    config_write(net_devfn[CARD_NE2K], 0x04, 5);
+    for (unsigned n = 0; n < ARRAY_SIZE(regs); n++) {
+        port_write(NE2K_IO + regs[n][0], regs[n][1], 1);
+    }
+}
+
+/* start_pcnet - its initialization block and rings, software style 2; it runs, and hears all. */
+static void start_pcnet(void)
+{
+    static const uint16_t regs[][2] = { { 58, 2 }, { 1, PCNET_INIT }, { 2, 0 }, { 0, 1 }, { 0, 0x142 } };
+    uint8_t d[28] = { 0 };
+
+    config_write(net_devfn[CARD_PCNET], 0x10, PCNET_IO);
+    config_write(net_devfn[CARD_PCNET], 0x14, PCNET_MMIO);
+    config_write(net_devfn[CARD_PCNET], 0x04, 7);
+    for (unsigned n = 0; n < NET_RING; n++) {
+        st_le32(d, NET_BUF + 0x100 * n);
+        st_le32(d + 4, 0x8000ff00);
+        dma_write(PCNET_RX + 16 * n, d, 16);
+        st_le32(d + 4, 0x03000000 | (0x10000 - 60));
+        dma_write(PCNET_TX + 16 * n, d, 16);
+    }
+    st_le32(d, 0x30308000); /* rings of eight, promiscuous */
+    st_le32(d + 4, 0);
+    st_le32(d + 20, PCNET_RX);
+    st_le32(d + 24, PCNET_TX);
+    dma_write(PCNET_INIT, d, sizeof(d));
+    for (unsigned n = 0; n < ARRAY_SIZE(regs); n++) {
+        port_write(PCNET_IO + 0x12, regs[n][0], 2);
+        port_write(PCNET_IO + 0x10, regs[n][1], 2);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Input in = { data, size };
@@ -502,16 +573,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free_ejected();
     pc_reset();
     free_ejected();
-    if (pci_bus_find(pc_board()->pci, net_devfn) == NULL) { /* ejected by the input before */
-        plug("e1000", false);
-        net_devfn = net_card_devfn();
-        net_plug(&net_peer, net_cards());
-    }
+    plug_nets(); /* what was ejected by the input before */
     config_write(VGA_DEVFN, 0x10, VGA_LFB);
     config_write(VGA_DEVFN, 0x18, VGA_MMIO);
     config_write(VGA_DEVFN, 0x04, 3);
     start_usb();
     start_net();
+    start_ne2k();
+    start_pcnet();
     for (unsigned n = 0; in.left > 0 && n < 4096; n++) {
         step(&in);
     }

@@ -9,7 +9,8 @@ from test_network import dhcp, ready, sh
 from vm import STEP, VM, linux, wait_for
 
 MIB = 1 << 20
-CARDS = {"e1000": "8086:100e", "rtl8139": "10ec:8139", "virtio-net-pci": "1af4:1000"}
+CARDS = {"e1000": "8086:100e", "rtl8139": "10ec:8139", "ne2k_pci": "10ec:8029", "pcnet": "1022:2000",
+         "virtio-net-pci": "1af4:1000"}
 
 
 def machine(*args, **kw):

@@ -713,7 +713,12 @@ def opt_nic(tmp):
         cards = re.findall(r"^(\S+): index=0,type=nic,model=e1000,macaddr=(\S+)\n \\ \S+: index=0,type=user",
                            vm.mon.cmd("info network"), re.M)
         assert cards == [("e1000.0", "00:16:3e:01:02:03"), ("e1000.1", "52:54:00:12:34:56")]
+    with monitor("-nic", "user,model=ne2k_pci", "-nic", "user,model=pcnet") as vm:
+        assert re.findall(r"model=(\w+),macaddr", vm.mon.cmd("info network")) == ["ne2k_pci", "pcnet"]
+        qtree = vm.mon.cmd("info qtree")
+        assert "dev: ne2k_pci" in qtree and "dev: pcnet" in qtree
     listed("-nic", "help", has="e1000")
+    listed("-nic", "help", has="pcnet")
     for bad in ("nonesuch", "user,model=nonesuch", "user,model=ne2k_isa", "user,mac=xx", "user,mac=01:00:00:00:00:00"):
         refused("-nic", bad, names=bad)
 
