@@ -18,13 +18,14 @@
 #include "block/image-lock.h"
 #include "block/probe.h"
 #include "block/vdi.h"
+#include "block/vhdx.h"
 #include "block/vmdk.h"
 #include "block/vpc.h"
 
 #define HEAD 4096u /* bytes that are looked at to guess a format */
 enum { CHAIN_MAX = 200 };
 
-static const ImageFormat *const formats[] = { &raw_format, &qcow2_format, &vdi_format, &vpc_format, &vmdk_format };
+static const ImageFormat *const formats[] = { &raw_format, &qcow2_format, &vdi_format, &vpc_format, &vmdk_format, &vhdx_format };
 
 /* Formats that others write, by what stands at the start of the file. */
 static const struct {
@@ -36,7 +37,7 @@ static const struct {
     { "parallels", "WithoutFreeSpace" }, { "parallels", "WithouFreSpacExt" },
 };
 static const char *const other_formats[] = {
-    "qcow", "vhdx", "qed", "luks", "dmg", "bochs", "cloop",
+    "qcow", "qed", "luks", "dmg", "bochs", "cloop",
     "parallels", "vvfat", "blkdebug", "blkverify", "null-co", "null-aio", "nbd", "quorum",
     "throttle", "copy-on-read",
 };
@@ -95,7 +96,7 @@ const ImageFormat *image_format_find(const char *name, Error **errp)
         }
     }
     if (listed(other_formats, ARRAY_SIZE(other_formats), name, strlen(name))) {
-        error_set(errp, "format '%s' is not supported yet (raw, qcow2, vdi, vmdk and vpc are)", name);
+        error_set(errp, "format '%s' is not supported yet (raw, qcow2, vdi, vhdx, vmdk and vpc are)", name);
     } else {
         error_set(errp, "Unknown driver '%s'", name);
     }

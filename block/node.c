@@ -29,13 +29,13 @@ typedef struct Driver {
 static const Driver drivers[] = {
     { "file", false, false }, { "host_device", false, false }, { "host_cdrom", false, false },
     { "raw", true, false },   { "qcow2", true, true },         { "vdi", true, false },
-    { "vpc", true, false },   { "vmdk", true, true },
+    { "vpc", true, false },   { "vmdk", true, true },        { "vhdx", true, false },
 };
 /* QEMU's other ones. */
 static const char *const not_yet[] = { "blkdebug", "blkverify", "bochs", "cloop", "compress", "copy-before-write", "copy-on-read",
                                        "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nbd", "nfs", "null-aio",
                                        "null-co", "nvme", "parallels", "preallocate", "qcow", "qed", "quorum", "rbd",
-                                       "replication", "ssh", "throttle", "vhdx", "vvfat" };
+                                       "replication", "ssh", "throttle", "vvfat" };
 
 typedef struct BlockNode {
     char *name;

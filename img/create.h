@@ -3,6 +3,7 @@
 #define IMG_CREATE_H
 
 #include "block/qcow2.h"
+#include "block/vhdx.h"
 #include "block/vmdk.h"
 #include "img/img.h"
 
@@ -10,7 +11,8 @@
 typedef struct NewImage {
     Qcow2Options q; /* size and backing file are every format's */
     VmdkOptions vmdk;
-    const char *text[8]; /* of vmdk's options, as they were given: only shown */
+    VhdxOptions vhdx;
+    const char *text[8]; /* of VMDK's and VHDX's options, as they were given: only shown */
 } NewImage;
 
 /* new_image_options - from -o; backing file and size are there already. */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include "block/qcow2.h"
 #include "block/vdi.h"
+#include "block/vhdx.h"
 #include "block/vmdk.h"
 #include "block/vpc.h"
 
@@ -93,6 +94,7 @@ static uint32_t cluster_size(const BlockImage *img)
     return img->fmt == &qcow2_format ? ((const Qcow2 *)img->priv)->cluster_size
            : img->fmt == &vdi_format ? VDI_BLOCK
            : img->fmt == &vpc_format ? vpc_block(img)
+           : img->fmt == &vhdx_format ? vhdx_block(img)
                                      : vmdk_grain(img);
 }
 
@@ -312,11 +314,12 @@ static void print_finding(void *opaque, const char *line)
     }
 }
 
-/* check_vmdk - says less than qcow2's, as qemu-img does; the exit code. */
-static int check_vmdk(BlockImage *img, ShowArgs *a)
+/* check_other - VMDK, and VHDX, whose tables are checked when it is opened; for writing, its log is written again. It
+ * says less than qcow2's, as qemu-img does; the exit code. */
+static int check_other(BlockImage *img, ShowArgs *a)
 {
-    uint64_t errors;
-    int r = a->fix != 0 ? -ENOTSUP : vmdk_check(img, &errors, print_finding, a);
+    uint64_t errors = 0;
+    int r = img->fmt == &vhdx_format ? 0 : a->fix != 0 ? -ENOTSUP : vmdk_check(img, &errors, print_finding, a);
 
     if (r != 0) {
         report("Check failed: %s", strerror(-r));
@@ -329,7 +332,7 @@ static int check_vmdk(BlockImage *img, ShowArgs *a)
         }
         printf("    \"filename\": ");
         img_json(img->file);
-        printf(",\n    \"format\": \"vmdk\"\n}\n");
+        printf(",\n    \"format\": \"%s\"\n}\n", img->format);
     } else if (!a->quiet && errors == 0) {
         printf("No errors were found on the image.\n");
     } else if (!a->quiet) {
@@ -406,8 +409,8 @@ int cmd_check(int argc, char **argv)
     if (img == NULL) {
         return img_fail(err);
     }
-    if (img->fmt == &vmdk_format) {
-        r = check_vmdk(img, &a);
+    if (img->fmt == &vmdk_format || img->fmt == &vhdx_format) {
+        r = check_other(img, &a);
         image_unref(img);
         return r;
     }

@@ -137,7 +137,7 @@ static void usage(FILE *out)
     for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
         fprintf(out, "  %-8s %s\n           %s\n", commands[n].name, commands[n].help, commands[n].args);
     }
-    fprintf(out, "Formats: raw, qcow2, vdi, vmdk, vpc. Sizes take k, M, G, T, P, E.\n");
+    fprintf(out, "Formats: raw, qcow2, vdi, vhdx, vmdk, vpc. Sizes take k, M, G, T, P, E.\n");
 }
 
 int main(int argc, char **argv)

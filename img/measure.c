@@ -120,7 +120,8 @@ static void print_sizes(const MeasureArgs *a, uint64_t required, uint64_t all, b
 
 static bool can_measure(const char *format)
 {
-    return strcmp(format, "vdi") != 0 && strcmp(format, "vpc") != 0 && strcmp(format, "vmdk") != 0;
+    return strcmp(format, "vdi") != 0 && strcmp(format, "vpc") != 0 && strcmp(format, "vmdk") != 0 &&
+           strcmp(format, "vhdx") != 0;
 }
 
 static bool measure(MeasureArgs *a, const char *file, Error **errp)

@@ -247,6 +247,40 @@ static void print_vmdk(const NewImage *image)
     printf("\n");
 }
 
+/* ---- VHDX ---- */
+
+static void take_vhdx(OptList *l, NewImage *image)
+{
+    static const char *const kinds[] = { "dynamic", "fixed", NULL };
+    VhdxOptions *o = &image->vhdx;
+    uint64_t block = opt_get_size(l, "block_size", 1, 0), log = opt_get_size(l, "log_size", 1, 1 << 20);
+
+    o->block_size = (uint32_t)MIN(block, UINT32_MAX);
+    o->log_size = (uint32_t)MIN(log, UINT32_MAX);
+    o->fixed = opt_get_choice(l, "subformat", kinds, 0) == 1;
+    o->not_zero = !opt_get_bool(l, "block_state_zero", true);
+    no_preallocation(l, image);
+    image->text[0] = opt_get_str(l, "subformat", NULL);
+    image->text[1] = opt_has(l, "block_state_zero") ? onoff(!o->not_zero) : NULL;
+}
+
+static bool create_vhdx(const char *path, const NewImage *image, Error **errp)
+{
+    VhdxOptions o = image->vhdx;
+
+    o.size = image->q.size;
+    return vhdx_create(path, &o, errp);
+}
+
+static void print_vhdx(const NewImage *image)
+{
+    const char *sub = image->text[0], *zero = image->text[1];
+
+    printf(" size=%llu log_size=%u block_size=%u%s%s%s%s\n", (unsigned long long)image->q.size, image->vhdx.log_size,
+           image->vhdx.block_size, sub != NULL ? " subformat=" : "", sub != NULL ? sub : "",
+           zero != NULL ? " block_state_zero=" : "", zero != NULL ? zero : "");
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -257,7 +291,7 @@ static const struct {
 } kinds[] = {
     { "raw", take_raw, create_raw, print_raw }, { "qcow2", take_qcow2, create_qcow2, print_qcow2 },
     { "vdi", take_vdi, create_vdi, print_vdi }, { "vpc", take_vpc, create_vpc, print_vpc },
-    { "vmdk", take_vmdk, create_vmdk, print_vmdk },
+    { "vmdk", take_vmdk, create_vmdk, print_vmdk }, { "vhdx", take_vhdx, create_vhdx, print_vhdx },
 };
 
 static size_t kind_of(const char *format)

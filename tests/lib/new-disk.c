@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include "block/vdi.h"
+#include "block/vhdx.h"
 #include "block/vmdk.h"
 #include "block/vpc.h"
 #include "tests/test.h"
@@ -20,6 +21,8 @@ bool new_disk(const char *path, const char *format, uint64_t size, bool whole)
         assert_true(vpc_create(path, &vpc, NULL));
     } else if (strcmp(format, "vmdk") == 0) {
         assert_true(vmdk_create(path, &vmdk, NULL));
+    } else if (strcmp(format, "vhdx") == 0) {
+        assert_true(vhdx_create(path, &(VhdxOptions){ .size = size, .block_size = 1 << 20, .fixed = whole }, NULL));
     } else {
         return false;
     }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* new_disk - false: @format is none of these (vdi, vpc, vmdk). @whole: all places are there from the start (vpc), or the
+/* new_disk - false: @format is none of these (vdi, vpc, vmdk, vhdx). @whole: all places are there from the start (vpc, vhdx), or the
  * subformat is another (vmdk: compressed). */
 bool new_disk(const char *path, const char *format, uint64_t size, bool whole);
 

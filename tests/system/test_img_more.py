@@ -288,3 +288,72 @@ def test_vmdk_behind(images, tmp_path):
     for opts, why in (("adapter_type=foo", "foo"), ("subformat=monolithicFlat,zeroed_grain=on", "can't enable zeroed grain"),
                       ("compat6=on,hwversion=4", "compat6 cannot be enabled with hwversion set"), ("encrypt=on", "encrypt")):
         assert why in run(IMG, "create", "-f", "vmdk", "-o", opts, tmp_path / "x.vmdk", "1M", code=1)[1]
+
+
+@needs_qemu
+@pytest.mark.parametrize("opts", ["subformat=dynamic", "subformat=fixed", "block_size=1M",
+                                  "block_size=2M,log_size=2M,block_state_zero=off"])
+def test_vhdx_both_ways(opts, images, tmp_path):
+    """What we write qemu-img reads and describes the same, and the reverse; each writes to the other's."""
+    q, r = images
+    ours, theirs = tmp_path / "ours.vhdx", tmp_path / "theirs.vhdx"
+    for src, fmt in ((q, "qcow2"), (r, "raw")):
+        run(IMG, "convert", "-O", "vhdx", "-o", opts, src, ours)
+        run("qemu-img", "convert", "-O", "vhdx", "-o", opts, src, theirs)
+        for img in (ours, theirs):
+            run("qemu-img", "compare", "-q", "-f", fmt, "-F", "vhdx", src, img)
+            run(IMG, "compare", "-q", "-f", fmt, "-F", "vhdx", src, img)
+            for command in (["info"], ["info", "--output=json"], ["check"], ["check", "--output=json"]):
+                assert vmdk_says(IMG, *command, img) == vmdk_says("qemu-img", *command, img)
+            run(IO, "-c", "write -q -P 5 2M 1M", "-c", "write -q -P 6 9M 512", "-c", "write -q -z 2M 64k", img)
+            run("qemu-img", "check", "-q", img)
+            run("qemu-io", "-c", "read -q -P 6 9M 512", "-c", "read -q -P 0 2M 64k", "-c", "read -q -P 5 2112k 960k", img)
+            run("qemu-io", "-c", "write -q -P 7 5M 4k", "-c", "write -q -P 8 7M 4k", img)
+            run(IO, "-c", "read -q -P 7 5M 4k", "-c", "read -q -P 5 2112k 960k", "-c", "read -q -P 8 7M 4k", img)
+            run(IMG, "check", "-q", img)
+    new = tmp_path / "new.vhdx"
+    for size in ("1M", "1025M", "101G", "33T"):
+        if size == "33T" and ("1M" in opts or "fixed" in opts):
+            continue
+        a, b = (run(p, "create", "-f", "vhdx", "-o", opts, new, size)[0] for p in (IMG, "qemu-img"))
+        assert a == b
+        run(IMG, "create", "-q", "-f", "vhdx", "-o", opts, new, size)
+        assert vmdk_says(IMG, "info", new) == vmdk_says("qemu-img", "info", new)
+    for command in (["resize", new, "6T"], ["measure", "-O", "vhdx", "--size", "1G"],
+                    ["create", "-q", "-f", "vhdx", "-o", "block_size=3M", new, "1M"], ["create", "-q", "-f", "vhdx", new, "65T"]):
+        assert run(IMG, *command, code=1) == run("qemu-img", *command, code=1)
+
+
+@needs_qemu
+def test_vhdx_log(tmp_path):
+    """Killed after a flush: the log is written again, by us and by qemu-img; read-only it is read through the log."""
+    img, copy = tmp_path / "x.vhdx", tmp_path / "copy.vhdx"
+    run(IMG, "create", "-q", "-f", "vhdx", "-o", "block_size=1M", img, "20M")
+    p = subprocess.Popen([IO, img], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    p.stdin.write("write -q -P 5 2M 1M\nwrite -q -P 6 15M 4k\nflush\nlength\n")
+    p.stdin.flush()
+    while "20 MiB" not in p.stdout.readline():
+        pass
+    p.kill()
+    p.wait(LIMIT)
+    data = bytearray(img.read_bytes())
+    assert any(data[at + 48:at + 64] != bytes(16) for at in (65536, 131072))
+    at = int.from_bytes(data[196608 + 16 + 16:196608 + 16 + 24], "little")
+    data[at:at + 4096] = bytes(4096)  # as if the power had gone before the table came to its place
+    copy.write_bytes(data)
+    look = ["-c", "read -q -P 5 2M 1M", "-c", "read -q -P 6 15M 4k", "-c", "read -q -P 0 3M 1M"]
+    run(IO, "-r", *look, copy)
+    assert copy.read_bytes() == data
+    assert run("qemu-img", "check", "-q", copy, code=1)[1].find("log that needs to be replayed") > 0
+    run("qemu-img", "check", "-q", "-r", "all", copy)
+    run("qemu-io", *look, copy)
+    copy.write_bytes(data)
+    run(IO, "-c", "write -q -P 7 4M 4k", *look, copy)
+    run("qemu-img", "check", "-q", copy)
+    run("qemu-io", "-c", "read -q -P 7 4M 4k", *look, copy)
+    data[2 << 20:3 << 20] = bytes(1 << 20)
+    for off in (65536, 131072):  # a header that is not whole is not used; neither: it does not open
+        data[off + 100] ^= 1
+        copy.write_bytes(data)
+        if off == 131072:
+            assert "neither of its headers is whole" in run(IMG, "info", copy, code=1)[1]

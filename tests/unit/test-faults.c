@@ -37,6 +37,7 @@ static const Kind kinds[] = {
     { "vpc", { DISK, 0 } },
     { "vmdk", { DISK, 0 } },
     { "vmdk", { DISK, 0, .whole = true } },
+    { "vhdx", { DISK, 0 } },
 };
 
 static char *path_of(const char *name)
@@ -242,7 +243,7 @@ static void make_behind(void)
 
 static void copy_file(const char *from, const char *to)
 {
-    static uint8_t buf[4 << 20];
+    static uint8_t buf[8 << 20];
     int in = open(from, O_RDONLY), out = unlink(to) == 0 || errno == ENOENT ? open(to, O_RDWR | O_CREAT | O_TRUNC, 0600) : -1;
     ssize_t n = read(in, buf, sizeof(buf));
 
@@ -450,6 +451,7 @@ int main(void)
         { "VPC", run_kind, NULL, say_where, (void *)&kinds[7] },
         { "VMDK", run_kind, NULL, say_where, (void *)&kinds[8] },
         { "VMDK, compressed", run_kind, NULL, say_where, (void *)&kinds[9] },
+        { "VHDX", run_kind, NULL, say_where, (void *)&kinds[10] },
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

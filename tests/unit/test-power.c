@@ -91,6 +91,7 @@ int main(void)
         { 2 << 20, 0, .backing_format = "vpc" },
         { 1 << 20, 0, .backing_format = "vmdk" },
         { 1 << 20, 0, .backing_format = "vmdk", .whole = true },
+        { 2 << 20, 0, .backing_format = "vhdx" },
     };
     const struct CMUnitTest tests[] = {
         { "4 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
@@ -103,6 +104,7 @@ int main(void)
         { "VPC", test_kind, NULL, NULL, (void *)&kinds[7] },
         { "VMDK", test_kind, NULL, NULL, (void *)&kinds[8] },
         { "VMDK, compressed", test_kind, NULL, NULL, (void *)&kinds[9] },
+        { "VHDX", test_kind, NULL, NULL, (void *)&kinds[10] },
     };
     const char *s = getenv("POWER_SEED"), *n = getenv("POWER_POINTS");
 

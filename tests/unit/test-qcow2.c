@@ -82,7 +82,7 @@ static void qemu_check(const char *path)
 {
     autofree char *cmd = xasprintf("qemu-img check -q -f %s %s", format, path);
 
-    if (strcmp(format, "qcow2") != 0 && strcmp(format, "vmdk") != 0) {
+    if (strcmp(format, "qcow2") != 0 && strcmp(format, "vmdk") != 0 && strcmp(format, "vhdx") != 0) {
         return;
     }
 
@@ -308,6 +308,8 @@ static void test_model(void **state)
         { 12 << 20, 0, .backing_format = "vpc", .whole = true },
         { 12 << 20, 0, .backing_format = "vmdk" },
         { 3 << 20, 0, .backing_format = "vmdk", .whole = true },
+        { 12 << 20, 0, .backing_format = "vhdx" },
+        { 12 << 20, 0, .backing_format = "vhdx", .whole = true },
     };
 
     for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
