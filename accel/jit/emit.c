@@ -2,6 +2,7 @@
  * Encoding of host instructions.
  */
 #include "accel/jit/emit.h"
+#include "cpu/cpu.h"
 
 static void put_prefixes(Emit *e, unsigned f, Rm rm)
 {
@@ -138,4 +139,23 @@ uint8_t *emit_jump(Emit *e, unsigned cc, const uint8_t *to)
         emit_set_jump(disp, to);
     }
     return disp;
+}
+
+void emit_flags_save(Emit *e, unsigned scratch)
+{
+    emit_op(e, F_W, 0x89, H_RAX, REG(scratch));
+    put8(e, 0x9f); /* LAHF */
+    emit_op(e, F_0F, 0x90, 0, REG(H_RAX)); /* SETO AL */
+    emit_op(e, F_66, 0x89, H_RAX, GS(jit.flags));
+    emit_op(e, F_W, 0x89, scratch, REG(H_RAX));
+}
+
+void emit_flags_restore(Emit *e)
+{
+    emit_store(e, H_RAX, GS(jit.tmp[1]));
+    emit_op(e, F_0F, 0xb7, H_RAX, GS(jit.flags));
+    put8(e, 0x04); /* ADD AL, 127: OF = AL */
+    put8(e, 0x7f);
+    put8(e, 0x9e); /* SAHF */
+    emit_load(e, H_RAX, GS(jit.tmp[1]));
 }

@@ -77,6 +77,10 @@ enum { JUMP_ALWAYS = 16, JUMP_CALL = 17 };
 uint8_t *emit_jump(Emit *e, unsigned cc, const uint8_t *to);
 void emit_set_jump(uint8_t *disp, const uint8_t *to);
 
+/* emit_flags_save - the arithmetic flags to CpuState.jit.flags; @scratch is lost. emit_flags_restore - and back. */
+void emit_flags_save(Emit *e, unsigned scratch);
+void emit_flags_restore(Emit *e);
+
 /* is_imm32 - an immediate of 32 bits, which is sign-extended, can be @v. */
 static inline bool is_imm32(uint64_t v)
 {

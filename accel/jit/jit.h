@@ -122,7 +122,7 @@ typedef struct Jit {
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, ticks, leaves, misses; /* bytes of guest code; ticks that translating it took */
     /* stubs, rw */
-    uint8_t *enter, *leave, *help, *help_end, *link_host, *link_slot, *fill_read, *fill_write,
+    uint8_t *enter, *leave, *help, *help_host, *help_end, *link_host, *link_slot, *fill_at[2], *fill[MMU_MODES][2],
         *stack_fill[MMU_MODES][2][STACK_SIZES],
         *load_vec, *load_x87, *string, *ret_miss, *way[MMU_MODES];
 } Jit;

@@ -186,8 +186,8 @@ static uint8_t *load_x87_stub(Emit *e, CpuState *c)
     return start;
 }
 
-/* r13 is the address. It returns to where it was called from, or 5 bytes behind that: to the reference, or
- * 10: r13 and r14 are an offset and a host page. */
+/* r13 is the address. It returns to where it was called from, or 5 bytes behind that: r13 and r14 are an offset and a
+ * host page; or 10: to the reference. */
 static uint8_t *fill_stub(Emit *e, CpuState *c, const void *fn, bool write)
 {
     uint8_t *start = e->p, *none;
@@ -201,13 +201,27 @@ static uint8_t *fill_stub(Emit *e, CpuState *c, const void *fn, bool write)
     emit_load(e, H_S2, GS(jit.once[0]));
     emit_load(e, H_S1, GS(jit.once[1]));
     emit_op(e, F_W, 0x83, 0, MEM(H_RSP, RM_NONE, 0, 0));
-    put8(e, 10);
+    put8(e, 5);
     put8(e, 0xc3);
     emit_set_jump(none, e->p);
     emit_op(e, F_W, 0x83, 0, MEM(H_RSP, RM_NONE, 0, 0));
-    put8(e, 5);
+    put8(e, 10);
     put8(e, 0xc3);
     return start;
+}
+
+/* By mode too: r13 is the address xor the entry's tag, r14 the entry's offset. */
+static void fill_stubs(Emit *e, CpuState *c, Jit *j)
+{
+    for (unsigned w = 0; w < 2; w++) {
+        j->fill_at[w] = fill_stub(e, c, jit_fill, w);
+        for (unsigned m = 0; m < MMU_MODES; m++) {
+            j->fill[m][w] = e->p;
+            emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, offsetof(CpuState, tlb) + m * sizeof(((CpuState *)0)->tlb[0]) +
+                                               (w ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));
+            emit_jump(e, JUMP_ALWAYS, j->fill_at[w]);
+        }
+    }
 }
 
 void jit_tlb_index(Emit *e, bool bmi2)
@@ -227,7 +241,7 @@ void jit_tlb_index(Emit *e, bool bmi2)
     put32(e, (TLB_SIZE - 1) << 5);
 }
 
-/* The same for an access off the stack pointer, of up to @most bytes: CpuState.tlb_stack is to be its page, to which
+/* The same for an access off the stack pointer (r13 is the address xor tlb_stack's tag), of up to @most bytes: CpuState.tlb_stack is to be its page, to which
  * the TLB may have it. Call chains across the end of a page come here often. */
 static uint8_t *stack_stub(Emit *e, const Jit *j, MmuMode m, unsigned most, const uint8_t *other)
 {
@@ -235,6 +249,7 @@ static uint8_t *stack_stub(Emit *e, const Jit *j, MmuMode m, unsigned most, cons
     size_t stack = offsetof(CpuState, tlb_stack) + m * sizeof(TlbStack);
     uint8_t *start = e->p, *miss;
 
+    emit_op(e, F_W, 0x33, H_S1, GS_AT(stack + offsetof(TlbStack, tag)));
     jit_tlb_index(e, j->bmi2);
     emit_op(e, F_W, 0x33, H_S1, GS_IDX(H_S2, entry + offsetof(TlbEntry, wtag)));
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
@@ -359,11 +374,7 @@ static uint8_t *link_stub(Emit *e, CpuState *c, const uint8_t *save, bool host)
     emit_store(e, H_S1, GS(jit.site));
     emit_store(e, H_S2, GS(regs[GPR_RIP]));
     if (host) {
-        emit_op(e, F_W, 0x89, H_RAX, REG(H_S1));
-        put8(e, 0x9f);
-        emit_op(e, F_0F, 0x90, 0, REG(H_RAX));
-        emit_op(e, F_66, 0x89, H_RAX, GS(jit.flags));
-        emit_op(e, F_W, 0x89, H_S1, REG(H_RAX));
+        emit_flags_save(e, H_S1);
     }
     to_host_stack(e);
     transfer(e, true);
@@ -408,17 +419,35 @@ static uint8_t *string_stub(Emit *e, CpuState *c, const Jit *j, const uint8_t *s
     return start;
 }
 
+/* Called: comes back unless code is to be left; @host: with the flags in the host's. */
+static uint8_t *help_stub(Emit *e, CpuState *c, const uint8_t *save, bool host)
+{
+    uint8_t *start = e->p, *out;
+
+    call_help(e, c, save, jit_help);
+    emit_op(e, 0, 0x84, H_RAX, REG(H_RAX));
+    out = emit_jump(e, 5, NULL);
+    transfer(e, false);
+    emit_load(e, H_RSP, GS(jit.ret_sp));
+    if (host) {
+        emit_flags_restore(e);
+    }
+    put8(e, 0xc3);
+    emit_set_jump(out, e->p);
+    back_to_c(e);
+    return start;
+}
+
 void jit_stubs(CpuState *c, Jit *j)
 {
     Emit e = { j->at, j->state };
-    uint8_t *out, *save;
+    uint8_t *save;
 
     c->jit.mxcsr_host = MXCSR_HOST;
     save = save_stub(&e, c, j);
     j->load_vec = load_vec_stub(&e, j);
     j->load_x87 = load_x87_stub(&e, c);
-    j->fill_read = fill_stub(&e, c, jit_fill, false);
-    j->fill_write = fill_stub(&e, c, jit_fill, true);
+    fill_stubs(&e, c, j);
     stack_stubs(&e, c, j);
     for (unsigned n = 0; n < MMU_MODES; n++) {
         j->way[n] = way_stub(&e, (MmuMode)n);
@@ -435,16 +464,8 @@ void jit_stubs(CpuState *c, Jit *j)
     emit_load(&e, H_RSP, GS(jit.ret_sp));
     emit_op(&e, 0, 0xff, 4, REG(H_S1));
 
-    j->help = e.p; /* called: comes back unless code is to be left */
-    call_help(&e, c, save, jit_help);
-    emit_op(&e, 0, 0x84, H_RAX, REG(H_RAX));
-    out = emit_jump(&e, 5, NULL);
-    transfer(&e, false);
-    emit_load(&e, H_RSP, GS(jit.ret_sp));
-    put8(&e, 0xc3);
-    emit_set_jump(out, e.p);
-    back_to_c(&e);
-
+    j->help = help_stub(&e, c, save, false);
+    j->help_host = help_stub(&e, c, save, true);
     j->help_end = e.p; /* jumped to */
     call_help(&e, c, save, jit_help_end);
     go_on(&e);

@@ -40,11 +40,11 @@ Cold *cold_help_end(Tr *t)
     return cold_new(t, COLD_HELP_END);
 }
 
-void emit_help(Tr *t, const Insn *i, vaddr next, bool end, JitCause cause)
+void emit_help(Tr *t, const Insn *i, vaddr next, const uint8_t *stub, JitCause cause)
 {
     emit_const(&t->e, H_S1, (uint64_t)(uintptr_t)i | cause);
     emit_const(&t->e, H_S2, next);
-    emit_jump(&t->e, end ? JUMP_ALWAYS : JUMP_CALL, end ? t->j->help_end : t->j->help);
+    emit_jump(&t->e, stub == t->j->help_end ? JUMP_ALWAYS : JUMP_CALL, stub);
 }
 
 static void load_unless(Tr *t, size_t held, const uint8_t *stub)
@@ -60,52 +60,52 @@ static void load_unless(Tr *t, size_t held, const uint8_t *stub)
 
 static void emit_cold_help(Tr *t, const Cold *k)
 {
+    bool host;
+
     x87_pointers_of(t, k->x87_last, k->x87_mem, k->x87_next);
-    emit_help(t, k->insn, k->target, false, CAUSE_MEMORY);
+    host = k->host_after && !k->vec && !k->x87;
+    emit_help(t, k->insn, k->target, host ? t->j->help_host : t->j->help, CAUSE_MEMORY);
     if (k->vec) {
         load_unless(t, offsetof(CpuState, jit.vec_held), t->j->load_vec);
     }
     if (k->x87) {
         load_unless(t, offsetof(CpuState, jit.x87_held), t->j->load_x87);
     }
-    if (k->host_after) {
-        emit_flags_restore(t);
+    if (k->host_after && !host) {
+        emit_flags_restore(&t->e);
     }
     emit_jump(&t->e, JUMP_ALWAYS, k->back);
 }
 
-/* r13 is the address xor the tag, r14 the entry's offset. */
+/* r13 is the address xor the tag, r14 the entry's offset. What the fill cannot do, Cold.slow does, right here mostly. */
 static void emit_fill(Tr *t, const Cold *k)
 {
-    size_t field = k->write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag);
     const Jit *j = t->j;
 
-    if (!trick_on(TRICK_TLB_FILL)) {
+    if (trick_on(TRICK_TLB_FILL)) {
+        if (k->alone) { /* that page, but not all of it: the fill could do nothing */
+            emit_op(&t->e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
+            put32(&t->e, PAGE_SIZE);
+            cold_jump(t, k->slow, 2); /* JB */
+        }
+        if (k->ea == EA_CONST) {
+            emit_const(&t->e, H_S1, k->target);
+        }
+        emit_jump(&t->e, JUMP_CALL, k->ea == EA_CONST ? j->fill_at[k->write]
+                                    : k->ea == EA_STACK ? j->stack_fill[t->mmu][k->write][stack_class(k->size)]
+                                                        : j->fill[t->mmu][k->write]);
+        emit_jump(&t->e, JUMP_ALWAYS, k->back);
+        if (k->alone) {
+            cold_jump(t, k->slow, JUMP_ALWAYS);
+        } else {
+            emit_jump(&t->e, JUMP_ALWAYS, k->once);
+        }
+    }
+    if (k->slow->at == NULL) {
+        k->slow->filled = false;
+        emit_cold(t, k->slow);
+    } else {
         cold_jump(t, k->slow, JUMP_ALWAYS);
-        return;
-    }
-    if (k->alone) { /* that page, but not all of it: the fill could do nothing */
-        emit_op(&t->e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
-        put32(&t->e, PAGE_SIZE);
-        cold_jump(t, k->slow, 2); /* JB */
-    }
-    if (k->ea == EA_CONST) {
-        emit_const(&t->e, H_S1, k->target);
-    } else {
-        emit_op(&t->e, F_W, 0x33, H_S1, k->ea == EA_STACK ? GS_AT(stack_offset(t, offsetof(TlbStack, tag)))
-                                                          : GS_IDX(H_S2, tlb_offset(t, 0, field)));
-    }
-    if (k->ea == EA_STACK) {
-        emit_jump(&t->e, JUMP_CALL, j->stack_fill[t->mmu][k->write][stack_class(k->size)]);
-    } else {
-        emit_jump(&t->e, JUMP_CALL, k->write ? j->fill_write : j->fill_read);
-    }
-    emit_jump(&t->e, JUMP_ALWAYS, k->back);
-    cold_jump(t, k->slow, JUMP_ALWAYS);
-    if (k->alone) {
-        cold_jump(t, k->slow, JUMP_ALWAYS);
-    } else {
-        emit_jump(&t->e, JUMP_ALWAYS, k->once);
     }
 }
 
@@ -128,7 +128,7 @@ static void emit_ret(Tr *t, Cold *k)
 
 void emit_cold(Tr *t, Cold *k)
 {
-    if (k->idle && k->froms == 0) {
+    if ((k->idle && k->froms == 0) || k->filled || k->at != NULL) {
         return;
     }
     k->at = t->e.p;
@@ -140,7 +140,7 @@ void emit_cold(Tr *t, Cold *k)
         emit_cold_help(t, k);
         break;
     case COLD_HELP_END:
-        emit_help(t, k->insn, k->target, true, CAUSE_JUMP);
+        emit_help(t, k->insn, k->target, t->j->help_end, CAUSE_JUMP);
         break;
     case COLD_EXIT:
         emit_exit(t, k);

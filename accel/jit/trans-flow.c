@@ -423,7 +423,7 @@ void flow_insn(Tr *t, const Plan *p)
 {
     if ((p->kind <= PLAN_CALL) && !target_is_good(t)) {
         flags_save(t);
-        emit_help(t, t->insn, t->next, true, CAUSE_INSN);
+        emit_help(t, t->insn, t->next, t->j->help_end, CAUSE_INSN);
         return;
     }
     switch (p->kind) {

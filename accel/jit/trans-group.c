@@ -174,7 +174,6 @@ unsigned group_begin(Tr *t, unsigned n)
     emit_op(&t->e, w, 0x8d, H_S1, MEM(base, RM_NONE, 0, (int)g.lo));
     t->ea = g.base == GPR_RSP ? EA_STACK : EA_ANY;
     mem_check_group(t, (unsigned)(g.hi - g.lo), g.write, k);
-    mem_one(t);
     t->grouped = true;
     t->group_off = -g.lo;
     t->group = k;
@@ -234,9 +233,9 @@ void emit_group(Tr *t, const Cold *k)
         trans_insn(t, &t->plans[n]);
     }
     if (t->flags == FLAGS_HOST && k->flags_after == FLAGS_SLOT) {
-        emit_flags_save(t);
+        emit_flags_save(&t->e, H_S2);
     } else if (t->flags == FLAGS_SLOT && k->flags_after == FLAGS_HOST) {
-        emit_flags_restore(t);
+        emit_flags_restore(&t->e);
     }
     emit_jump(&t->e, JUMP_ALWAYS, k->back);
 }

@@ -16,37 +16,18 @@ unsigned guest_value(Tr *t, unsigned guest, unsigned scratch)
 
 /* ---- flags ---- */
 
-void emit_flags_save(Tr *t)
-{
-    emit_op(&t->e, F_W, 0x89, H_RAX, REG(H_S2));
-    put8(&t->e, 0x9f); /* LAHF */
-    emit_op(&t->e, F_0F, 0x90, 0, REG(H_RAX)); /* SETO AL */
-    emit_op(&t->e, F_66, 0x89, H_RAX, GS(jit.flags));
-    emit_op(&t->e, F_W, 0x89, H_S2, REG(H_RAX));
-}
-
 void flags_save(Tr *t)
 {
     if (t->flags == FLAGS_HOST) {
-        emit_flags_save(t);
+        emit_flags_save(&t->e, H_S2);
         t->flags = FLAGS_SLOT;
     }
-}
-
-void emit_flags_restore(Tr *t)
-{
-    emit_store(&t->e, H_RAX, GS(jit.tmp[1]));
-    emit_op(&t->e, F_0F, 0xb7, H_RAX, GS(jit.flags));
-    put8(&t->e, 0x04); /* ADD AL, 127: OF = AL */
-    put8(&t->e, 0x7f);
-    put8(&t->e, 0x9e); /* SAHF */
-    emit_load(&t->e, H_RAX, GS(jit.tmp[1]));
 }
 
 void flags_restore(Tr *t)
 {
     if (t->flags == FLAGS_SLOT) {
-        emit_flags_restore(t);
+        emit_flags_restore(&t->e);
         t->flags = FLAGS_HOST;
     }
 }
@@ -171,7 +152,21 @@ static size_t tag_field(bool write)
     return write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag);
 }
 
-static void check_any(Tr *t, unsigned size, bool write, Cold *miss)
+/* What a check leaves: offset and page in r13 and r14; both in r13; nothing. */
+typedef enum Take { TAKE_TWO, TAKE_ONE, TAKE_NONE } Take;
+
+/* r13 is the offset in the page, @host its host address. */
+static void take_host(Tr *t, Rm host, Take take)
+{
+    if (take == TAKE_ONE) {
+        emit_op(&t->e, F_W, 0x03, H_S1, host); /* ADD */
+    } else if (take == TAKE_TWO) {
+        emit_load(&t->e, H_S2, host);
+    }
+    t->operand = MEM(H_S1, take == TAKE_ONE ? RM_NONE : H_S2, 0, 0);
+}
+
+static void check_any(Tr *t, unsigned size, bool write, Take take, Cold *miss)
 {
     Emit *e = &t->e;
 
@@ -180,11 +175,10 @@ static void check_any(Tr *t, unsigned size, bool write, Cold *miss)
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
     put32(e, PAGE_SIZE - size);
     cold_jump(t, miss, 7); /* JA */
-    emit_load(e, H_S2, GS_IDX(H_S2, tlb_offset(t, 0, offsetof(TlbEntry, host))));
-    t->operand = MEM(H_S1, H_S2, 0, 0);
+    take_host(t, GS_IDX(H_S2, tlb_offset(t, 0, offsetof(TlbEntry, host))), take);
 }
 
-static void check_stack(Tr *t, unsigned size, Cold *miss)
+static void check_stack(Tr *t, unsigned size, Take take, Cold *miss)
 {
     Emit *e = &t->e;
 
@@ -192,8 +186,7 @@ static void check_stack(Tr *t, unsigned size, Cold *miss)
     emit_op(e, F_W, 0x81, 7, REG(H_S1)); /* CMP */
     put32(e, PAGE_SIZE - size);
     cold_jump(t, miss, 7); /* JA */
-    emit_load(e, H_S2, GS_AT(stack_offset(t, offsetof(TlbStack, host))));
-    t->operand = MEM(H_S1, H_S2, 0, 0);
+    take_host(t, GS_AT(stack_offset(t, offsetof(TlbStack, host))), take);
 }
 
 /* All bytes are in one page. */
@@ -215,16 +208,16 @@ static void check_const(Tr *t, bool write, Cold *miss)
     t->operand = MEM(H_S2, RM_NONE, 0, (int)(t->ea_const - page));
 }
 
-static void check(Tr *t, unsigned size, bool write, Cold *miss)
+static void check(Tr *t, unsigned size, bool write, Take take, Cold *miss)
 {
     miss->ea = t->ea;
     miss->size = size;
     if (t->ea == EA_STACK) {
-        check_stack(t, size, miss);
+        check_stack(t, size, take, miss);
     } else if (t->ea == EA_CONST) {
         check_const(t, write, miss);
     } else {
-        check_any(t, size, write, miss);
+        check_any(t, size, write, take, miss);
     }
     t->ea = EA_ANY;
 }
@@ -283,7 +276,7 @@ void mem_check(Tr *t, unsigned size, bool write, Cold *slow)
         t->ea = EA_ANY;
     }
     fill = new_fill(t, write, slow);
-    check(t, size, write, fill);
+    check(t, size, write, TAKE_TWO, fill);
     fill->once = t->e.p;
 }
 
@@ -297,7 +290,7 @@ void mem_check_group(Tr *t, unsigned size, bool write, Cold *k)
     } else {
         t->ea = EA_ANY;
     }
-    check(t, size, write, miss);
+    check(t, size, write, TAKE_ONE, miss);
 }
 
 void mem_check_frame(Tr *t, const Frame *f, Cold *slow)
@@ -316,10 +309,11 @@ void mem_check_frame(Tr *t, const Frame *f, Cold *slow)
     t->ea = stack ? EA_STACK : EA_ANY;
     fill = new_fill(t, f->write, slow);
     fill->alone = true;
-    check(t, size, f->write, fill);
+    check(t, size, f->write, stack ? TAKE_NONE : TAKE_ONE, fill);
     if (!stack) {
-        mem_one(t);
-        emit_op(e, F_W, 0x8d, H_S1, MEM(H_S1, RM_NONE, 0, (int)-f->lo));
+        if (f->lo != 0) {
+            emit_op(e, F_W, 0x8d, H_S1, MEM(H_S1, RM_NONE, 0, (int)-f->lo));
+        }
         emit_op(e, F_W, 0x2b, H_S1, REG(host_reg(f->base))); /* SUB */
         emit_store(e, H_S1, GS_AT(f->delta));
     }

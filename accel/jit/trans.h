@@ -119,8 +119,6 @@ unsigned guest_value(Tr *t, unsigned guest, unsigned scratch);
  * the host's. Scratch registers are kept by flags_restore(), r13 by flags_save(). */
 void flags_save(Tr *t);
 void flags_restore(Tr *t);
-void emit_flags_restore(Tr *t);
-void emit_flags_save(Tr *t);
 
 /* mem_address - r13 = linear address of the present instruction's memory operand (or of @disp from
  * the guest's register @base). */
@@ -131,7 +129,7 @@ void mem_offset(Tr *t);
 /* mem_check - r13, the address, becomes (where it is no constant) the offset in its page and r14 the page's
  * host address: t->operand; goes to @slow where the TLB does not have it. The host's flags are lost. */
 void mem_check(Tr *t, unsigned size, bool write, Cold *slow);
-/* mem_check_group - the same for a group, at @k where there is none for all of it. */
+/* mem_check_group - the same for a group, at @k where there is none for all of it; r13 becomes its host address. */
 void mem_check_group(Tr *t, unsigned size, bool write, Cold *k);
 /* mem_check_frame - the flags are lost; @f's bytes, to @slow if they are not all in one page that is known. */
 void mem_check_frame(Tr *t, const Frame *f, Cold *slow);
@@ -150,7 +148,7 @@ void cold_jump(Tr *t, Cold *k, unsigned cc);
 /* cold_help - the present instruction by the reference, and back (at k->back, set by the caller). */
 Cold *cold_help(Tr *t);
 Cold *cold_help_end(Tr *t);
-void emit_help(Tr *t, const Insn *i, vaddr next, bool end, JitCause cause);
+void emit_help(Tr *t, const Insn *i, vaddr next, const uint8_t *stub, JitCause cause);
 
 /* mem_flags - before a check: the host's flags will be lost. */
 void mem_flags(Tr *t);

@@ -209,7 +209,7 @@ static void insn(Tr *t, const Plan *p)
     case PLAN_HELP: case PLAN_END:
         x87_pointers(t);
         flags_save(t);
-        emit_help(t, t->insn, t->next, p->kind == PLAN_END, CAUSE_INSN);
+        emit_help(t, t->insn, t->next, p->kind == PLAN_END ? t->j->help_end : t->j->help, CAUSE_INSN);
         t->flags = FLAGS_SLOT;
         t->vec_held = t->x87_held = false;
         break;
@@ -307,7 +307,7 @@ static void guard(Tr *t)
     Cold *miss;
 
     t->t->host_entry = t->e.p;
-    emit_flags_save(t);
+    emit_flags_save(&t->e, H_S2);
     t->t->slot_entry = t->e.p;
     t->next = t->t->lin;
     second = t->code64 ? second : (uint32_t)second;
@@ -322,17 +322,17 @@ static void entries(Tr *t, FlagsAt at)
         guard(t);
         t->t->entry = t->e.p;
         if (at == FLAGS_HOST) {
-            emit_flags_restore(t);
+            emit_flags_restore(&t->e);
         }
         t->flags = at;
         return;
     }
     t->t->host_entry = t->t->slot_entry = t->e.p;
     if (at == FLAGS_HOST) {
-        emit_flags_restore(t);
+        emit_flags_restore(&t->e);
         t->t->host_entry = t->e.p;
     } else if (at == FLAGS_SLOT) {
-        emit_flags_save(t);
+        emit_flags_save(&t->e, H_S2);
         t->t->slot_entry = t->e.p;
     }
     t->t->entry = t->t->slot_entry;
