@@ -54,7 +54,7 @@ HEADERS := $(sort $(wildcard $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: fuzzers all help deps need-deps need-build-deps demo tests check-quick check check-full check-sanitize check-thread fuzz soak \
+.PHONY: fuzzers all help deps need-deps need-build-deps demo tests check-quick check check-full check-interp check-sanitize check-thread fuzz soak \
         bench install install-links clean distclean check-headers
 
 ifeq ($(BUILD),build)
@@ -92,6 +92,7 @@ help:
 	@echo 'make check-quick         unit, device and processor tests'
 	@echo 'make check [T=name]      those and the system tests, or just the ones named'
 	@echo 'make check-full          check with all guests, check-sanitize and check-headers'
+	@echo 'make check-interp        the system tests on the reference engine'
 	@echo 'make check-sanitize      the tests of check-quick under ASan and UBSan'
 	@echo 'make check-thread        those with threads under TSan'
 	@echo 'make fuzz [FUZZ_TIME=s]  every fuzzer for some seconds (needs clang)'
@@ -199,6 +200,11 @@ check-quick: need-deps
 check: need-deps
 	@$(MAKE) --no-print-directory all tests
 	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu fuzz system
+
+# The system tests on the reference: hours with FULL=--full.
+check-interp: need-deps
+	@$(MAKE) --no-print-directory all tests
+	@DOPPEL_ENGINE=interp tests/run --build $(BUILD) $(FULL) --timeout 3600 $(if $(T),--only '$(T)') system
 
 check-full: FULL = --full --timeout 900
 check-full: export FAULTS_ALL = 1

@@ -1,7 +1,8 @@
 """A machine that a test runs: its serial line, its monitor, its end. No sleeps: everything waits for
 something with a deadline, and a deadline that passes shows what was read so far.
 
-Times are for a machine of two cores that does other work too: DOPPEL_SLOW=n multiplies them.
+Times are for a machine of two cores that does other work too: DOPPEL_SLOW=n multiplies them. With
+DOPPEL_ENGINE=interp guests run on the reference, unless a test says what they run on.
 """
 import os
 import re
@@ -14,7 +15,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOPPEL = os.environ.get("DOPPEL", os.path.join(ROOT, "doppel"))
 GUESTS = os.path.join(ROOT, "build", "guests")
-SLOW = float(os.environ.get("DOPPEL_SLOW", "1"))
+ENGINE = os.environ.get("DOPPEL_ENGINE", "")
+SLOW = float(os.environ.get("DOPPEL_SLOW", "6" if ENGINE == "interp" else "1"))
 BOOT = 180 * SLOW  # seconds from the start to the guest's first line; 30 when nothing else runs
 STEP = 60 * SLOW   # for an answer of a running guest
 LIMIT = 30 * SLOW  # for anything that needs no guest
@@ -115,6 +117,8 @@ class VM:
         cmd += ["-monitor", f"unix:{path},server,nowait" if monitor else "none"]
         if not defaults and not any(str(a) in ("-nic", "-net", "-netdev", "-nodefaults") for a in args):
             cmd += ["-nic", "none"]  # the default card is for the tests of it: firmware would try it, and wait
+        if ENGINE and not any("accel" in str(a) or str(a) in ("-icount", "none") for a in args):
+            cmd += ["-accel", ENGINE]
         cmd += map(str, args)
         self.cmd = cmd
         self.p = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
