@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "block/nbd-client.h"
 #include "block/node.h"
 #include "block/qcow2.h"
 
@@ -165,6 +166,7 @@ bool block_close_all(void)
 {
     bool ok = true;
 
+    nbd_clients_hurry();
     requests_fini();
     while (backends != NULL) {
         BlockBackend *b = backends;

@@ -47,11 +47,56 @@ int host_file_init(HostFile *f, int fd, bool direct)
     return f->align != 0 ? 0 : -EINVAL;
 }
 
+void host_file_init_remote(HostFile *f, RemoteFile *remote)
+{
+    *f = (HostFile){ .fd = -1, .remote = remote, .align = remote->align };
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->idle, NULL);
+}
+
 void host_file_fini(HostFile *f)
 {
     pthread_mutex_destroy(&f->lock);
     pthread_cond_destroy(&f->idle);
-    close(f->fd);
+    if (f->remote != NULL) {
+        f->remote->ops->close(f->remote);
+    }
+    if (f->fd >= 0) {
+        close(f->fd);
+    }
+}
+
+/* ---- elsewhere ---- */
+
+/* inside - how many of @len bytes at @offset the remote file has. */
+static uint64_t inside(const RemoteFile *r, uint64_t offset, uint64_t len)
+{
+    return offset >= r->size ? 0 : MIN(len, r->size - offset);
+}
+
+static int remote_read(const HostFile *f, uint64_t offset, uint8_t *p, size_t len)
+{
+    size_t n = (size_t)inside(f->remote, offset, len);
+
+    memset(p + n, 0, len - n);
+    return n > 0 ? f->remote->ops->read(f->remote, offset, p, n) : 0;
+}
+
+static int remote_write(const HostFile *f, uint64_t offset, const uint8_t *p, size_t len)
+{
+    return inside(f->remote, offset, len) != len ? -ENOSPC : f->remote->ops->write(f->remote, offset, p, len);
+}
+
+static uint64_t remote_extent(const HostFile *f, uint64_t offset, uint64_t len, bool *hole)
+{
+    uint64_t start = offset & ~(uint64_t)(f->align - 1), n = inside(f->remote, offset, len), got;
+
+    *hole = n == 0;
+    if (n == 0) {
+        return len;
+    }
+    got = f->remote->ops->extent(f->remote, start, (offset - start + n + f->align - 1) & ~(uint64_t)(f->align - 1), hole);
+    return got > offset - start ? MIN(n, got - (offset - start)) : n;
 }
 
 /* ---- as the host takes it ---- */
@@ -59,6 +104,9 @@ void host_file_fini(HostFile *f)
 /* read_all - ends early at the end of the file, behind which is nothing but zeros. */
 static int read_all(const HostFile *f, uint64_t offset, uint8_t *p, size_t len)
 {
+    if (f->remote != NULL) {
+        return remote_read(f, offset, p, len);
+    }
     while (len > 0) {
         ssize_t n = host_calls->pread(f->fd, p, len, (off_t)offset);
 
@@ -80,6 +128,9 @@ static int read_all(const HostFile *f, uint64_t offset, uint8_t *p, size_t len)
 
 static int write_all(const HostFile *f, uint64_t offset, const uint8_t *p, size_t len)
 {
+    if (f->remote != NULL) {
+        return remote_write(f, offset, p, len);
+    }
     while (len > 0) {
         ssize_t n = host_calls->pwrite(f->fd, p, len, (off_t)offset);
 
@@ -218,8 +269,8 @@ int host_flush(HostFile *f)
 {
     int r = __atomic_load_n(&f->failed, __ATOMIC_RELAXED);
 
-    if (r != 0) {
-        return r;
+    if (r != 0 || f->remote != NULL) {
+        return r != 0 ? r : f->remote->ops->flush(f->remote);
     }
     do {
         r = host_calls->fdatasync(f->fd);
@@ -241,6 +292,10 @@ static int punch(HostFile *f, int how, uint64_t offset, uint64_t len)
     if (((offset | len) & (f->align - 1)) != 0) {
         return -EINVAL;
     }
+    if (f->remote != NULL) {
+        return inside(f->remote, offset, len) != len ? -ENOSPC
+                                                     : f->remote->ops->zero(f->remote, offset, len, how == FALLOC_FL_PUNCH_HOLE);
+    }
     return host_calls->fallocate(f->fd, how | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0 ? 0 : -errno;
 }
 
@@ -249,7 +304,7 @@ int host_zero(HostFile *f, uint64_t offset, uint64_t len, bool unmap)
     static const uint8_t zeros[65536] __attribute__((aligned(ALIGN_MAX)));
 
     if (punch(f, unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, offset, len) == 0 &&
-        lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len)) {
+        (f->remote != NULL || lseek(f->fd, 0, SEEK_END) >= (off_t)(offset + len))) {
         return 0;
     }
     while (len > 0) {
@@ -267,8 +322,12 @@ int host_zero(HostFile *f, uint64_t offset, uint64_t len, bool unmap)
 
 uint64_t host_extent(const HostFile *f, uint64_t offset, uint64_t len, bool *hole)
 {
-    off_t data = lseek(f->fd, (off_t)offset, SEEK_DATA), end;
+    off_t data, end;
 
+    if (f->remote != NULL) {
+        return remote_extent(f, offset, len, hole);
+    }
+    data = lseek(f->fd, (off_t)offset, SEEK_DATA);
     *hole = (data < 0 && errno == ENXIO) || data > (off_t)offset;
     if (data < 0) { /* nothing but a hole up to the end, or a file system that does not tell */
         return len;
@@ -279,17 +338,26 @@ uint64_t host_extent(const HostFile *f, uint64_t offset, uint64_t len, bool *hol
 
 void host_discard(HostFile *f, uint64_t offset, uint64_t len)
 {
-    int r = punch(f, FALLOC_FL_PUNCH_HOLE, offset, len);
+    uint64_t start = up(f, offset), end = down(f, offset + len);
+    int r = 0;
 
+    if (f->remote == NULL) {
+        r = punch(f, FALLOC_FL_PUNCH_HOLE, offset, len);
+    } else if (start < end && inside(f->remote, start, end - start) == end - start) {
+        r = f->remote->ops->discard(f->remote, start, end - start);
+    }
     (void)r; /* a file system without holes keeps the bytes */
 }
 
 int host_allocate(HostFile *f, uint64_t offset, uint64_t len)
 {
-    return host_calls->fallocate(f->fd, 0, (off_t)offset, (off_t)len) == 0 ? 0 : -errno;
+    return f->remote != NULL ? -EOPNOTSUPP : host_calls->fallocate(f->fd, 0, (off_t)offset, (off_t)len) == 0 ? 0 : -errno;
 }
 
 int host_truncate(HostFile *f, uint64_t size)
 {
+    if (f->remote != NULL) { /* its size is the server's */
+        return size == f->remote->size ? 0 : -ENOTSUP;
+    }
     return host_calls->ftruncate(f->fd, (off_t)size) == 0 ? 0 : -errno;
 }

@@ -16,9 +16,27 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A file that is not on this host: what is called in place of the host. 0 or -errno, where nothing else is said. */
+typedef struct RemoteFile RemoteFile;
+typedef struct RemoteOps {
+    int (*read)(RemoteFile *f, uint64_t offset, void *buf, size_t len); /* in bounds, as the next */
+    int (*write)(RemoteFile *f, uint64_t offset, const void *buf, size_t len);
+    int (*flush)(RemoteFile *f);
+    int (*zero)(RemoteFile *f, uint64_t offset, uint64_t len, bool unmap); /* -ENOTSUP: zeros must be written */
+    int (*discard)(RemoteFile *f, uint64_t offset, uint64_t len);
+    uint64_t (*extent)(RemoteFile *f, uint64_t offset, uint64_t len, bool *hole);
+    void (*close)(RemoteFile *f);
+} RemoteOps;
+struct RemoteFile {
+    const RemoteOps *ops;
+    uint64_t size;  /* bytes; it does not change */
+    uint32_t align; /* of offsets and lengths: a power of two, at most 4096 */
+};
+
 typedef struct HostRange HostRange;
 typedef struct HostFile {
-    int fd;
+    int fd;             /* or -1 */
+    RemoteFile *remote; /* or NULL */
     uint32_t align; /* of offsets, lengths and memory; 1: any (no O_DIRECT) */
     uint64_t end;   /* not 0: a last block that is not whole ends here */
     int failed;     /* atomic: what a flush failed with, or 0 */
@@ -29,6 +47,8 @@ typedef struct HostFile {
 
 /* host_file_init - @fd becomes the file's; @direct: it was opened with O_DIRECT. -EINVAL: no alignment suits it. */
 int host_file_init(HostFile *f, int fd, bool direct);
+/* host_file_init_remote - @remote becomes the file's. */
+void host_file_init_remote(HostFile *f, RemoteFile *remote);
 /* host_file_fini - closes it. */
 void host_file_fini(HostFile *f);
 

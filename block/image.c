@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "block/host-file.h"
 #include "block/image-lock.h"
+#include "block/nbd-client.h"
 #include "block/probe.h"
 #include "block/vdi.h"
 #include "block/vhdx.h"
@@ -42,7 +43,7 @@ static const char *const other_formats[] = {
     "throttle", "copy-on-read",
 };
 static const char *const protocols[] = {
-    "nbd", "http", "https", "ftp", "ftps", "ssh", "iscsi", "rbd", "fat", "json", "nfs", "gluster",
+    "nbds", "nbds+unix", "http", "https", "ftp", "ftps", "ssh", "iscsi", "rbd", "fat", "json", "nfs", "gluster",
     "nvme", "host_device", "host_cdrom", "blkdebug", "null-co",
 };
 
@@ -73,7 +74,7 @@ static const char *file_path(const char *file, Error **errp)
 {
     size_t n = strcspn(file, ":/");
 
-    if (file[n] != ':') {
+    if (file[n] != ':' || nbd_is_address(file)) {
         return file;
     }
     if (n == 4 && strncmp(file, "file", 4) == 0) {
@@ -180,6 +181,42 @@ static int open_host(const char *path, const char *file, unsigned flags, Error *
     return fd < 0 ? -1 : fd;
 }
 
+/* with_format - the image of a host file that is open; NULL: it is closed again. */
+static BlockImage *with_format(BlockImage *img, const ImageFormat *fmt, Error **errp)
+{
+    img->fmt = fmt != NULL ? fmt : image_guess(img, errp);
+    if (img->fmt != NULL) {
+        img->format = img->fmt->name;
+    }
+    if (img->fmt == NULL || !img->fmt->open(img, errp)) {
+        image_free(img);
+        return NULL;
+    }
+    return img;
+}
+
+/* open_remote - an export of an NBD server. Locks are that server's matter. */
+static BlockImage *open_remote(const char *name, const ImageFormat *fmt, unsigned flags, BlockCache cache, Error **errp)
+{
+    bool read_only = false;
+    RemoteFile *f = nbd_client_open(name, &read_only, errp);
+    BlockImage *img;
+
+    if (f == NULL) {
+        return NULL;
+    }
+    if (read_only && !(flags & IMAGE_READ_ONLY)) {
+        error_set(errp, "Could not open '%s': the export is read-only", name);
+        f->ops->close(f);
+        return NULL;
+    }
+    img = xnew(BlockImage);
+    *img = (BlockImage){ .refs = 1, .file = xstrdup(name), .file_size = f->size, .flags = flags,
+                         .read_only = flags & IMAGE_READ_ONLY, .cache = cache };
+    host_file_init_remote(&img->host, f);
+    return with_format(img, fmt, errp);
+}
+
 /* open_path - @file is what the user calls it. */
 static BlockImage *open_path(const char *path, const char *file, const ImageFormat *fmt, unsigned flags,
                              BlockCache cache, Error **errp)
@@ -210,15 +247,7 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
         image_free(img);
         return NULL;
     }
-    img->fmt = fmt != NULL ? fmt : image_guess(img, errp);
-    if (img->fmt != NULL) {
-        img->format = img->fmt->name;
-    }
-    if (img->fmt == NULL || !img->fmt->open(img, errp)) {
-        image_free(img);
-        return NULL;
-    }
-    return img;
+    return with_format(img, fmt, errp);
 }
 
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
@@ -231,7 +260,7 @@ BlockImage *image_open_with(const char *file, const char *format, unsigned flags
         return NULL;
     }
     chain_flags = flags & (IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT);
-    return open_path(path, file, fmt, flags, cache, errp);
+    return nbd_is_address(path) ? open_remote(path, fmt, flags, cache, errp) : open_path(path, file, fmt, flags, cache, errp);
 }
 
 BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
@@ -247,6 +276,10 @@ bool image_make_writable(BlockImage *img, Error **errp)
 
     if (path == NULL || !img->read_only) {
         return path != NULL;
+    }
+    if (img->host.remote != NULL) {
+        error_set(errp, "'%s' was opened read-only", img->file);
+        return false;
     }
     fd = open_host(path, img->file, img->flags & ~(unsigned)IMAGE_READ_ONLY, errp);
     if (fd < 0) {
@@ -360,7 +393,8 @@ int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, Ima
 int image_truncate(BlockImage *img, uint64_t size)
 {
     uint64_t old = img->size, behind = img->backing != NULL ? MIN(img->backing->size, size) : 0;
-    int r = img->read_only ? -EROFS : img->fmt->truncate == NULL ? -ENOTSUP : 0;
+    bool fixed = img->fmt->truncate == NULL || (img->host.remote != NULL && img->fmt == &raw_format);
+    int r = img->read_only ? -EROFS : fixed ? -ENOTSUP : 0;
 
     if (r == 0 && size < old) { /* so that it does not come back when the disk grows again */
         r = img->fmt->zero(img, size, old - size, true);

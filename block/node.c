@@ -18,6 +18,7 @@
 #include "base/optlist.h"
 #include "base/sandbox.h"
 #include "block/internal.h"
+#include "block/nbd-client.h"
 
 enum { DEPTH_MAX = 64, NAME_MAX_LEN = 31 };
 
@@ -27,13 +28,14 @@ typedef struct Driver {
 } Driver;
 
 static const Driver drivers[] = {
+    { "nbd", false, false },
     { "file", false, false }, { "host_device", false, false }, { "host_cdrom", false, false },
     { "raw", true, false },   { "qcow2", true, true },         { "vdi", true, false },
     { "vpc", true, false },   { "vmdk", true, true },        { "vhdx", true, false },
 };
 /* QEMU's other ones. */
 static const char *const not_yet[] = { "blkdebug", "blkverify", "bochs", "cloop", "compress", "copy-before-write", "copy-on-read",
-                                       "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nbd", "nfs", "null-aio",
+                                       "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nfs", "null-aio",
                                        "null-co", "nvme", "parallels", "preallocate", "qcow", "qed", "quorum", "rbd",
                                        "replication", "ssh", "throttle", "vvfat" };
 
@@ -215,6 +217,13 @@ static bool parse_file(Parse *p, const char *prefix, BlockNode *n)
     return true;
 }
 
+/* parse_nbd - the server is asked when something stands on the node. */
+static bool parse_nbd(Parse *p, const char *prefix, BlockNode *n)
+{
+    n->filename = nbd_address_take(p->l, prefix, p->errp);
+    return n->filename != NULL;
+}
+
 static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *above);
 
 /* parse_child - `file` or `backing`: a name of a node that is there, or one that is described. */
@@ -293,7 +302,7 @@ static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *abov
     }
     *end = n;
     common(p, prefix, n, above);
-    ok = drv->format ? parse_format(p, prefix, n) : parse_file(p, prefix, n);
+    ok = drv->format ? parse_format(p, prefix, n) : strcmp(drv->name, "nbd") == 0 ? parse_nbd(p, prefix, n) : parse_file(p, prefix, n);
     if (!ok) {
         discard_node(n);
         return NULL;
@@ -351,7 +360,8 @@ static bool unexpected(void *opaque, const char *key, const char *value, Error *
     static const char *const later[] = { "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size", "cache-size",
                                          "cache-clean-interval", "lazy-refcounts", "overlap-check", "encrypt", "data-file",
                                          "discard-no-unref", "pass-discard-request", "pass-discard-snapshot",
-                                         "pass-discard-other", "offset", "size", "pr-manager", "drop-cache", "aio-max-batch" };
+                                         "pass-discard-other", "offset", "size", "pr-manager", "drop-cache", "aio-max-batch", "tls-creds", "tls-hostname",
+                                         "x-dirty-bitmap", "open-timeout" };
     const char *last = strrchr(key, '.') != NULL ? strrchr(key, '.') + 1 : key;
 
     for (size_t n = 0; n < ARRAY_SIZE(later); n++) {

@@ -190,7 +190,8 @@ static void info_human(const BlockImage *img)
     char size[32], disk[32];
 
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", img->file,
-           img->format, img_human(img->size, size), img->size, img_human(disk_size(img), disk));
+           img->format, img_human(img->size, size), img->size,
+           img->host.remote != NULL ? "unavailable" : img_human(disk_size(img), disk));
     if (cluster_size(img) != 0) {
         printf("cluster_size: %u\n", cluster_size(img));
     }
@@ -238,7 +239,10 @@ static void info_json(const BlockImage *img, const char *pad)
     if (cluster_size(img) != 0) {
         printf(",\n%s    \"cluster-size\": %u", pad, cluster_size(img));
     }
-    printf(",\n%s    \"format\": \"%s\",\n%s    \"actual-size\": %" PRIu64, pad, img->format, pad, disk_size(img));
+    printf(",\n%s    \"format\": \"%s\"", pad, img->format);
+    if (img->host.remote == NULL) {
+        printf(",\n%s    \"actual-size\": %" PRIu64, pad, disk_size(img));
+    }
     if (q != NULL) {
         printf(",\n%s    \"format-specific\": {\n%s        \"type\": \"qcow2\",\n%s        \"data\": {\n"
                "%s            \"compat\": \"%s\",\n%s            \"compression-type\": \"%s\"", pad, pad, pad, pad,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "block/image-lock.h"
+#include "block/nbd-client.h"
 #include "block/vdi.h"
 #include "block/vpc.h"
 
@@ -314,6 +315,10 @@ bool new_image_options(const char *format, OptList *l, NewImage *image, Error **
 
 bool new_image(const char *path, const char *format, const NewImage *image, Error **errp)
 {
+    if (nbd_is_address(path)) {
+        error_set(errp, "%s: Protocol driver 'nbd' does not support image creation (convert -n writes to what is there)", path);
+        return false;
+    }
     return kinds[kind_of(format)].create(path, image, errp);
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "block/nbd-client.h"
 #include "bus/device.h"
 #include "machine/drives.h"
 #include "monitor/qmp.h"
@@ -265,13 +266,39 @@ static void make_id(Drive *d)
     }
 }
 
+/* nbd_name - the name of what driver=nbd, or file.driver=nbd, says; NULL without an error: neither was given. */
+static char *nbd_name(OptList *l, Error **errp)
+{
+    static const char *const prefixes[] = { "", "file." };
+
+    for (size_t n = 0; n < ARRAY_SIZE(prefixes); n++) {
+        autofree char *key = xasprintf("%sdriver", prefixes[n]);
+        const char *driver = opt_get_str(l, key, NULL);
+
+        if (driver != NULL && strcmp(driver, "nbd") == 0) {
+            return nbd_address_take(l, prefixes[n], errp);
+        }
+        if (driver != NULL) {
+            error_set(errp, "%s=%s is not supported yet (nbd is)", key, driver);
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
 static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **errp)
 {
     static const char *const media[] = { "disk", "cdrom", NULL };
     Drive d = { .iface = DRIVE_IDE };
     const char *file = opt_get_str(l, "file", ""), *id = opt_get_str(l, "id", NULL);
+    Error *err = NULL;
+    autofree char *nbd = nbd_name(l, &err);
     unsigned which;
 
+    if (err != NULL) {
+        error_move(errp, err);
+        return false;
+    }
     if (!parse_if(opt_get_str(l, "if", "ide"), &which, errp)) {
         return false;
     }
@@ -285,9 +312,9 @@ static bool add_drive(MachineConfig *cfg, OptList *l, const char *from, Error **
     if (!find_place(cfg, l, which, &d, errp)) {
         return false;
     }
-    d.format = xstrdup(opt_get_str(l, "format", NULL));
+    d.format = xstrdup(opt_get_str(l, "format", opt_has(l, "driver") ? "raw" : NULL));
     d.serial = xstrdup(opt_get_str(l, "serial", NULL));
-    d.file = *file != 0 ? xstrdup(file) : NULL;
+    d.file = nbd != NULL ? xstrdup(nbd) : *file != 0 ? xstrdup(file) : NULL;
     d.from = xstrdup(from);
     if (id != NULL) {
         d.id = xstrdup(id);

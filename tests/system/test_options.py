@@ -525,7 +525,7 @@ def opt_blockdev(tmp):
         assert "n: " in blocks("-blockdev", text, "-device", "virtio-blk-pci,drive=n")["n"]
     refused("-blockdev", f"driver=file,node-name=n,filename={d}", "-blockdev", f"driver=file,node-name=n,filename={d}",
             names="Duplicate nodes")
-    refused("-blockdev", "driver=nbd,node-name=n", names="'nbd' is not supported yet")
+    refused("-blockdev", "driver=nbd,node-name=n", names="server.host is missing")
     refused("-blockdev", f"driver=raw,node-name=n,size=5,file.driver=file,file.filename={d}", names="'size' is not supported yet")
 
 
