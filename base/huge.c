@@ -81,7 +81,7 @@ static void *try_low(size_t n)
     return p == MAP_FAILED ? NULL : p;
 }
 
-void *huge_alloc_low(size_t n)
+void *huge_try_low(size_t n)
 {
     void *p = NULL;
 
@@ -91,16 +91,24 @@ void *huge_alloc_low(size_t n)
     if (p == NULL) {
         p = huge_map(whole(n), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     }
-    if (p == NULL) {
-        return xalloc0(SIZE_MAX, 1); /* says so */
+    if (p != NULL) {
+        madvise(p, whole(n), MADV_HUGEPAGE);
     }
-    madvise(p, whole(n), MADV_HUGEPAGE);
     return p;
+}
+
+void *huge_alloc_low(size_t n)
+{
+    void *p = huge_try_low(n);
+
+    return p != NULL ? p : xalloc0(SIZE_MAX, 1); /* says so */
 }
 
 void huge_free(void *p, size_t n)
 {
-    munmap(p, whole(n));
+    if (p != NULL) {
+        munmap(p, whole(n));
+    }
 }
 
 void huge_collapse(void *p, size_t n)

@@ -17,8 +17,9 @@ void *huge_alloc0(size_t n);
 /* huge_low - false: nothing goes below 2 GiB; for tests that give the host a guest's addresses. */
 extern bool huge_low;
 /* huge_alloc_low - the same for huge_free(), below 2 GiB, where an address is a displacement of code; elsewhere if there
- * is no room. Aborts when there is none at all. huge_free - @n as it was. */
+ * is no room. Aborts when there is none at all. huge_try_low - NULL then. huge_free - @n as it was; @p may be NULL. */
 void *huge_alloc_low(size_t n);
+void *huge_try_low(size_t n);
 void huge_free(void *p, size_t n);
 /* huge_collapse - what lies in [@p, @p + @n), multiples of HUGE_BYTES, moves to huge pages now; also in a
  * shared mapping, where the kernel would not do it by itself. Takes about half a millisecond each. */

@@ -7,6 +7,7 @@
 #include "accel/accel.h"
 #include "accel/options.h"
 #include "base/error.h"
+#include "base/huge.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cpu/disas.h"
@@ -24,7 +25,7 @@ bool block_init(CpuState *c, struct Error **errp)
 {
     Engine *e = xnew(Engine);
 
-    e->arena = try_alloc0(1, ARENA_BYTES);
+    e->arena = huge_try_low(ARENA_BYTES); /* translated code names instructions by their addresses */
     if (e->arena == NULL) {
         free(e);
         error_set(errp, "no memory for decoded code (%u MiB)", ARENA_BYTES >> 20);
@@ -53,7 +54,7 @@ void block_fini(CpuState *c)
     if (c->engine != NULL) {
         block_drop_all(c);
         pthread_mutex_destroy(&c->engine->queue_lock);
-        free(c->engine->arena);
+        huge_free(c->engine->arena, ARENA_BYTES);
         free(c->engine);
         c->engine = NULL;
     }

@@ -82,7 +82,7 @@ bool jit_cache_init(CpuState *c, Error **errp)
         j->state = (uint32_t)(uintptr_t)c;
     }
     j->record_bytes = j->size / 2;
-    j->records = try_alloc0(1, j->record_bytes);
+    j->records = huge_try_low(j->record_bytes); /* low, so that their addresses are short in code */
     if (j->records == NULL) {
         error_set(errp, "no memory for records of translated code");
         return false;
@@ -123,7 +123,7 @@ void jit_cache_fini(Jit *j)
         munmap(j->ret_stack, MMU_MODES * RET_BYTES + 2 * PAGE_SIZE);
     }
     free(j->helps);
-    free(j->records);
+    huge_free(j->records, j->record_bytes);
     free(j);
 }
 

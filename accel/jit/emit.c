@@ -4,23 +4,26 @@
 #include "accel/jit/emit.h"
 #include "cpu/cpu.h"
 
-static void put_prefixes(Emit *e, unsigned f, Rm rm)
+/* Bytes are put by a pointer of one's own: one in *e would be stored and loaded again for each. */
+
+static uint8_t *put_prefixes(uint8_t *p, const Emit *e, unsigned f, Rm rm)
 {
     if (rm.kind >= RM_GS && e->state == 0) {
-        put8(e, 0x65);
+        *p++ = 0x65;
     }
     if (f & F_LOCKED) {
-        put8(e, 0xf0);
+        *p++ = 0xf0;
     }
     if (f & F_66) {
-        put8(e, 0x66);
+        *p++ = 0x66;
     }
     if (f & (F_F3 | F_F2)) {
-        put8(e, f & F_F3 ? 0xf3 : 0xf2);
+        *p++ = f & F_F3 ? 0xf3 : 0xf2;
     }
+    return p;
 }
 
-static void put_rex(Emit *e, unsigned f, unsigned reg, Rm rm)
+static uint8_t *put_rex(uint8_t *p, unsigned f, unsigned reg, Rm rm)
 {
     unsigned rex = (f & F_W ? 8 : 0) | (reg & 8 ? 4 : 0);
     bool need = (f & F_BREG) && reg >= 4;
@@ -33,63 +36,69 @@ static void put_rex(Emit *e, unsigned f, unsigned reg, Rm rm)
     }
     need |= (f & F_BRM) && rm.kind == RM_REG && rm.base >= 4;
     if (rex != 0 || (need && !(f & F_HIGH))) {
-        put8(e, 0x40 | rex);
+        *p++ = (uint8_t)(0x40 | rex);
     }
+    return p;
 }
 
-static void put_memory(Emit *e, unsigned reg, Rm rm)
+static uint8_t *put_disp(uint8_t *p, int32_t disp)
+{
+    memcpy(p, &disp, sizeof(disp));
+    return p + sizeof(disp);
+}
+
+static uint8_t *put_memory(uint8_t *p, unsigned reg, Rm rm)
 {
     bool small = rm.disp == (int8_t)rm.disp;
     unsigned mod, r = (reg & 7) << 3;
 
     if (rm.base == RM_NONE) {
-        put8(e, r | 4);
-        put8(e, (unsigned)(rm.scale << 6 | (rm.index == RM_NONE ? 4 : rm.index & 7) << 3 | 5));
-        put32(e, (uint32_t)rm.disp);
-        return;
+        *p++ = (uint8_t)(r | 4);
+        *p++ = (uint8_t)(rm.scale << 6 | (rm.index == RM_NONE ? 4 : rm.index & 7) << 3 | 5);
+        return put_disp(p, rm.disp);
     }
     mod = rm.disp == 0 && (rm.base & 7) != 5 ? 0 : small ? 0x40 : 0x80;
     if (rm.index != RM_NONE || (rm.base & 7) == 4) {
-        put8(e, mod | r | 4);
-        put8(e, (unsigned)(rm.scale << 6 | (rm.index == RM_NONE ? 4 : rm.index & 7) << 3 |
-                           (rm.base & 7)));
+        *p++ = (uint8_t)(mod | r | 4);
+        *p++ = (uint8_t)(rm.scale << 6 | (rm.index == RM_NONE ? 4 : rm.index & 7) << 3 | (rm.base & 7));
     } else {
-        put8(e, mod | r | (rm.base & 7));
+        *p++ = (uint8_t)(mod | r | (rm.base & 7));
     }
     if (mod == 0x40) {
-        put8(e, (uint8_t)rm.disp);
-    } else if (mod == 0x80) {
-        put32(e, (uint32_t)rm.disp);
+        *p++ = (uint8_t)rm.disp;
     }
+    return mod == 0x80 ? put_disp(p, rm.disp) : p;
 }
 
 void emit_op(Emit *e, unsigned f, unsigned op, unsigned reg, Rm rm)
 {
+    uint8_t *p = e->p;
+
     if (rm.kind >= RM_GS) {
         rm.disp += (int32_t)e->state;
     }
-    put_prefixes(e, f, rm);
-    put_rex(e, f, reg, rm);
+    p = put_rex(put_prefixes(p, e, f, rm), f, reg, rm);
     if (f & (F_0F | F_0F38 | F_0F3A)) {
-        put8(e, 0x0f);
+        *p++ = 0x0f;
     }
     if (f & (F_0F38 | F_0F3A)) {
-        put8(e, f & F_0F38 ? 0x38 : 0x3a);
+        *p++ = f & F_0F38 ? 0x38 : 0x3a;
     }
-    put8(e, op);
+    *p++ = (uint8_t)op;
     switch (rm.kind) {
     case RM_REG:
-        put8(e, 0xc0 | (reg & 7) << 3 | (rm.base & 7));
+        *p++ = (uint8_t)(0xc0 | (reg & 7) << 3 | (rm.base & 7));
         break;
     case RM_MEM: case RM_GSX:
-        put_memory(e, reg, rm);
+        p = put_memory(p, reg, rm);
         break;
     case RM_GS:
-        put8(e, (reg & 7) << 3 | 4);
-        put8(e, 0x25);
-        put32(e, (uint32_t)rm.disp);
+        *p++ = (uint8_t)((reg & 7) << 3 | 4);
+        *p++ = 0x25;
+        p = put_disp(p, rm.disp);
         break;
     }
+    e->p = p;
 }
 
 void emit_imm(Emit *e, uint64_t v, unsigned n)
@@ -125,19 +134,12 @@ void emit_set_jump(uint8_t *disp, const uint8_t *to)
 
 uint8_t *emit_jump(Emit *e, unsigned cc, const uint8_t *to)
 {
-    uint8_t *disp;
+    uint8_t *disp = e->p + (cc < 16 ? 2 : 1);
 
-    if (cc < 16) {
-        put8(e, 0x0f);
-        put8(e, 0x80 | cc);
-    } else {
-        put8(e, cc == JUMP_CALL ? 0xe8 : 0xe9);
-    }
-    disp = e->p;
-    put32(e, 0);
-    if (to != NULL) {
-        emit_set_jump(disp, to);
-    }
+    e->p[0] = cc < 16 ? 0x0f : cc == JUMP_CALL ? 0xe8 : 0xe9;
+    e->p[1] = (uint8_t)(0x80 | cc); /* or of the displacement, which comes now */
+    put_disp(disp, to != NULL ? (int32_t)(to - (disp + 4)) : 0);
+    e->p = disp + 4;
     return disp;
 }
 

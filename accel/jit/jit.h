@@ -118,7 +118,7 @@ typedef struct Jit {
     uint8_t *ret_stack;
     uint64_t *helps;         /* calls of the reference, [cause][row] */
     uint64_t pages[256];     /* filter: pages with a number in page_id[], see jit_page_bits() */
-    uint64_t starts[8192];   /* filter: host addresses where a translation begins */
+    uint64_t starts[32768];  /* filter: host addresses where a translation begins */
     const FlatRange *last_range; /* where a page table was found last; NULL: nowhere, or in an old view */
     uint64_t translations, bytes, ticks, leaves, misses; /* bytes of guest code; ticks that translating it took */
     /* stubs, rw */
