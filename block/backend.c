@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "block/image-lock.h"
 #include "block/nbd-client.h"
 #include "block/node.h"
 #include "block/qcow2.h"
@@ -38,11 +39,55 @@ void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque)
 }
 
 /* open_medium - as @p says. */
+/* Names of drives and nodes that are opened so that others may write to them: loop thread. */
+static char **sharing;
+static size_t sharing_count;
+
+void blk_will_share(const char *name)
+{
+    sharing = xrealloc(sharing, sharing_count + 1, sizeof(*sharing));
+    sharing[sharing_count++] = xstrdup(name);
+}
+
+bool blk_shared(const char *name)
+{
+    for (size_t n = 0; n < sharing_count; n++) {
+        if (strcmp(sharing[n], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool lock_again(BlockImage *img, bool share, Error **errp)
+{
+    if (!(img->flags & IMAGE_NO_LOCK)) {
+        image_unlock(img->host.fd);
+        if (!image_lock(img->host.fd, img->file, !img->read_only, share, errp)) {
+            return false;
+        }
+    }
+    img->flags = share ? img->flags | IMAGE_FORCE_SHARE : img->flags & ~(unsigned)IMAGE_FORCE_SHARE;
+    return true;
+}
+
+bool blk_share_checked(BlockImage *img, Error **errp)
+{
+    bool ok = true;
+
+    for (BlockImage *i = img; img->fmt != &raw_format && i != NULL && ok; i = i->backing) {
+        ok = lock_again(i, false, errp);
+    }
+    return ok;
+}
+
 static BlockImage *open_medium(const BlockParams *p, Error **errp)
 {
+    bool several = !p->force_share && p->name != NULL && blk_shared(p->name);
     bool read_only = p->read_only || p->snapshot;
     unsigned flags = (read_only ? IMAGE_READ_ONLY : 0) | (p->direct ? IMAGE_DIRECT : 0) |
-                     (p->no_locks ? IMAGE_NO_LOCK : 0) | (p->force_share ? IMAGE_FORCE_SHARE : 0);
+                     (p->no_locks ? IMAGE_NO_LOCK : 0) |
+                     (p->force_share || several ? IMAGE_FORCE_SHARE : 0);
     BlockImage *img, *front;
 
     if (p->force_share && !read_only) {
@@ -50,6 +95,10 @@ static BlockImage *open_medium(const BlockParams *p, Error **errp)
         return NULL;
     }
     img = image_open_with(p->file, p->format, flags, p->cache, errp);
+    if (img != NULL && several && !blk_share_checked(img, errp)) {
+        image_unref(img);
+        return NULL;
+    }
     if (img == NULL || !p->snapshot || p->read_only) {
         return img;
     }
@@ -79,6 +128,9 @@ static BlockBackend *make(const BlockParams *p, BlockImage *img)
     b->detect_zeroes = p->detect_zeroes;
     b->write_error = p->write_error;
     b->read_error = p->read_error;
+    b->own.cache = p->cache;
+    b->own.write_error = p->write_error;
+    b->own.read_error = p->read_error;
     while (*end != NULL) {
         end = &(*end)->next;
     }
@@ -489,9 +541,44 @@ bool blk_attach(BlockBackend *b, const char *id, const BlockDevOps *ops, void *o
     return true;
 }
 
+/* set_cache - of the drive, and of the medium that is in it. */
+static void set_cache(BlockBackend *b, BlockCache cache)
+{
+    b->cache = cache;
+    if (b->img != NULL && b->img->cache != BLK_UNSAFE) {
+        b->img->cache = cache;
+    }
+}
+
+void blk_set_policy(BlockBackend *b, int write_error, int read_error)
+{
+    b->write_error = write_error >= 0 ? (BlockOnError)write_error : b->own.write_error;
+    b->read_error = read_error >= 0 ? (BlockOnError)read_error : b->own.read_error;
+}
+
+void blk_set_write_cache(BlockBackend *b, bool on)
+{
+    if (b->cache != BLK_UNSAFE) {
+        set_cache(b, on ? BLK_WRITEBACK : BLK_WRITETHROUGH);
+    }
+}
+
+bool blk_write_cache(const BlockBackend *b)
+{
+    return b->cache != BLK_WRITETHROUGH;
+}
+
+bool blk_share(BlockBackend *b, Error **errp)
+{
+    /* a format's tables bear one writer, whatever the device bears */
+    return b->img == NULL || b->img->fmt != &raw_format || (b->img->flags & IMAGE_FORCE_SHARE) || lock_again(b->img, true, errp);
+}
+
 void blk_detach(BlockBackend *b)
 {
     if (b != NULL) {
+        blk_set_policy(b, -1, -1);
+        set_cache(b, b->own.cache);
         b->used = false;
         free(b->attached);
         b->attached = NULL;

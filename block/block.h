@@ -108,6 +108,9 @@ void blk_free(BlockBackend *b);
 void blk_delete(BlockBackend *b);
 /* blk_goes_too - it has no name any more, and goes when the device does that has it. Processors paused. */
 void blk_goes_too(BlockBackend *b);
+/* blk_will_share - the drive or node @name is opened like that from the start. Before it is. */
+void blk_will_share(const char *name);
+bool blk_shared(const char *name);
 /* blk_each - all, in the order in which they were made. Loop thread. */
 void blk_each(void (*fn)(void *opaque, BlockBackend *b), void *opaque);
 
@@ -187,6 +190,14 @@ bool blk_attach(BlockBackend *b, const char *id, const BlockDevOps *ops, void *o
 void blk_detach(BlockBackend *b);
 /* blk_tray_moved - the guest moved the tray. */
 void blk_tray_moved(BlockBackend *b, bool open);
+
+/* For the device that has attached; blk_detach() takes them back. blk_set_policy - werror= and rerror=, as BlockOnError, or -1:
+ * the drive's. blk_set_write_cache - off: what is written is on stable storage before @done. blk_share - other processes may
+ * write to a raw image too. */
+void blk_set_policy(BlockBackend *b, int write_error, int read_error);
+void blk_set_write_cache(BlockBackend *b, bool on);
+bool blk_write_cache(const BlockBackend *b);
+bool blk_share(BlockBackend *b, struct Error **errp);
 
 const char *blk_name(const BlockBackend *b);
 bool blk_present(const BlockBackend *b);   /* there is a medium */

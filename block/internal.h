@@ -12,6 +12,10 @@ struct BlockBackend {
     char *serial;
     bool read_only;  /* how media are opened */
     BlockOnError write_error, read_error;
+    struct {
+        BlockCache cache;
+        BlockOnError write_error, read_error;
+    } own; /* without a device */
     BlockDetect detect_zeroes;
     bool direct, no_locks, discard;
     struct ThrottleGroup *throttle; /* under the machine lock; or NULL */
@@ -40,6 +44,8 @@ const BlockLimits *throttle_limits(const ThrottleGroup *g, const char **name);
 
 /* blk_new_node - a back end for node @p->name, whose image is @img (a reference is taken). */
 BlockBackend *blk_new_node(const BlockParams *p, BlockImage *img, struct Error **errp);
+/* blk_share_checked - @img was opened so that others may write to it: only of raw ones that stays so. */
+bool blk_share_checked(BlockImage *img, struct Error **errp);
 /* blk_image_info - what BlockInfo says of an image. */
 void blk_image_info(const BlockImage *img, BlockInfo *info);
 /* node.c: node_auto_name - "#block001"; freed by the caller. nodes_free - all; their back ends are gone. */

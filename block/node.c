@@ -326,10 +326,10 @@ static bool open_backing(BlockNode *n, Error **errp)
 static bool open_image(BlockNode *n, Error **errp)
 {
     const BlockNode *f = n->drv->format ? n->file : n;
-    bool shared = n->force_share || f->force_share;
+    bool shared = n->force_share || f->force_share, several = blk_shared(n->name);
     unsigned flags = (n->read_only || (f->read_only && !f->auto_read_only) ? IMAGE_READ_ONLY : 0) |
                      (n->direct || f->direct ? IMAGE_DIRECT : 0) | (f->no_locks ? IMAGE_NO_LOCK : 0) |
-                     (shared ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
+                     (shared || several ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
 
     if (shared && !(flags & IMAGE_READ_ONLY)) {
         error_set(errp, "force-share=on can only be used with read-only images");
@@ -341,6 +341,10 @@ static bool open_image(BlockNode *n, Error **errp)
     }
     n->img = image_open_with(f->filename, n->drv->format ? n->drv->name : "raw", flags,
                              n->no_flush || f->no_flush ? BLK_UNSAFE : BLK_WRITEBACK, errp);
+    if (n->img != NULL && several && !shared && !blk_share_checked(n->img, errp)) {
+        image_unref(n->img);
+        n->img = NULL;
+    }
     if (n->img != NULL && sandbox_on()) {
         block_workers();
     }

@@ -14,6 +14,7 @@ struct FwCfg;
 
 typedef struct Board {
     IrqLine isa_irq[16];   /* inputs of the ISA interrupts; IRQ 2 is not connected */
+    unsigned cpus;         /* processors */
     struct PciBus *pci;    /* NULL on a board without PCI */
     struct FwCfg *fw_cfg;  /* may be NULL */
     /* The path of a ROM file, freed by the caller; NULL when there is none. May be NULL. */

@@ -106,8 +106,23 @@ static bool add_empty(MachineConfig *cfg, Drive d, const char *id, Error **errp)
     return drive_open(&cfg->drives[cfg->drive_count++], false, errp);
 }
 
+/* note_shared - drives that a device bears others to write to: known before they are opened, since that locks them. */
+static void note_shared(const MachineConfig *cfg)
+{
+    for (size_t n = 0; n < cfg->device_count; n++) {
+        autofree char *text = opt_text(cfg->devices[n]);
+        OptList *l = opt_parse(text, NULL, NULL); /* to look at: what the device was given stays unasked for */
+
+        if (l != NULL && opt_get_bool(l, "share-rw", false) && opt_has(l, "drive")) {
+            blk_will_share(opt_get_str(l, "drive", NULL));
+        }
+        opt_free(l);
+    }
+}
+
 bool drives_open(MachineConfig *cfg, Error **errp)
 {
+    note_shared(cfg);
     for (size_t n = 0; n < cfg->blockdev_count; n++) {
         if (!node_add(cfg->blockdevs[n], errp)) {
             autofree char *text = opt_text(cfg->blockdevs[n]);

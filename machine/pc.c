@@ -238,6 +238,7 @@ static bool pc_make_bridges(Pc *p, Error **errp)
     p->pci = pci_bus_new(NULL, NULL);
     pci_bus_set_msi(p->pci, pc_msi, p->lapics);
     p->board.pci = p->pci;
+    p->board.cpus = p->cfg.cpus;
     i440fx_connect(host, p->pci, p->rom);
     p->piix3 = pc_device(p, &piix3_class, NULL);
     for (unsigned n = 0; n < 16; n++) {

@@ -164,6 +164,13 @@ static bool check_disk(IdeDrive *d, Error **errp)
         error_set(errp, "Block node is read-only");
         return false;
     }
+    if (!disk_props_check(&d->disk, 512 << 15, errp)) {
+        return false;
+    }
+    if (d->disk.logical != IDE_SECTOR || (d->disk.granularity != DISK_SIZE_AUTO && d->disk.granularity != IDE_SECTOR)) {
+        error_set(errp, "%s must be 512 for ide", d->disk.logical != IDE_SECTOR ? "logical_block_size" : "discard_granularity");
+        return false;
+    }
     d->sectors = MIN(blk_size(d->blk) / IDE_SECTOR, BIT64(48));
     if (d->sectors == 0) {
         error_set(errp, "%s: the image is empty", blk_name(d->blk));
@@ -232,8 +239,8 @@ static bool drive_realize(Device *dev, Error **errp)
     }
     d->mmc.blk = d->blk;
     if (!check_names(d, errp) || (!d->atapi && !check_disk(d, errp)) ||
-        !blk_attach(d->blk, dev->id, d->atapi ? &mmc_block_ops : &disk_block_ops,
-                    d->atapi ? (void *)&d->mmc : (void *)d, errp)) {
+        !disk_props_attach(&d->disk, d->blk, dev->id, d->atapi ? &mmc_block_ops : &disk_block_ops,
+                           d->atapi ? (void *)&d->mmc : (void *)d, errp)) {
         return false;
     }
     if (find_place(d, errp)) {
@@ -271,7 +278,7 @@ static void drive_reset(Device *dev)
     d->multiple = 0;
     d->mwdma = 0;
     d->udma = (uint8_t)BIT(5);
-    d->write_cache = true;
+    d->write_cache = d->disk.cache;
     d->standby = false;
     d->smart = true;
     d->smart_test = 0;
@@ -300,10 +307,12 @@ static void drive_print(Device *dev, FILE *out)
     PROP_STR("serial", IdeDrive, serial, NULL, "serial number"),                                   \
     PROP_STR("model", IdeDrive, model, NULL, "model name"),                                        \
     PROP_STR("ver", IdeDrive, ver, "2.5+", "firmware version"),                                    \
-    PROP_U64("wwn", IdeDrive, wwn, 0, "world wide name")
+    PROP_U64("wwn", IdeDrive, wwn, 0, "world wide name"),                                          \
+    DISK_POLICY_PROPS(IdeDrive, disk)
 
 static const Property hd_props[] = {
     COMMON_PROPS,
+    DISK_SIZE_PROPS(IdeDrive, disk),
     PROP_U16("rotation_rate", IdeDrive, rotation_rate, 0, "1: solid state, else turns a minute"),
     PROP_U32("cyls", IdeDrive, cyls, 0, "geometry: cylinders"),
     PROP_U32("heads", IdeDrive, heads, 0, "heads"),

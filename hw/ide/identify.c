@@ -84,7 +84,11 @@ void ata_identify(IdeDrive *d)
 {
     uint16_t enabled = (uint16_t)(BIT(3) | (d->write_cache ? BIT(5) : 0) |
                                   (d->smart ? 1 : 0));
+    unsigned exp = 0;
 
+    while ((uint64_t)IDE_SECTOR << exp < d->disk.physical) {
+        exp++;
+    }
     put_common(d);
     put(d, 0, 0x0040); /* fixed */
     put_geometry(d);
@@ -118,7 +122,7 @@ void ata_identify(IdeDrive *d)
     if (d->bus->sata) {
         put_sata(d);
     }
-    put(d, 106, 0x4000); /* logical sectors of 512 bytes */
+    put(d, 106, (uint16_t)(exp != 0 ? 0x6000 | exp : 0x4000)); /* logical sectors of 512 bytes, so many (a power) in a physical one */
     put(d, 217, d->rotation_rate);
 }
 

@@ -5,6 +5,7 @@
 #define HW_IDE_INTERNAL_H
 
 #include "block/block.h"
+#include "hw/block/disk-props.h"
 #include "hw/ide/ide.h"
 #include "hw/scsi/mmc.h"
 
@@ -62,6 +63,7 @@ typedef struct IdeDrive {
     char *bus_name, *serial, *model, *ver, *translation;
     uint32_t unit, bootindex;
     uint64_t wwn;
+    DiskProps disk;
     uint16_t rotation_rate;
     uint32_t cyls, heads, secs;
 

@@ -66,6 +66,6 @@ void scsi_unit_reset(ScsiDisk *d)
 {
     d->attention = (ScsiSense){ SENSE_ATTENTION, 0x29, 0 }; /* power on, reset, or bus device reset */
     d->stopped = false;
-    d->write_cache = true;
+    d->write_cache = d->disk.cache;
     mmc_reset(&d->mmc);
 }

@@ -111,23 +111,16 @@ static void on_resized(void *opaque)
 
 static const BlockDevOps disk_block_ops = { .resized = on_resized };
 
-static bool is_block_size(uint32_t n)
-{
-    return n >= 512 && n <= 32768 && (n & (n - 1)) == 0;
-}
-
 static bool check_disk(ScsiDisk *d, Error **errp)
 {
     if (!blk_present(d->blk)) {
         error_set(errp, "Device needs media, but drive is empty");
         return false;
     }
-    if (!is_block_size(d->logical) || !is_block_size(d->physical) || d->physical < d->logical) {
-        error_set(errp, "logical_block_size=%u, physical_block_size=%u: powers of two from 512 to 32768, the second not "
-                  "less than the first", d->logical, d->physical);
+    if (!disk_props_check(&d->disk, 32768, errp)) {
         return false;
     }
-    d->block = d->logical;
+    d->block = (uint32_t)d->disk.logical;
     if (scsi_blocks(d) == 0) {
         error_set(errp, "%s: the image is empty", blk_name(d->blk));
         return false;
@@ -178,15 +171,19 @@ static bool disk_realize(Device *dev, Error **errp)
         error_set(errp, "drive property not set");
         return false;
     }
-    if (!check_names(d, errp) || (d->blk == NULL && !own_drive(d, errp)) || (!d->cd && !check_disk(d, errp))) {
+    if (d->cd) {
+        d->disk.logical = d->disk.physical = CD_SECTOR;
+    }
+    if (!check_names(d, errp) || (d->blk == NULL && !own_drive(d, errp)) ||
+        (d->cd ? !disk_props_check(&d->disk, CD_SECTOR, errp) : !check_disk(d, errp))) {
         return false;
     }
     d->mmc.blk = d->blk;
     if (d->product == NULL) {
         d->product = xstrdup(d->cd ? "QEMU CD-ROM" : "QEMU HARDDISK");
     }
-    if (!blk_attach(d->blk, dev->id, d->cd ? &mmc_block_ops : &disk_block_ops, d->cd ? (void *)&d->mmc : (void *)d,
-                    errp)) {
+    if (!disk_props_attach(&d->disk, d->blk, dev->id, d->cd ? &mmc_block_ops : &disk_block_ops,
+                           d->cd ? (void *)&d->mmc : (void *)d, errp)) {
         return false;
     }
     if (find_place(d, errp)) {
@@ -254,19 +251,22 @@ static void disk_print(Device *dev, FILE *out)
     PROP_STR("ver", ScsiDisk, ver, "2.5+", "firmware version, 4 characters"),                      \
     PROP_STR("device_id", ScsiDisk, device_id, NULL, "identification, 20 characters"),             \
     PROP_U64("wwn", ScsiDisk, wwn, 0, "world wide name"),                                          \
-    PROP_U16("min_io_size", ScsiDisk, min_io, 0, "bytes, what the guest should write at least"),   \
-    PROP_U32("opt_io_size", ScsiDisk, opt_io, 0, "bytes, what is best")
+    DISK_POLICY_PROPS(ScsiDisk, disk)
 
 static const Property hd_props[] = {
     COMMON_PROPS,
-    PROP_U32("logical_block_size", ScsiDisk, logical, 512, "bytes, what the guest can address"),
-    PROP_U32("physical_block_size", ScsiDisk, physical, 512, "bytes, what it should write at once"),
+    DISK_SIZE_PROPS(ScsiDisk, disk),
     PROP_U16("rotation_rate", ScsiDisk, rotation_rate, 0, "1: solid state, else turns a minute"),
     PROP_BOOL("removable", ScsiDisk, removable, false, "it says so"),
     PROP_BOOL("dpofua", ScsiDisk, dpofua, false, "writes past the cache are offered"),
     PROP_END,
 };
-static const Property cd_props[] = { COMMON_PROPS, PROP_END };
+static const Property cd_props[] = {
+    COMMON_PROPS,
+    PROP_SIZE("min_io_size", ScsiDisk, disk.min_io, 0, "what it should read at least"),
+    PROP_SIZE("opt_io_size", ScsiDisk, disk.opt_io, 0, "what is best"),
+    PROP_END,
+};
 
 static const StateField disk_fields[] = {
     STATE_STRUCT(ScsiDisk, attention, scsi_sense_fields), STATE_BOOL(ScsiDisk, write_cache), STATE_BOOL(ScsiDisk, stopped),

@@ -3,6 +3,7 @@
 #define HW_SCSI_INTERNAL_H
 
 #include "block/block.h"
+#include "hw/block/disk-props.h"
 #include "hw/scsi/mmc.h"
 #include "hw/scsi/scsi.h"
 
@@ -15,8 +16,8 @@ struct ScsiDisk {
     BlockBackend *blk;
     char *bus_name, *serial, *vendor, *product, *ver, *device_id;
     uint32_t channel, id, lun, bootindex;
-    uint32_t logical, physical, opt_io;
-    uint16_t min_io, rotation_rate;
+    DiskProps disk;
+    uint16_t rotation_rate;
     uint64_t wwn;
     bool removable, dpofua;
     /* wiring */

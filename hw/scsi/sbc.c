@@ -120,7 +120,7 @@ static ScsiTask cmd_unmap(ScsiDisk *d, const uint8_t *cdb, uint8_t *buf)
 {
     uint32_t len = ld_be16(cdb + 7);
 
-    if ((cdb[1] & 1) || !blk_discards(d->blk)) {
+    if ((cdb[1] & 1) || !disk_props_discards(&d->disk, d->blk)) {
         return scsi_illegal(cdb[1] & 1 ? ASC_BAD_FIELD : ASC_BAD_OPCODE);
     }
     if (blk_read_only(d->blk)) {
@@ -148,14 +148,14 @@ static ScsiTask cmd_service_in(ScsiDisk *d, const uint8_t *cdb, uint8_t *buf)
     if ((cdb[1] & 31) != 0x10) { /* READ CAPACITY (16) is the one that is there */
         return scsi_illegal(ASC_BAD_FIELD);
     }
-    while (d->block << exp < d->physical) {
+    while (d->block << exp < d->disk.physical) {
         exp++;
     }
     memset(buf, 0, 32);
     st_be64(buf, scsi_blocks(d) - 1);
     st_be32(buf + 8, d->block);
     buf[13] = (uint8_t)exp;
-    buf[14] = blk_discards(d->blk) ? 0x80 : 0;
+    buf[14] = disk_props_discards(&d->disk, d->blk) ? 0x80 : 0;
     return scsi_reply(32, ld_be32(cdb + 10));
 }
 

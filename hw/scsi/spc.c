@@ -62,13 +62,13 @@ static unsigned page_identification(const ScsiDisk *d, uint8_t *p)
 /* SBC-3, 6.5.3 "Block Limits VPD page" */
 static unsigned page_limits(const ScsiDisk *d, uint8_t *p)
 {
-    st_be16(p + 2, d->min_io / d->block);
-    st_be32(p + 8, d->opt_io / d->block);
+    st_be16(p + 2, (uint16_t)(d->disk.min_io / d->block));
+    st_be32(p + 8, (uint32_t)(d->disk.opt_io / d->block));
     if (!d->cd) {
-        if (blk_discards(d->blk)) {
+        if (disk_props_discards(&d->disk, d->blk)) {
             st_be32(p + 16, UNMAP_BLOCKS_MAX);
             st_be32(p + 20, SCSI_UNMAP_MAX);
-            st_be32(p + 24, MAX(d->physical / d->block, 1u)); /* granularity */
+            st_be32(p + 24, (uint32_t)(d->disk.granularity == DISK_SIZE_AUTO ? d->disk.physical : d->disk.granularity) / d->block);
         }
         st_be64(p + 32, SCSI_SAME_MAX);
     }
@@ -84,7 +84,7 @@ static unsigned page_characteristics(const ScsiDisk *d, uint8_t *p)
 /* SBC-3, 6.5.4: what is unmapped may read as anything. */
 static unsigned page_provisioning(const ScsiDisk *d, uint8_t *p)
 {
-    bool thin = blk_discards(d->blk);
+    bool thin = disk_props_discards(&d->disk, d->blk);
 
     p[1] = thin ? 0x80 : 0; /* UNMAP */
     p[2] = thin ? 2 : 0;    /* thin provisioned */

@@ -12,13 +12,14 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "block/block.h"
+#include "hw/block/disk-props.h"
 #include "hw/board.h"
 #include "hw/boot-order.h"
 
 enum { F_SEG_MAX = 2, F_GEOMETRY = 4, F_RO = 5, F_BLK_SIZE = 6, F_FLUSH = 9, F_TOPOLOGY = 10, F_MQ = 12, F_DISCARD = 13 };
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
-enum { HEADER = 16, SECTOR = 512, ID_LEN = 20, DISCARD_SEG = 16, DISCARD_SEGS = 16, QUEUES_MAX = 8, QUEUE_SIZE_MAX = 1024 };
+enum { HEADER = 16, SECTOR = 512, ID_LEN = 20, DISCARD_SEG = 16, DISCARD_SEGS = 16, QUEUES_MAX = 60, QUEUE_SIZE_MAX = 1024 };
 /* 5.2.4, "Device configuration layout" */
 enum { C_CAPACITY = 0, C_SEG_MAX = 12, C_GEOMETRY = 16, C_BLK_SIZE = 20, C_TOPOLOGY = 24, C_QUEUES = 34,
        C_DISCARD_SECTORS = 36, C_DISCARD_SEG = 40, C_DISCARD_ALIGN = 44, C_LEN = 60 };
@@ -32,13 +33,12 @@ typedef struct VirtioBlk {
     VirtioDevice virtio; /* first member */
     Request *first;      /* under way */
     uint32_t flight;     /* bytes of memory that they take */
-    uint32_t full;       /* a bit for each queue that waits for some of that */
+    uint64_t full;       /* a bit for each queue that waits for some of that */
     /* properties */
     BlockBackend *blk;
     char *serial;
-    uint32_t bootindex, logical, physical, queues, queue_size;
-    uint16_t min_io;
-    uint32_t opt_io;
+    uint32_t bootindex, queues, queue_size;
+    DiskProps disk;
 } VirtioBlk;
 
 /* What the block room does for a request. */
@@ -73,14 +73,14 @@ static VirtioBlk *blk_of(VirtioDevice *d)
 /* There is room again: queues that waited are looked at soon. */
 static void resume(VirtioBlk *s)
 {
-    uint32_t full = s->full;
+    uint64_t full = s->full;
 
     if (s->flight > FLIGHT / 2) {
         return;
     }
     s->full = 0;
     for (unsigned n = 0; n < s->virtio.queue_count; n++) {
-        if (full & BIT(n)) {
+        if (full & BIT64(n)) {
             virtq_later(&s->virtio.queues[n]);
         }
     }
@@ -172,7 +172,7 @@ static void read_or_write(Request *r, uint64_t sector, bool write)
     uint32_t len = write ? r->e->out_len - HEADER : r->e->in_len - 1;
     uint64_t size = blk_size(r->s->blk);
 
-    if (len % r->s->logical != 0 || sector % (r->s->logical / SECTOR) != 0 || sector > size / SECTOR ||
+    if (len % r->s->disk.logical != 0 || sector % (r->s->disk.logical / SECTOR) != 0 || sector > size / SECTOR ||
         len > size - sector * SECTOR) {
         r->status = S_IOERR;
         return;
@@ -272,7 +272,7 @@ static void blk_kick(VirtioDevice *d, VirtQueue *q)
             count++;
         }
         if (s->flight >= FLIGHT) {
-            s->full |= BIT(q->index);
+            s->full |= BIT64(q->index);
             return;
         }
         if (count == VIRTIO_BATCH) {
@@ -306,7 +306,7 @@ static void blk_dev_reset(VirtioDevice *d)
 
 static void set_capacity(VirtioBlk *s)
 {
-    st_le64(s->virtio.config + C_CAPACITY, blk_size(s->blk) / SECTOR / (s->logical / SECTOR) * (s->logical / SECTOR));
+    st_le64(s->virtio.config + C_CAPACITY, blk_size(s->blk) / SECTOR / (s->disk.logical / SECTOR) * (s->disk.logical / SECTOR));
 }
 
 static void set_config(VirtioBlk *s)
@@ -314,7 +314,7 @@ static void set_config(VirtioBlk *s)
     uint8_t *c = s->virtio.config, exp = 0;
     uint64_t cyls = blk_size(s->blk) / SECTOR / (16 * 63);
 
-    while (s->logical << exp < s->physical) {
+    while (s->disk.logical << exp < s->disk.physical) {
         exp++;
     }
     set_capacity(s);
@@ -322,14 +322,14 @@ static void set_config(VirtioBlk *s)
     st_le16(c + C_GEOMETRY, (uint16_t)MIN(cyls, 16383));
     c[C_GEOMETRY + 2] = 16;
     c[C_GEOMETRY + 3] = 63;
-    st_le32(c + C_BLK_SIZE, s->logical);
+    st_le32(c + C_BLK_SIZE, (uint32_t)s->disk.logical);
     c[C_TOPOLOGY] = exp;
-    st_le16(c + C_TOPOLOGY + 2, (uint16_t)(s->min_io / s->logical));
-    st_le32(c + C_TOPOLOGY + 4, s->opt_io / s->logical);
+    st_le16(c + C_TOPOLOGY + 2, (uint16_t)(s->disk.min_io / s->disk.logical));
+    st_le32(c + C_TOPOLOGY + 4, (uint32_t)(s->disk.opt_io / s->disk.logical));
     st_le16(c + C_QUEUES, (uint16_t)s->queues);
     st_le32(c + C_DISCARD_SECTORS, DISCARD_MAX);
     st_le32(c + C_DISCARD_SEG, DISCARD_SEGS);
-    st_le32(c + C_DISCARD_ALIGN, s->logical / SECTOR);
+    st_le32(c + C_DISCARD_ALIGN, (uint32_t)((s->disk.granularity == DISK_SIZE_AUTO ? s->disk.logical : s->disk.granularity) / SECTOR));
 }
 
 static void on_resized(void *opaque)
@@ -343,20 +343,13 @@ static void on_resized(void *opaque)
 static const BlockDevOps block_ops = { .resized = on_resized };
 static const VirtioOps virtio_ops = { .reset = blk_dev_reset, .kick = blk_kick };
 
-static bool is_block_size(uint32_t n)
-{
-    return n >= SECTOR && n <= 32768 && (n & (n - 1)) == 0;
-}
-
 static bool check(VirtioBlk *s, Error **errp)
 {
     if (s->blk == NULL || !blk_present(s->blk)) {
         error_set(errp, s->blk == NULL ? "drive property not set" : "Device needs media, but drive is empty");
         return false;
     }
-    if (!is_block_size(s->logical) || !is_block_size(s->physical) || s->physical < s->logical) {
-        error_set(errp, "logical_block_size=%u, physical_block_size=%u: powers of two from 512 to 32768, the second not "
-                  "less than the first", s->logical, s->physical);
+    if (!disk_props_check(&s->disk, 32768, errp)) {
         return false;
     }
     if (s->queues < 1 || s->queues > QUEUES_MAX) {
@@ -387,19 +380,19 @@ static bool blk_realize(Device *dev, Error **errp)
 {
     VirtioBlk *s = container_of(dev, VirtioBlk, virtio.pci.dev);
     VirtioDevice *d = &s->virtio;
-    uint64_t features = BIT64(F_SEG_MAX) | BIT64(F_GEOMETRY) | BIT64(F_BLK_SIZE) | BIT64(F_FLUSH) | BIT64(F_TOPOLOGY);
+    uint64_t features = BIT64(F_SEG_MAX) | BIT64(F_GEOMETRY) | BIT64(F_BLK_SIZE) | BIT64(F_TOPOLOGY);
     uint16_t device;
     uint8_t revision;
 
-    if (!check(s, errp) || !virtio_ids(d, VIRTIO_ID_BLOCK, 1, &device, &revision, errp)) {
+    virtio_queues(d, &s->queues, QUEUES_MAX, 1);
+    if (!check(s, errp) || !virtio_ids(d, VIRTIO_ID_BLOCK, 1, &device, &revision, errp) ||
+        !disk_props_attach(&s->disk, s->blk, dev->id, &block_ops, s, errp)) {
         return false;
     }
     features |= blk_read_only(s->blk) ? BIT64(F_RO) : 0;
     features |= s->queues > 1 ? BIT64(F_MQ) : 0;
-    features |= blk_discards(s->blk) ? BIT64(F_DISCARD) : 0;
-    if (!blk_attach(s->blk, dev->id, &block_ops, s, errp)) {
-        return false;
-    }
+    features |= disk_props_discards(&s->disk, s->blk) ? BIT64(F_DISCARD) : 0;
+    features |= s->disk.cache ? BIT64(F_FLUSH) : 0; /* 5.2.5.1: without, what is written is on stable storage */
     if (!pci_plug(&d->pci, 0x1af4, device, 0x010000, revision, 1, errp)) {
         blk_detach(s->blk);
         return false;
@@ -448,13 +441,11 @@ static const Property blk_props[] = {
     PROP_DRIVE("drive", VirtioBlk, blk, "the -drive that is behind it"),
     PROP_STR("serial", VirtioBlk, serial, NULL, "serial number, 20 characters"),
     PROP_U32("bootindex", VirtioBlk, bootindex, BOOT_NONE, "place in the firmware's boot order"),
-    PROP_U32("logical_block_size", VirtioBlk, logical, SECTOR, "bytes, what the guest can address"),
-    PROP_U32("physical_block_size", VirtioBlk, physical, SECTOR, "bytes, what it should write at once"),
-    PROP_U16("min_io_size", VirtioBlk, min_io, 0, "bytes, what it should write at least"),
-    PROP_U32("opt_io_size", VirtioBlk, opt_io, 0, "bytes, what is best"),
-    PROP_U32("num-queues", VirtioBlk, queues, 1, "queues"),
+    DISK_POLICY_PROPS(VirtioBlk, disk),
+    DISK_SIZE_PROPS(VirtioBlk, disk),
+    PROP_U32("num-queues", VirtioBlk, queues, VIRTIO_AUTO, "queues; none: one a processor"),
     PROP_U32("queue-size", VirtioBlk, queue_size, 256, "descriptors of a queue"),
-    VIRTIO_PROPS(VirtioBlk, QUEUES_MAX + 1),
+    VIRTIO_PROPS(VirtioBlk, VIRTIO_AUTO),
     PCI_PROPS_AT(VirtioBlk, virtio.pci, NULL),
     PROP_END,
 };

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bus/lock.h"
+#include "hw/board.h"
 
 enum { CAP_VENDOR = 0x09 };
 enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4 }; /* 4.1.4 */
@@ -383,6 +384,18 @@ static void legacy_write(void *opaque, uint64_t offset, uint64_t val, unsigned s
 static const IoOps legacy_ops = { .read = legacy_read, .write = legacy_write, .min_size = 1, .max_size = 4 };
 
 /* ---- the device ---- */
+
+void virtio_queues(VirtioDevice *d, uint32_t *queues, unsigned most, unsigned more)
+{
+    const Board *board = d->pci.dev.board;
+
+    if (*queues == VIRTIO_AUTO) {
+        *queues = board == NULL ? 1 : MAX(MIN(board->cpus, most), 1u);
+    }
+    if (d->vectors == VIRTIO_AUTO) {
+        d->vectors = MIN(*queues, most) + more;
+    }
+}
 
 void virtio_init(VirtioDevice *d, const VirtioOps *ops, uint64_t features, unsigned config_len)
 {

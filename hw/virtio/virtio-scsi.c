@@ -13,7 +13,7 @@
 #include "hw/scsi/scsi.h"
 
 enum { ID_SCSI = 8, F_HOTPLUG = 1, F_CHANGE = 2 };
-enum { CONTROL = 0, EVENTS = 1, COMMANDS = 2, QUEUES_MAX = 8, QUEUE_SIZE_MAX = 1024, CONTROL_SIZE = 64 };
+enum { CONTROL = 0, EVENTS = 1, COMMANDS = 2, QUEUES_MAX = 60, QUEUE_SIZE_MAX = 1024, CONTROL_SIZE = 64 };
 /* 5.6.4, "Device configuration layout" */
 enum { C_QUEUES = 0, C_SEG_MAX = 4, C_MAX_SECTORS = 8, C_PER_LUN = 12, C_EVENT_SIZE = 16, C_SENSE_SIZE = 20,
        C_CDB_SIZE = 24, C_MAX_CHANNEL = 28, C_MAX_TARGET = 30, C_MAX_LUN = 32, C_LEN = 36 };
@@ -406,6 +406,7 @@ static bool scsi_realize(Device *dev, Error **errp)
     uint16_t device;
     uint8_t revision;
 
+    virtio_queues(d, &s->queues, QUEUES_MAX, 3); /* control, events, changes */
     if (!check(s, errp) || !virtio_ids(d, ID_SCSI, 4, &device, &revision, errp) ||
         !pci_plug(&d->pci, 0x1af4, device, 0x010000, revision, 1, errp)) {
         return false;
@@ -451,13 +452,13 @@ static bool scsi_post_load(Device *dev, Error **errp)
 }
 
 static const Property scsi_props[] = {
-    PROP_U32("num_queues", VirtioScsi, queues, 1, "queues for commands"),
+    PROP_U32("num_queues", VirtioScsi, queues, VIRTIO_AUTO, "queues for commands; none: one a processor"),
     PROP_U32("virtqueue_size", VirtioScsi, queue_size, 256, "descriptors of each"),
     PROP_U32("max_sectors", VirtioScsi, max_sectors, 65535, "sectors that a command should transfer at most"),
     PROP_U32("cmd_per_lun", VirtioScsi, per_lun, 128, "commands that a unit should be given at a time"),
     PROP_BOOL("hotplug", VirtioScsi, hotplug, true, "tells the guest of units that come and go"),
     PROP_BOOL("param_change", VirtioScsi, param_change, true, "and of those that change"),
-    VIRTIO_PROPS(VirtioScsi, QUEUES_MAX + 3),
+    VIRTIO_PROPS(VirtioScsi, VIRTIO_AUTO),
     PCI_PROPS_AT(VirtioScsi, virtio.pci, NULL),
     PROP_END,
 };

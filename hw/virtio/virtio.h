@@ -107,6 +107,11 @@ extern const StateField virtio_fields[]; /* of VirtioDevice: STATE_STRUCT(X, vir
     PROP_BOOL("ioeventfd", S, virtio.any_ioeventfd, true, "no effect"),                            \
     PROP_U32("vectors", S, virtio.vectors, (def_vectors), "MSI-X vectors; 0: none")
 
+#define VIRTIO_AUTO UINT32_MAX
+
+/* virtio_queues - as many as processors, where a device was not told (VIRTIO_AUTO), at most @most; and MSI-X vectors for them and
+ * @more. */
+void virtio_queues(VirtioDevice *d, uint32_t *queues, unsigned most, unsigned more);
 /* virtio_init - what @dev is, before virtio_plug(). @features: what the device offers beyond what all do. */
 void virtio_init(VirtioDevice *d, const VirtioOps *ops, uint64_t features, unsigned config_len);
 /* virtio_add_queue - one of @size descriptors (a power of two). */

@@ -109,7 +109,7 @@ REFUSED = [
     (["virtio-scsi-pci", "scsi-hd,drive=d,scsi-id=0,lun=0", "scsi-hd,drive=e,scsi-id=0,lun=0"], "lun already used by"),
     (["virtio-scsi-pci", "scsi-hd,drive=d,logical_block_size=1000"], "powers of two"),
     (["virtio-scsi-pci", "scsi-hd,drive=d,serial=" + "x" * 37], "36 characters"),
-    (["virtio-scsi-pci,num_queues=9"], "num_queues=9: 1 to 8"), (["virtio-scsi-pci,virtqueue_size=3"], "a power of two"),
+    (["virtio-scsi-pci,num_queues=61"], "num_queues=61: 1 to 60"), (["virtio-scsi-pci,virtqueue_size=3"], "a power of two"),
     (["virtio-scsi-pci,max_sectors=0"], "at least 1"), (["scsi-disk,drive=d"], "there is no device model 'scsi-disk'"),
 ]
 
