@@ -15,6 +15,9 @@ enum { QUEUE_FRAMES = 4096, QUEUE_BYTES = 8 << 20 };
 typedef struct NetFrame {
     struct NetFrame *next;
     size_t len;
+    unsigned queue;
+    bool vnet; /* there is a header */
+    uint8_t header[NET_VNET_HEADER];
     uint8_t data[];
 } NetFrame;
 
@@ -131,14 +134,19 @@ static bool takes(NetPort *p, size_t len)
     return p->ops->can_receive == NULL || p->ops->can_receive(p->opaque, len);
 }
 
-static void deliver(NetPort *p, const uint8_t *frame, size_t len)
+/* deliver - @h: virtio's header, or NULL. */
+static void deliver(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len)
 {
     p->busy = true;
-    p->ops->receive(p->opaque, frame, len);
+    if (h == NULL) {
+        p->ops->receive(p->opaque, frame, len);
+    } else if (!p->ops->receive_vnet(p->opaque, h, frame, len)) {
+        p->dropped++; /* it does not take such packets any more */
+    }
     p->busy = false;
 }
 
-static void enqueue(NetPort *p, const uint8_t *frame, size_t len)
+static void enqueue(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len)
 {
     NetFrame *f;
 
@@ -148,6 +156,11 @@ static void enqueue(NetPort *p, const uint8_t *frame, size_t len)
         return;
     }
     f->len = len;
+    f->queue = p->peer->queue;
+    f->vnet = h != NULL;
+    if (h != NULL) {
+        memcpy(f->header, h, NET_VNET_HEADER);
+    }
     memcpy(f->data, frame, len);
     *p->tail = f;
     p->tail = &f->next;
@@ -155,7 +168,7 @@ static void enqueue(NetPort *p, const uint8_t *frame, size_t len)
     p->queued_bytes += len;
 }
 
-void net_send(NetPort *p, const uint8_t *frame, size_t len)
+static void send_frame(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len)
 {
     NetPort *peer = p->peer;
 
@@ -170,18 +183,44 @@ void net_send(NetPort *p, const uint8_t *frame, size_t len)
         net_dump_frame(peer->dumps, frame, len);
     }
     if (peer->head != NULL || !takes(peer, len)) {
-        enqueue(peer, frame, len);
+        enqueue(peer, h, frame, len);
         return;
     }
-    deliver(peer, frame, len);
+    deliver(peer, h, frame, len);
+}
+
+void net_send(NetPort *p, const uint8_t *frame, size_t len)
+{
+    send_frame(p, NULL, frame, len);
 }
 
 bool net_send_vnet(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len)
 {
     NetPort *peer = p->peer;
 
+    if (!p->card) { /* to a card, which asked for such packets: they wait as all do, and dumps show them as they are */
+        if (peer == NULL || peer->ops->receive_vnet == NULL) {
+            return false;
+        }
+        send_frame(p, h, frame, len);
+        return true;
+    }
     return peer != NULL && peer->ops->receive_vnet != NULL && p->dumps == NULL && peer->dumps == NULL && net_link(p) &&
            peer->head == NULL && peer->ops->receive_vnet(peer->opaque, h, frame, len);
+}
+
+uint16_t net_queues(const char *id)
+{
+    NetBackend *b = id != NULL && *id != '\0' ? net_backend_find(id) : NULL;
+
+    return b != NULL && b->port.queues > 1 ? (uint16_t)b->port.queues : 1;
+}
+
+bool net_set_offload(NetPort *p, unsigned offload)
+{
+    NetPort *peer = p->peer;
+
+    return peer != NULL && peer->ops->set_offload != NULL && peer->ops->set_offload(peer->opaque, offload);
 }
 
 bool net_can_send(NetPort *p)
@@ -200,14 +239,18 @@ void net_accept(NetPort *p)
     if (p->busy) {
         return; /* its receive() looks around by itself */
     }
-    while (p->head != NULL && takes(p, p->head->len)) {
+    while (p->head != NULL) {
         NetFrame *f = p->head;
 
+        p->peer->queue = f->queue;
+        if (!takes(p, f->len)) {
+            break;
+        }
         p->head = f->next;
         p->tail = p->head == NULL ? &p->head : p->tail;
         p->queued--;
         p->queued_bytes -= f->len;
-        deliver(p, f->data, f->len);
+        deliver(p, f->vnet ? f->header : NULL, f->data, f->len);
         free(f);
     }
     if (p->peer_waits && p->head == NULL && p->peer != NULL && takes(p, NET_MTU_FRAME)) {

@@ -27,10 +27,17 @@ typedef struct NetPortOps {
     /* A frame whose sums, or segments, are to be made as virtio's header @h of 10 bytes says (VIRTIO 1.2, 5.1.6). False:
      * it cannot do that now. NULL: never. */
     bool (*receive_vnet)(void *opaque, const uint8_t *h, const uint8_t *frame, size_t len);
+    /* Which packets the peer takes by receive_vnet(), NET_OFFLOAD_*, from now on; false: there is nothing of the kind. NULL:
+     * never. */
+    bool (*set_offload)(void *opaque, unsigned offload);
     void (*can_send)(void *opaque);              /* net_can_send() is true again; may be NULL */
     void (*link_changed)(void *opaque, bool up); /* may be NULL */
     void (*describe)(void *opaque, FILE *out);   /* behind "name: index=0," in info network */
 } NetPortOps;
+
+/* What a card takes in packets with virtio's header: sums that are to be made, large packets of TCP and UDP. */
+enum { NET_OFFLOAD_CSUM = 1, NET_OFFLOAD_TSO4 = 2, NET_OFFLOAD_TSO6 = 4, NET_OFFLOAD_ECN = 8, NET_OFFLOAD_UFO = 16 };
+enum { NET_VNET_HEADER = 10, NET_QUEUES_MAX = 16 };
 
 struct NetPort {
     const NetPortOps *ops;
@@ -44,6 +51,9 @@ struct NetPort {
     struct NetFrame *head, **tail; /* what the owner could not take yet */
     size_t queued, queued_bytes;
     uint64_t dropped;
+    unsigned queues;  /* a back end's, 0 or 1: one */
+    unsigned queue;   /* of which of them the frame is that is sent by this port, or was sent last */
+    bool sums_good;   /* a back end's: sums in what it sends were made in this process */
     Timer resume;     /* a card's: when the machine runs on */
     struct NetDump *dumps;
     NetPort *next_card;
@@ -61,6 +71,10 @@ void net_send(NetPort *p, const uint8_t *frame, size_t len);
 /* net_send_vnet - the same with virtio's header, for a peer that makes sums and segments. False: there is no such peer
  * now, or somebody wants to see whole frames: they are made by the caller. */
 bool net_send_vnet(NetPort *p, const uint8_t *h, const uint8_t *frame, size_t len);
+/* net_queues - of the back end called @id; 1 when there is none. */
+uint16_t net_queues(const char *id);
+/* net_set_offload - what @p's owner takes of such packets from its peer; false: that has none (yet or any more). */
+bool net_set_offload(NetPort *p, unsigned offload);
 /* net_can_send - false: the peer does not keep up, ops->can_send() will be called. */
 bool net_can_send(NetPort *p);
 /* net_accept - @p's owner may be able to receive again. */

@@ -35,7 +35,8 @@ enum { READS_PER_TURN = 64, VNET_HEADER_MAX = 64 };
 
 typedef struct Tap {
     NetBackend b; /* first member */
-    int fd;
+    int fd[NET_QUEUES_MAX]; /* one for each queue */
+    unsigned queues;
     int down; /* a pipe; the script for the end runs when it closes; -1: none */
     size_t header; /* bytes of virtio's header in front of each packet */
     char name[IFNAMSIZ];
@@ -43,12 +44,20 @@ typedef struct Tap {
     /* loop thread */
     bool paused, closed;
     uint8_t in[VNET_HEADER_MAX + NET_FRAME_MAX];
-    bool posted; /* under the machine lock */
+    /* under the machine lock */
+    bool posted;
+    int offload; /* TUN_F_*, of what the card takes; -1: not to be changed */
 } Tap;
 
 static void watch(Tap *t);
 
 /* ---- frames ---- */
+
+/* out - by the queue that the card sends with. */
+static int out(const Tap *t)
+{
+    return t->fd[t->b.port.peer != NULL ? t->b.port.peer->queue % t->queues : 0];
+}
 
 static void tap_receive(void *opaque, const uint8_t *frame, size_t len)
 {
@@ -56,7 +65,7 @@ static void tap_receive(void *opaque, const uint8_t *frame, size_t len)
     Tap *t = opaque;
     struct iovec v[2] = { { (void *)none, t->header }, { (void *)frame, len } };
 
-    if (writev(t->fd, v + (t->header == 0), 2 - (t->header == 0)) < 0) {
+    if (writev(out(t), v + (t->header == 0), 2 - (t->header == 0)) < 0) {
         t->b.port.dropped++;
     }
 }
@@ -71,7 +80,7 @@ static bool tap_receive_vnet(void *opaque, const uint8_t *h, const uint8_t *fram
     if (t->header < 10) {
         return false;
     }
-    if (writev(t->fd, v, 3) < 0) {
+    if (writev(out(t), v, 3) < 0) {
         t->b.port.dropped++;
     }
     return true;
@@ -81,12 +90,20 @@ static void on_posted(void *opaque)
 {
     Tap *t = opaque;
 
+    int offload;
+
     machine_lock();
     t->posted = false;
+    offload = t->offload;
+    t->offload = -1;
     machine_unlock();
-    if (!t->closed) {
-        watch(t);
+    if (t->closed) {
+        return;
     }
+    for (unsigned n = 0; n < t->queues && offload >= 0; n++) {
+        ioctl(t->fd[n], TUNSETOFFLOAD, offload);
+    }
+    watch(t);
 }
 
 static void tap_can_send(void *opaque)
@@ -99,10 +116,46 @@ static void tap_can_send(void *opaque)
     }
 }
 
+/* tap_set_offload - packets of the old kind that wait in the kernel are dropped by who does not take them. */
+static bool tap_set_offload(void *opaque, unsigned offload)
+{
+    static const int flag[5] = { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN, TUN_F_UFO };
+    Tap *t = opaque;
+
+    if (t->header < NET_VNET_HEADER) {
+        return false;
+    }
+    t->offload = 0;
+    for (unsigned n = 0; n < ARRAY_SIZE(flag); n++) {
+        t->offload |= offload & 1u << n ? flag[n] : 0;
+    }
+    tap_can_send(t);
+    return true;
+}
+
+/* arrived - a packet of queue @n, with its header if there is one. */
+static void arrived(Tap *t, unsigned n, size_t len)
+{
+    NetPort *p = &t->b.port;
+
+    p->queue = n;
+    if (t->header >= NET_VNET_HEADER && ((t->in[0] & 1) | t->in[1]) != 0) {
+        if (!net_send_vnet(p, t->in, t->in + t->header, len - t->header)) {
+            p->dropped++;
+        }
+    } else {
+        net_send(p, t->in + t->header, len - t->header);
+    }
+}
+
 static void on_fd(void *opaque, int fd, unsigned events)
 {
     Tap *t = opaque;
+    unsigned queue = 0;
 
+    while (queue + 1 < t->queues && t->fd[queue] != fd) {
+        queue++;
+    }
     for (unsigned n = 0; n < READS_PER_TURN && !t->paused; n++) {
         ssize_t len = read(fd, t->in, sizeof(t->in));
 
@@ -115,7 +168,7 @@ static void on_fd(void *opaque, int fd, unsigned events)
             break;
         }
         machine_lock();
-        net_send(&t->b.port, t->in + t->header, (size_t)len - t->header);
+        arrived(t, queue, (size_t)len);
         t->paused = !net_can_send(&t->b.port);
         machine_unlock();
     }
@@ -127,7 +180,9 @@ static void watch(Tap *t)
     machine_lock();
     t->paused = !net_can_send(&t->b.port);
     machine_unlock();
-    loop_fd_set(t->fd, t->paused ? 0 : LOOP_READ, on_fd, t);
+    for (unsigned n = 0; n < t->queues; n++) {
+        loop_fd_set(t->fd[n], t->paused ? 0 : LOOP_READ, on_fd, t);
+    }
 }
 
 static void tap_describe(void *opaque, FILE *out)
@@ -138,7 +193,8 @@ static void tap_describe(void *opaque, FILE *out)
 }
 
 static const NetPortOps tap_ops = {
-    .receive = tap_receive, .receive_vnet = tap_receive_vnet, .can_send = tap_can_send, .describe = tap_describe,
+    .receive = tap_receive, .receive_vnet = tap_receive_vnet, .set_offload = tap_set_offload,
+    .can_send = tap_can_send, .describe = tap_describe,
 };
 
 /* ---- the interface ---- */
@@ -149,30 +205,43 @@ static bool fail(Error **errp, const char *what, const char *name)
     return false;
 }
 
-/* attach - to the interface called @ifname, which is made if it is not there; "" or NULL: a new one. */
-static bool attach(Tap *t, const char *ifname, bool vnet, Error **errp)
+/* attach_queue - one more queue of the interface called t->name, which is made if it is not there. */
+static bool attach_queue(Tap *t, bool vnet, bool multi, Error **errp)
 {
-    struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+    struct ifreq r = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (multi ? IFF_MULTI_QUEUE : 0)) };
     unsigned features = 0;
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
+    if (fd < 0) {
+        return fail(errp, "cannot open", "/dev/net/tun");
+    }
+    t->fd[t->queues++] = fd;
+    if (vnet && ioctl(fd, TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR)) {
+        r.ifr_flags |= IFF_VNET_HDR;
+        t->header = 10;
+    }
+    memcpy(r.ifr_name, t->name, IFNAMSIZ);
+    if (ioctl(fd, TUNSETIFF, &r) < 0) {
+        return fail(errp, "cannot attach to interface", r.ifr_name);
+    }
+    memcpy(t->name, r.ifr_name, IFNAMSIZ);
+    ioctl(fd, TUNSETOFFLOAD, 0); /* what comes in has its sums and is no larger than the MTU, until a card wants more */
+    return true;
+}
+
+/* attach - @queues of the interface called @ifname; "" or NULL: a new one. */
+static bool attach(Tap *t, const char *ifname, unsigned queues, bool vnet, Error **errp)
+{
     if (ifname != NULL && strlen(ifname) >= IFNAMSIZ) {
         error_set(errp, "ifname=%s: too long", ifname);
         return false;
     }
-    t->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (t->fd < 0) {
-        return fail(errp, "cannot open", "/dev/net/tun");
+    strcpy(t->name, ifname != NULL && *ifname != '\0' ? ifname : "tap%d");
+    for (unsigned n = 0; n < queues; n++) {
+        if (!attach_queue(t, vnet, queues > 1, errp)) {
+            return false;
+        }
     }
-    if (vnet && ioctl(t->fd, TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR)) {
-        r.ifr_flags |= IFF_VNET_HDR;
-        t->header = 10;
-    }
-    strcpy(r.ifr_name, ifname != NULL && *ifname != '\0' ? ifname : "tap%d");
-    if (ioctl(t->fd, TUNSETIFF, &r) < 0) {
-        return fail(errp, "cannot attach to interface", r.ifr_name);
-    }
-    memcpy(t->name, r.ifr_name, IFNAMSIZ);
-    ioctl(t->fd, TUNSETOFFLOAD, 0); /* what comes in has its sums and is no larger than the MTU */
     return true;
 }
 
@@ -181,8 +250,13 @@ static bool adopt(Tap *t, const char *text, Error **errp)
 {
     struct ifreq r = { 0 };
     uint64_t fd;
-    int size = 10;
+    int size = NET_VNET_HEADER;
+    size_t header = 0;
 
+    if (t->queues == NET_QUEUES_MAX) {
+        error_set(errp, "fds=: at most %d", NET_QUEUES_MAX);
+        return false;
+    }
     if (!text_u64(text, INT32_MAX, &fd) || fcntl((int)fd, F_GETFD) < 0) {
         error_set(errp, "fd=%s is not an open descriptor", text);
         return false;
@@ -191,18 +265,23 @@ static bool adopt(Tap *t, const char *text, Error **errp)
         error_set(errp, "fd=%s is no tap", text);
         return false;
     }
-    t->fd = (int)fd;
-    fcntl(t->fd, F_SETFL, fcntl(t->fd, F_GETFL) | O_NONBLOCK);
-    fcntl(t->fd, F_SETFD, FD_CLOEXEC);
+    fcntl((int)fd, F_SETFL, fcntl((int)fd, F_GETFL) | O_NONBLOCK);
+    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
     if (r.ifr_flags & IFF_VNET_HDR) {
-        ioctl(t->fd, TUNGETVNETHDRSZ, &size);
-        if (size < 10 || size > VNET_HEADER_MAX) {
+        ioctl((int)fd, TUNGETVNETHDRSZ, &size);
+        if (size < NET_VNET_HEADER || size > VNET_HEADER_MAX) {
             error_set(errp, "fd=%s has headers of %d bytes", text, size);
             return false;
         }
-        t->header = (size_t)size;
-        ioctl(t->fd, TUNSETOFFLOAD, 0);
+        header = (size_t)size;
+        ioctl((int)fd, TUNSETOFFLOAD, 0);
     }
+    if (t->queues > 0 && (header != t->header || memcmp(t->name, r.ifr_name, IFNAMSIZ) != 0)) {
+        error_set(errp, "fd=%s is of another interface, or has other headers", text);
+        return false;
+    }
+    t->header = header;
+    t->fd[t->queues++] = (int)fd;
     memcpy(t->name, r.ifr_name, IFNAMSIZ);
     return true;
 }
@@ -345,14 +424,14 @@ static bool open_in_bridge(Tap *t, const char *helper, const char *br, bool vnet
         helper = BRIDGE_HELPER;
     }
     t->how = xasprintf("%s%s,br=%s", helper != NULL ? "helper=" : "", helper != NULL ? helper : "", br);
-    return helper != NULL ? by_helper(t, helper, br, errp) : attach(t, NULL, vnet, errp) && into_bridge(t, br, errp);
+    return helper != NULL ? by_helper(t, helper, br, errp) : attach(t, NULL, 1, vnet, errp) && into_bridge(t, br, errp);
 }
 
 /* ---- opening ---- */
 
 static bool begin(Tap *t, Error **errp)
 {
-    t->fd = t->down = -1;
+    t->down = t->offload = -1;
     if (sandbox_on()) {
         error_set(errp, "a tap cannot be added to a machine that is confined: give it at the start, or -sandbox off");
         return false;
@@ -363,9 +442,9 @@ static bool begin(Tap *t, Error **errp)
 /* undo - closing the pipe runs the script for the end. */
 static void undo(Tap *t)
 {
-    if (t->fd >= 0) {
-        loop_fd_remove(t->fd);
-        close(t->fd);
+    for (unsigned n = 0; n < t->queues; n++) {
+        loop_fd_remove(t->fd[n]);
+        close(t->fd[n]);
     }
     if (t->down >= 0) {
         close(t->down);
@@ -377,6 +456,7 @@ static bool start(Tap *t)
 {
     machine_lock();
     net_port_init(&t->b.port, t->b.id, &tap_ops, t, false);
+    t->b.port.queues = t->queues;
     machine_unlock();
     watch(t);
     return true;
@@ -390,9 +470,23 @@ static const char *script_of(OptList *l, const char *key, const char *usual)
     return *s == '\0' || strcmp(s, "no") == 0 ? NULL : s;
 }
 
-static bool open_by_name(Tap *t, const char *ifname, const char *up, const char *down, bool vnet, Error **errp)
+/* adopt_all - "3:4:5". */
+static bool adopt_all(Tap *t, const char *text, Error **errp)
 {
-    if (!attach(t, ifname, vnet, errp) || (up != NULL && !script_up(t, up, errp)) ||
+    autofree char *copy = xstrdup(text);
+
+    for (char *rest = copy, *one; (one = strsep(&rest, ":")) != NULL;) {
+        if (!adopt(t, one, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_by_name(Tap *t, const char *ifname, unsigned queues, const char *up, const char *down, bool vnet,
+                         Error **errp)
+{
+    if (!attach(t, ifname, queues, vnet, errp) || (up != NULL && !script_up(t, up, errp)) ||
         (down != NULL && !script_down(t, down, errp))) {
         return false;
     }
@@ -416,10 +510,11 @@ static bool tap_open(NetBackend *b, OptList *l, Error **errp)
     const char *up = script_of(l, "script", UP_SCRIPT), *down = script_of(l, "downscript", DOWN_SCRIPT);
     bool vnet = opt_get_bool(l, "vnet_hdr", true), ok;
     uint64_t sndbuf = opt_get_size(l, "sndbuf", 1, 0);
+    unsigned queues = (unsigned)opt_get_u64(l, "queues", NET_QUEUES_MAX, 1);
 
     down = !opt_has(l, "downscript") && access(DOWN_SCRIPT, X_OK) != 0 ? NULL : down;
-    if (opt_get_u64(l, "queues", 256, 1) != 1 || (fd != NULL && strchr(fd, ':') != NULL)) {
-        opt_bad(l, "a card has one queue here");
+    if (queues == 0 || (queues > 1 && (fd != NULL || helper != NULL))) {
+        opt_bad(l, queues == 0 ? "queues=0: at least 1" : "queues= is not for fd=, fds= or helper=");
     }
     if (opt_get_u64(l, "poll-us", UINT32_MAX, 0) != 0) {
         opt_bad(l, "poll-us= is vhost's");
@@ -438,12 +533,14 @@ static bool tap_open(NetBackend *b, OptList *l, Error **errp)
     }
     if (fd != NULL) {
         t->how = xasprintf("fd=%s", fd);
-        ok = adopt(t, fd, errp);
+        ok = adopt_all(t, fd, errp);
     } else {
-        ok = helper != NULL ? open_in_bridge(t, helper, br, vnet, errp) : open_by_name(t, ifname, up, down, vnet, errp);
+        ok = helper != NULL ? open_in_bridge(t, helper, br, vnet, errp) : open_by_name(t, ifname, queues, up, down, vnet, errp);
     }
-    if (ok && sndbuf != 0 && ioctl(t->fd, TUNSETSNDBUF, &(int){ (int)MIN(sndbuf, (uint64_t)INT32_MAX) }) < 0) {
-        ok = fail(errp, "cannot set sndbuf= of", t->name);
+    for (unsigned n = 0; ok && sndbuf != 0 && n < t->queues; n++) {
+        if (ioctl(t->fd[n], TUNSETSNDBUF, &(int){ (int)MIN(sndbuf, (uint64_t)INT32_MAX) }) < 0) {
+            ok = fail(errp, "cannot set sndbuf= of", t->name);
+        }
     }
     if (!ok) {
         undo(t);

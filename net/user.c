@@ -581,6 +581,7 @@ static bool user_open(NetBackend *b, OptList *l, Error **errp)
     r = u->epoll < 0 ? -errno : loop_fd_set(u->epoll, LOOP_READ, serve_fd, u);
     machine_lock();
     net_port_init(&b->port, b->id, &user_ops, u, false);
+    b->port.sums_good = true; /* the library makes them of what it sends */
     machine_unlock();
     u->slirp = r == 0 ? slirp_lib.slirp_new(&o->cfg, &callbacks, u) : NULL;
     u->cfg = o->cfg;

@@ -112,7 +112,8 @@ unsigned inet_segment(InetTso *t, uint8_t *room, void (*send)(void *opaque, uint
         }
         if (t->tcp && t->l4 + 20 <= t->header) {
             st_be32(room + t->l4 + 4, ld_be32(t->frame + t->l4 + 4) + (uint32_t)done);
-            room[t->l4 + 13] &= last ? 0xff : (uint8_t)~0x09; /* PSH and FIN are the last one's */
+            room[t->l4 + 13] &= last ? 0xff : (uint8_t)~0x09; /* PSH and FIN are the last one's, CWR the first one's */
+            room[t->l4 + 13] &= done == 0 ? 0xff : (uint8_t)~0x80;
         } else if (!t->tcp && t->l4 + 8 <= t->header) {
             st_be16(room + t->l4 + 4, (uint16_t)(len - t->l4));
         }

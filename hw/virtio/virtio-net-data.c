@@ -12,8 +12,8 @@
 
 enum { H_FLAGS = 0, H_GSO = 1, H_GSO_SIZE = 4, H_CSUM_START = 6, H_CSUM_OFFSET = 8, H_BUFFERS = 10, H_SHORT = 10,
        H_LONG = 12 };
-enum { NEEDS_CSUM = 1 };
-enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
+enum { NEEDS_CSUM = 1, DATA_VALID = 2 };
+enum { GSO_NONE = 0, GSO_TCPV4 = 1, GSO_UDP = 3, GSO_TCPV6 = 4, GSO_ECN = 0x80 };
 enum { ETH_HEADER = 14, VLAN_TAG = 4, MSS_MIN = 8, TCP_MIN = 20 };
 
 /* header - 5.1.6: a legacy driver's has no number of buffers, unless they are merged. */
@@ -66,7 +66,7 @@ static bool send_packet(VirtioNet *s, const uint8_t *h, uint8_t *frame, size_t l
 {
     size_t start = ld_le16(h + H_CSUM_START);
 
-    if ((h[H_FLAGS] & NEEDS_CSUM) && net_send_vnet(&s->nic.port, h, frame, len)) {
+    if (((h[H_FLAGS] & NEEDS_CSUM) || h[H_GSO] == GSO_UDP) && net_send_vnet(&s->nic.port, h, frame, len)) {
         return true; /* the peer does the rest */
     }
     switch (h[H_GSO] & ~GSO_ECN) {
@@ -100,14 +100,15 @@ static void send_chain(VirtioNet *s, const VirtElem *e)
     }
 }
 
-void vnet_transmit(VirtioNet *s)
+void vnet_transmit(VirtioNet *s, unsigned n)
 {
-    VirtQueue *q = &s->virtio.queues[VNET_TX];
+    VirtQueue *q = &s->virtio.queues[2 * n + 1];
     unsigned sent = 0;
     VirtElem *e;
 
-    s->tx_waits = false;
+    s->tx_waits &= ~(1u << n);
     s->tx_kicks = 0;
+    s->nic.port.queue = n;
     virtq_quiet(q);
     do {
         while (sent < VIRTIO_BATCH && net_can_send(&s->nic.port) && (e = virtq_pop(q)) != NULL) {
@@ -116,7 +117,7 @@ void vnet_transmit(VirtioNet *s)
             sent++;
         }
         if (!virtq_empty(q)) { /* others want the machine too; can_send() comes when the peer keeps up again */
-            s->tx_waits = true;
+            s->tx_waits |= 1u << n;
             if (sent == VIRTIO_BATCH) {
                 timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL));
             }
@@ -125,6 +126,13 @@ void vnet_transmit(VirtioNet *s)
     } while (virtq_wait(q));
     if (sent > 0) {
         virtq_notify(q);
+    }
+}
+
+void vnet_transmit_all(VirtioNet *s)
+{
+    for (unsigned n = 0; n < s->pairs; n++) {
+        vnet_transmit(s, n);
     }
 }
 
@@ -171,57 +179,66 @@ static bool wanted(const VirtioNet *s, const uint8_t *f)
 
 void vnet_unstash(VirtioNet *s, bool drop)
 {
-    while (s->stash_count > 0) {
-        VirtElem *e = s->stash[--s->stash_count];
+    for (unsigned n = 0; n < VNET_PAIRS; n++) {
+        while (s->stash[n].count > 0) {
+            VirtElem *e = s->stash[n].e[--s->stash[n].count];
 
-        if (drop) {
-            virtq_drop(e);
-        } else {
-            virtq_unpop(e);
+            if (drop) {
+                virtq_drop(e);
+            } else {
+                virtq_unpop(e);
+            }
         }
     }
 }
 
-/* take_buffers - have room for @len bytes in the stash: in one chain, or in several that are merged. */
-static bool take_buffers(VirtioNet *s, size_t len)
+/* pair_of - the receive queue for what the peer sends. */
+static unsigned pair_of(const VirtioNet *s)
 {
-    VirtQueue *q = &s->virtio.queues[VNET_RX];
+    return s->nic.port.peer != NULL ? s->nic.port.peer->queue % s->pairs : 0;
+}
+
+/* take_buffers - have room for @len bytes in the stash: in one chain, or in several that are merged. */
+static bool take_buffers(VirtioNet *s, unsigned pair, size_t len)
+{
+    VirtQueue *q = &s->virtio.queues[2 * pair];
     bool merge = virtio_has(&s->virtio, BIT64(NET_F_MRG_RXBUF));
     size_t room = 0;
 
     for (unsigned n = 0; n < (merge ? VNET_STASH : 1); n++) {
-        if (n == s->stash_count) {
+        if (n == s->stash[pair].count) {
             VirtElem *e = virtq_pop(q);
 
             if (e == NULL && (!virtq_wait(q) || (e = virtq_pop(q)) == NULL)) {
                 return false;
             }
-            s->stash[s->stash_count++] = e;
+            s->stash[pair].e[s->stash[pair].count++] = e;
         }
-        room += s->stash[n]->in_len;
+        room += s->stash[pair].e[n]->in_len;
         if (room >= len) {
             virtq_quiet(q);
             return true;
         }
     }
-    return s->stash_count > 0; /* it does not fit at all: dropped by vnet_receive() */
+    return s->stash[pair].count > 0; /* it does not fit at all: dropped by vnet_receive() */
 }
 
 bool vnet_can_receive(void *opaque, size_t len)
 {
     VirtioNet *s = opaque;
 
-    return virtio_running(&s->virtio) ? take_buffers(s, len + header(s)) : true; /* dropped */
+    return virtio_running(&s->virtio) ? take_buffers(s, pair_of(s), len + header(s)) : true; /* dropped */
 }
 
 /* fill - chains of the stash with @h and @frame, as many as it takes; how many, 0: they do not fit. */
-static unsigned fill(VirtioNet *s, const uint8_t *h, unsigned head, const uint8_t *frame, size_t len, uint32_t *written)
+static unsigned fill(VirtioNet *s, unsigned pair, const uint8_t *h, unsigned head, const uint8_t *frame, size_t len,
+                     uint32_t *written)
 {
     size_t done = 0;
     unsigned n = 0;
 
-    while (done < len && n < s->stash_count) {
-        const VirtElem *e = s->stash[n];
+    while (done < len && n < s->stash[pair].count) {
+        const VirtElem *e = s->stash[pair].e[n];
         size_t at = n == 0 ? elem_write(e, 0, h, head) : 0, part = MIN(len - done, e->in_len - MIN(at, e->in_len));
 
         part = elem_write(e, at, frame + done, part);
@@ -234,31 +251,67 @@ static unsigned fill(VirtioNet *s, const uint8_t *h, unsigned head, const uint8_
     return done == len ? n : 0;
 }
 
-void vnet_receive(void *opaque, const uint8_t *frame, size_t len)
+/* receive - @given: virtio's header of 10 bytes. */
+static void receive(VirtioNet *s, const uint8_t *given, const uint8_t *frame, size_t len)
 {
-    VirtioNet *s = opaque;
-    VirtQueue *q = &s->virtio.queues[VNET_RX];
     uint8_t h[H_LONG] = { 0 }, buffers[2];
     uint32_t written[VNET_STASH];
-    unsigned head = header(s), count;
+    unsigned head = header(s), pair = pair_of(s), count;
+    VirtQueue *q = &s->virtio.queues[2 * pair];
 
-    if (!virtio_running(&s->virtio) || !wanted(s, frame) || !take_buffers(s, len + head)) {
+    if (!virtio_running(&s->virtio) || !wanted(s, frame) || !take_buffers(s, pair, len + head)) {
         return;
     }
+    memcpy(h, given, H_SHORT);
+    h[H_FLAGS] &= s->guest_offloads & BIT64(NET_F_GUEST_CSUM) ? NEEDS_CSUM | DATA_VALID : 0;
     st_le16(h + H_BUFFERS, 1);
-    count = fill(s, h, head, frame, len, written);
+    count = fill(s, pair, h, head, frame, len, written);
     if (count == 0) {
         log_guest("%s: a packet of %zu bytes does not fit into a buffer", s->virtio.pci.dev.id, len);
         return;
     }
     if (count > 1) {
         st_le16(buffers, (uint16_t)count);
-        elem_write(s->stash[0], H_BUFFERS, buffers, sizeof(buffers));
+        elem_write(s->stash[pair].e[0], H_BUFFERS, buffers, sizeof(buffers));
     }
     for (unsigned n = 0; n < count; n++) {
-        virtq_push(s->stash[n], written[n]);
+        virtq_push(s->stash[pair].e[n], written[n]);
     }
-    s->stash_count -= count;
-    memmove(s->stash, s->stash + count, s->stash_count * sizeof(s->stash[0]));
+    s->stash[pair].count -= count;
+    memmove(s->stash[pair].e, s->stash[pair].e + count, s->stash[pair].count * sizeof(s->stash[pair].e[0]));
     virtq_notify(q);
+}
+
+void vnet_receive(void *opaque, const uint8_t *frame, size_t len)
+{
+    VirtioNet *s = opaque;
+    uint8_t h[H_SHORT] = { 0 };
+
+    /* 5.1.6.4: who made the sums is in this process, so they are right; only a modern driver knows that flag */
+    if (virtio_has(&s->virtio, VIRTIO_F_VERSION_1) && (s->guest_offloads & BIT64(NET_F_GUEST_CSUM)) &&
+        s->nic.port.peer != NULL && s->nic.port.peer->sums_good) {
+        h[H_FLAGS] = DATA_VALID;
+    }
+    receive(s, h, frame, len);
+}
+
+/* vnet_receive_vnet - what the driver takes, and a header whose offsets are in the packet: drivers trust the device. */
+bool vnet_receive_vnet(void *opaque, const uint8_t *h, const uint8_t *frame, size_t len)
+{
+    static const uint8_t bit[8] = { 0, NET_F_GUEST_TSO4, 0, NET_F_GUEST_UFO, NET_F_GUEST_TSO6, 0, 0, 0 };
+    VirtioNet *s = opaque;
+    unsigned gso = h[H_GSO] & ~GSO_ECN;
+
+    if ((h[H_FLAGS] & NEEDS_CSUM) && (!(s->guest_offloads & BIT64(NET_F_GUEST_CSUM)) ||
+                                      (size_t)ld_le16(h + H_CSUM_START) + ld_le16(h + H_CSUM_OFFSET) + 2 > len)) {
+        return false;
+    }
+    if (gso != GSO_NONE && (gso > 7 || bit[gso] == 0 || !(s->guest_offloads & BIT64(bit[gso])))) {
+        return false;
+    }
+    if ((h[H_GSO] & GSO_ECN) && !(s->guest_offloads & BIT64(NET_F_GUEST_ECN))) {
+        return false;
+    }
+    receive(s, h, frame, len);
+    return true;
 }

@@ -4,12 +4,13 @@
  * with a header that is nearly right, frames and bytes that come in, clock steps, and saved states (also damaged ones).
  */
 #include "base/optlist.h"
+#include "bus/lock.h"
 #include "chardev/chardev.h"
 #include "hw/input/input.h"
 #include "hw/pci/pci.h"
 #include "hw/virtio/virtio-balloon.h"
 #include "hw/virtio/virtio.h"
-#include "net/net.h"
+#include "net/backend.h"
 #include "tests/fuzz/machine.h"
 
 #define RAM (1u << 20)
@@ -21,7 +22,7 @@ enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 6, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Board board;
-static NetPort peer;
+static NetPort *peer;
 static unsigned heard;
 
 static bool can_hear(void *opaque, size_t len)
@@ -39,7 +40,20 @@ static void hear(void *opaque, const uint8_t *frame, size_t len)
     }
 }
 
-static const NetPortOps peer_ops = { .can_receive = can_hear, .receive = hear };
+static bool any_offload(void *opaque, unsigned offload)
+{
+    return true;
+}
+
+static bool hear_vnet(void *opaque, const uint8_t *h, const uint8_t *frame, size_t len)
+{
+    hear(opaque, frame, len);
+    return heard & 1;
+}
+
+static const NetPortOps peer_ops = {
+    .can_receive = can_hear, .receive = hear, .receive_vnet = hear_vnet, .set_offload = any_offload,
+};
 
 static Chardev *line;
 
@@ -85,12 +99,20 @@ static void user(Input *in)
 
 static void build(void)
 {
+    NetBackend *hub;
+
     fuzz_base(RAM);
     make_line();
     make_drive_as((BlockParams){ .name = "d", .discard = true }, 1 << 20, NULL);
     board.pci = pci_bus_new(NULL, NULL);
     plug_props(&board, "virtio-blk-pci", "drive=d");
-    plug_props(&board, "virtio-net-pci", "romfile=");
+    machine_unlock();
+    hub = net_hub_port(0, NULL);
+    machine_lock();
+    peer = &hub->port; /* that we play */
+    peer->queues = 2;
+    peer->ops = &peer_ops;
+    plug_props(&board, "virtio-net-pci", "romfile=,mq=on,netdev=hub0port0");
     plug_props(&board, "virtio-rng-pci", "max-bytes=4096");
     plug_props(&board, "virtio-serial-pci", "max_ports=2");
     plug_props(&board, "virtio-balloon-pci", "free-page-reporting=on,guest-stats-polling-interval=1");
@@ -98,8 +120,6 @@ static void build(void)
     plug_props(&board, "virtconsole", "nr=0");
     plug_props(&board, "virtserialport", "name=a,chardev=line");
     line = chardev_find("line");
-    net_port_init(&peer, "peer", &peer_ops, NULL, false);
-    net_plug(&peer, net_cards());
 }
 
 /* place - the devices' BARs, as a BIOS does. */
@@ -207,7 +227,12 @@ static void frame(Input *in)
     memcpy(bytes, in->p, some);
     in->p += some;
     in->left -= some;
-    net_send(&peer, bytes, len);
+    peer->queue = bytes[0];
+    if (bytes[1] & 1) {
+        net_send_vnet(peer, bytes + 2, bytes, len);
+    } else {
+        net_send(peer, bytes, len);
+    }
 }
 
 static void step(Input *in)

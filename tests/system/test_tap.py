@@ -1,4 +1,5 @@
 """Taps, bridges, streams and datagrams: machines and the host on one network, in a network namespace of the test's own."""
+import hashlib
 import os
 import re
 import socket
@@ -97,10 +98,41 @@ def test_host(ns, extra):
         host.wait()
 
 
+SEND = '''
+import socket, sys
+s = socket.create_server(("", 98))
+print("ready", flush=True)
+c = s.accept()[0]
+c.sendall(bytes(range(256)) * 65536)
+'''
+
+
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("vnet", ["on", "off"])
+def test_queues(ns, vnet):
+    """Two queues and two processors; large packets for the guest where there is a header for them, none where not."""
+    env = {**os.environ, "DOPPEL_GUEST": "192.168.78.2", "DOPPEL_HOST": "192.168.78.1"}
+    tap = f"tap,id=n,queues=2,vnet_hdr={vnet},script={SCRIPTS}/route-up,downscript={SCRIPTS}/route-down"
+    with ns.guest(tap, "a", "-smp", "2", card="virtio-net-pci,mq=on", env=env) as vm:
+        ready(vm)
+        sh(vm, "ifconfig eth0 192.168.78.2 netmask 255.255.255.255 up; route add -host 192.168.78.1 dev eth0")
+        assert re.findall(r"[rt]x-\d", sh(vm, "echo /sys/class/net/eth0/queues/*")) == ["rx-0", "rx-1", "tx-0", "tx-1"]
+        assert {"virtio0-input.1", "virtio0-output.1"} <= set(sh(vm, "cat /proc/interrupts").split())
+        host = subprocess.Popen(["ip", "netns", "exec", ns.name, sys.executable, "-c", SEND], stdout=subprocess.PIPE, text=True)
+        assert host.stdout.readline() == "ready\n"
+        assert hashlib.md5(bytes(range(256)) * 65536).hexdigest() in sh(vm, "nc 192.168.78.1 98 </dev/null | md5sum")
+        host.wait()
+        size = sh(vm, "cd /sys/class/net/eth0/statistics; echo $(($(cat rx_bytes) / $(cat rx_packets))).; cd /")
+        assert (int(re.search(r"^(\d+)\.", size, re.M)[1]) > 3000) == (vnet == "on"), size
+        for n in range(8):  # flows spread over both queues
+            sh(vm, f"ping -c 1 -w 9 -s {n * 8} 192.168.78.1")
+
+
 def test_refused(ns, tmp_path):
     for arg, says in (("tap,id=n,ifname=a-name-that-is-too-long,script=no", "too long"),
                       ("tap,id=n,fd=77", "is not an open descriptor"), ("tap,id=n,fd=0", "is no tap"),
-                      ("tap,id=n,fds=3:4", "one queue"), ("tap,id=n,queues=2", "one queue"),
+                      ("tap,id=n,fds=77:78", "fd=77 is not"), ("tap,id=n,queues=0", "queues"), ("tap,id=n,queues=17", "queues"),
+                      ("tap,id=n,queues=2,fd=0", "queues= is not for"),
                       ("tap,id=n,fd=0,ifname=x", "ifname= is not for fd="), ("tap,id=n,script=/bin/false", "status 1"),
                       ("bridge,id=n,br=nonesuch", "nonesuch"), ("bridge,id=n,helper=/bin/false", "/bin/false failed"),
                       ("stream,id=n", "addr.type="), ("stream,id=n,addr.type=x", "want inet, unix or fd"),
