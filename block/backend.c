@@ -12,6 +12,8 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "block/export.h"
+#include "block/image-gate.h"
 #include "block/image-lock.h"
 #include "block/nbd-client.h"
 #include "block/node.h"
@@ -218,6 +220,7 @@ bool block_close_all(void)
 {
     bool ok = true;
 
+    exports_free();
     nbd_clients_hurry();
     requests_fini();
     while (backends != NULL) {
@@ -417,7 +420,9 @@ bool blk_commit(BlockBackend *b, Error **errp)
         return false;
     }
     block_drain();
+    image_gate_shut();
     if (base->read_only && !image_make_writable(base, errp)) {
+        image_gate_open();
         error_prepend(errp, "'commit' error for '%s': ", b->name);
         return false;
     }
@@ -425,6 +430,7 @@ bool blk_commit(BlockBackend *b, Error **errp)
     if (r == 0 && img->fmt == &qcow2_format && !img->read_only) {
         r = qcow2_make_empty(img);
     }
+    image_gate_open();
     if (r != 0) {
         error_set_errno(errp, -r, "'commit' error for '%s'", b->name);
     }
@@ -441,7 +447,9 @@ bool blk_resize(BlockBackend *b, uint64_t size, Error **errp)
     }
     size = (size + 511) & ~511ull;
     block_drain();
+    image_gate_shut();
     r = image_truncate(b->img, size);
+    image_gate_open();
     if (r != 0) {
         error_set_errno(errp, -r, "%s: cannot resize %s", b->name, b->img->file);
         return false;

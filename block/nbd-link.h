@@ -14,6 +14,7 @@ typedef struct NbdExport {
     uint64_t offset, size; /* of what clients see, in the image */
     bool read_only, shared, discard, depth;
     BlockDetect detect_zeroes;
+    bool removed; /* with `next` under the server's lock */
     struct NbdExport *next;
 } NbdExport;
 
@@ -36,7 +37,9 @@ typedef struct NbdLink {
     unsigned waiting;          /* threads that want the turn */
     unsigned threads, threads_max;
     pthread_t workers[NBD_THREADS_MAX];
-    bool ending;
+    bool ending;    /* under `turn` */
+    bool confined;  /* in the sandbox: constant after nbd_prepare() */
+    struct NbdLink *next; /* under the server's lock */
 } NbdLink;
 
 /* nbd-server.c: the export called @name (@len bytes), a reference, or NULL. nbd_exports - references to all, @count of
@@ -54,7 +57,9 @@ bool nbd_send(NbdLink *l, const void *head, size_t head_len, const void *data, s
 bool nbd_negotiate(NbdLink *l);
 /* nbd_flags - the export's transmission flags. */
 uint16_t nbd_flags(const NbdLink *l, const NbdExport *e);
-/* nbd_transmit - requests, until the client goes. */
-void nbd_transmit(NbdLink *l);
+/* nbd_prepare - before a client says anything: the thread, and others for it where they cannot be made later, are
+ * confined. nbd_transmit - requests, until the client goes; nothing if it was not @negotiated. */
+void nbd_prepare(NbdLink *l);
+void nbd_transmit(NbdLink *l, bool negotiated);
 
 #endif

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
+#include "base/sandbox.h"
 #include "block/big-endian.h"
+#include "block/image-gate.h"
 #include "block/nbd.h"
 
 enum {
@@ -16,6 +18,7 @@ enum {
     PIECE = 1 << 20,         /* of NBD_CMD_CACHE */
     RANGES_MAX = 2048,       /* of one answer to NBD_CMD_BLOCK_STATUS */
     ALIGN = 4096,
+    CONFINED_THREADS = 4,    /* of a client, in the sandbox: all are made before it says anything */
 };
 
 typedef struct Request {
@@ -103,6 +106,75 @@ static void finish(const Request *r, uint32_t error)
     }
 }
 
+/* ---- the image ---- */
+
+/* fits - inside of the gate: the image may have become smaller since the request was judged. */
+static bool fits(const BlockImage *img, uint64_t offset, uint64_t len)
+{
+    return offset <= img->size && len <= img->size - offset;
+}
+
+/* Each of these passes the gate (image-gate.h); none sends anything inside of it. */
+static int gated_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
+{
+    int r;
+
+    image_gate_enter();
+    r = fits(img, offset, len) ? image_read(img, offset, buf, len) : -EIO;
+    image_gate_leave();
+    return r;
+}
+
+static int gated_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t len)
+{
+    int r;
+
+    image_gate_enter();
+    r = fits(img, offset, len) ? image_write(img, offset, buf, len) : -ENOSPC;
+    image_gate_leave();
+    return r;
+}
+
+static int gated_zero(BlockImage *img, uint64_t offset, uint64_t len, bool unmap)
+{
+    int r;
+
+    image_gate_enter();
+    r = !fits(img, offset, len) ? -ENOSPC : unmap ? image_zero(img, offset, len) : image_zero_keep(img, offset, len);
+    image_gate_leave();
+    return r;
+}
+
+static int gated_discard(BlockImage *img, uint64_t offset, uint64_t len)
+{
+    int r;
+
+    image_gate_enter();
+    r = fits(img, offset, len) ? image_discard(img, offset, len) : -EIO;
+    image_gate_leave();
+    return r;
+}
+
+static int gated_flush(BlockImage *img)
+{
+    int r;
+
+    image_gate_enter();
+    r = image_flush(img);
+    image_gate_leave();
+    return r;
+}
+
+static int gated_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *range)
+{
+    int r;
+
+    image_gate_enter();
+    r = fits(img, offset, len) ? image_status(img, offset, len, chain, range) : -EIO;
+    image_gate_leave();
+    return r;
+}
+
 /* ---- carried out ---- */
 
 static bool data_chunk(const Request *r, uint64_t offset, uint32_t len, bool last)
@@ -124,12 +196,12 @@ static void read_sparse(const Request *r)
     while (left > 0 && sent) {
         ImageRange range;
         uint8_t head[12];
-        int ret = image_status(e->img, e->offset + offset, left, true, &range);
+        int ret = gated_status(e->img, e->offset + offset, left, true, &range);
         uint32_t n = ret == 0 ? (uint32_t)MIN(range.len, left) : 0;
         bool zero = ret == 0 && (range.flags & IMAGE_ZERO);
 
         if (ret == 0 && !zero) {
-            ret = image_read(e->img, e->offset + offset, r->buf, n);
+            ret = gated_read(e->img, e->offset + offset, r->buf, n);
         }
         if (ret != 0) {
             finish(r, wire_error(ret));
@@ -159,7 +231,7 @@ static void do_read(const Request *r)
     } else if (r->l->structured && !(r->flags & NBD_CMD_DF)) {
         read_sparse(r);
     } else {
-        ret = image_read(e->img, e->offset + r->offset, r->buf, r->len);
+        ret = gated_read(e->img, e->offset + r->offset, r->buf, r->len);
         if (ret != 0) {
             finish(r, wire_error(ret));
         } else if (r->l->structured) {
@@ -177,7 +249,7 @@ static bool all_zero(const uint8_t *p, size_t n)
 
 static int write_zeroes(const NbdExport *e, uint64_t offset, uint32_t len, bool may_unmap)
 {
-    return may_unmap && e->discard ? image_zero(e->img, offset, len) : image_zero_keep(e->img, offset, len);
+    return gated_zero(e->img, offset, len, may_unmap && e->discard);
 }
 
 static int do_write(const Request *r)
@@ -188,7 +260,7 @@ static int do_write(const Request *r)
     if (e->detect_zeroes != BLK_DETECT_OFF && all_zero(r->buf, r->len)) {
         return write_zeroes(e, offset, r->len, e->detect_zeroes == BLK_DETECT_UNMAP);
     }
-    return image_write(e->img, offset, r->buf, r->len);
+    return gated_write(e->img, offset, r->buf, r->len);
 }
 
 /* do_cache - so that the host has it at hand. */
@@ -198,7 +270,7 @@ static int do_cache(const Request *r)
     int ret = r->buf == NULL ? -ENOMEM : 0;
 
     for (uint32_t done = 0; done < r->len && ret == 0; done += PIECE) {
-        ret = image_read(e->img, e->offset + r->offset + done, r->buf, MIN((uint32_t)PIECE, r->len - done));
+        ret = gated_read(e->img, e->offset + r->offset + done, r->buf, MIN((uint32_t)PIECE, r->len - done));
     }
     return ret;
 }
@@ -209,7 +281,7 @@ typedef int Status(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r
 
 static int allocation(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *range, uint32_t *flags)
 {
-    int ret = image_status(img, offset, len, true, range);
+    int ret = gated_status(img, offset, len, true, range);
 
     *flags = (range->flags & IMAGE_DATA ? 0 : NBD_STATE_HOLE) | (range->flags & IMAGE_ZERO ? NBD_STATE_ZERO : 0);
     return ret;
@@ -227,7 +299,7 @@ static int depth(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *ran
             return 0;
         }
         len = MIN(len, img->size - offset);
-        ret = image_status(img, offset, len, false, range);
+        ret = gated_status(img, offset, len, false, range);
         if (ret != 0 || (range->flags & IMAGE_ALLOCATED)) {
             return ret;
         }
@@ -361,16 +433,16 @@ static void carry_out(const Request *r)
         do_status(r);
         return;
     case NBD_CMD_WRITE: ret = r->len > 0 ? do_write(r) : 0; break;
-    case NBD_CMD_TRIM: ret = r->len > 0 && e->discard ? image_discard(e->img, offset, r->len) : 0; break;
+    case NBD_CMD_TRIM: ret = r->len > 0 && e->discard ? gated_discard(e->img, offset, r->len) : 0; break;
     case NBD_CMD_CACHE: ret = do_cache(r); break;
     case NBD_CMD_WRITE_ZEROES:
         ret = r->len > 0 ? write_zeroes(e, offset, r->len, !(r->flags & NBD_CMD_NO_HOLE)) : 0;
         break;
-    case NBD_CMD_FLUSH: ret = image_flush(e->img); break;
+    case NBD_CMD_FLUSH: ret = gated_flush(e->img); break;
     default: break;
     }
     if (ret == 0 && (r->flags & NBD_CMD_FUA) && !e->read_only && r->type != NBD_CMD_FLUSH) {
-        ret = image_flush(e->img);
+        ret = gated_flush(e->img);
     }
     finish(r, wire_error(ret));
 }
@@ -450,7 +522,7 @@ static bool next_request(Request *r)
     return nbd_recv(r->l, r->buf, r->len);
 }
 
-static void *work(void *opaque);
+static void *hand(void *opaque);
 
 /* more_hands - nobody is left to read the next request: another thread does it. The turn is the caller's. */
 static void more_hands(NbdLink *l)
@@ -460,7 +532,7 @@ static void more_hands(NbdLink *l)
     pthread_mutex_lock(&l->lock);
     wanted = l->waiting == 0 && l->threads < l->threads_max;
     pthread_mutex_unlock(&l->lock);
-    if (wanted && pthread_create(&l->workers[l->threads - 1], NULL, work, l) == 0) {
+    if (wanted && !l->confined && pthread_create(&l->workers[l->threads - 1], NULL, hand, l) == 0) {
         l->threads++; /* the first is the caller of nbd_transmit() */
     }
 }
@@ -472,9 +544,8 @@ static void count_waiting(NbdLink *l, unsigned change)
     pthread_mutex_unlock(&l->lock);
 }
 
-static void *work(void *opaque)
+static void work(NbdLink *l)
 {
-    NbdLink *l = opaque;
     Request r = { .l = l };
     bool ok = true;
 
@@ -496,12 +567,32 @@ static void *work(void *opaque)
         let_go(&r);
     }
     free(r.buf);
+}
+
+/* hand - a thread for a client, besides the first. */
+static void *hand(void *opaque)
+{
+    sandbox_thread(SANDBOX_DISK);
+    work(opaque);
     return NULL;
 }
 
-void nbd_transmit(NbdLink *l)
+void nbd_prepare(NbdLink *l)
 {
     l->threads = 1;
+    l->confined = sandbox_on();
+    pthread_mutex_lock(&l->turn);
+    while (l->confined && l->threads < MIN(l->threads_max, (unsigned)CONFINED_THREADS) &&
+           pthread_create(&l->workers[l->threads - 1], NULL, hand, l) == 0) {
+        l->threads++;
+    }
+    sandbox_thread(SANDBOX_DISK);
+}
+
+void nbd_transmit(NbdLink *l, bool negotiated)
+{
+    l->ending = !negotiated;
+    pthread_mutex_unlock(&l->turn);
     work(l);
     for (unsigned n = 0; n + 1 < l->threads; n++) { /* no more are made: the turn was ours when it ended */
         pthread_join(l->workers[n], NULL);

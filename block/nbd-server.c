@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/error.h"
@@ -36,9 +35,10 @@ typedef struct Client {
 
 struct NbdServer {
     NbdServerParams p;
-    pthread_mutex_t lock; /* of `exports` and `users` */
+    pthread_mutex_t lock; /* of `exports`, `users` and `links`; cut() is called under it */
     NbdExport *exports;
     unsigned users;   /* clients that have an export */
+    NbdLink *links;   /* they */
     int listen_fd, wake_fd;
     pthread_t thread; /* accepts; the rest is its own */
     bool stopping;    /* atomic */
@@ -187,6 +187,32 @@ bool nbd_send(NbdLink *l, const void *head, size_t head_len, const void *data, s
     return r == 0;
 }
 
+/* enlist - a client that has an export now. delist - it has left. */
+static void enlist(NbdServer *s, NbdLink *l)
+{
+    pthread_mutex_lock(&s->lock);
+    s->users++;
+    l->next = s->links;
+    s->links = l;
+    if (l->exp->removed) { /* meanwhile */
+        l->stream.cut(l->stream.opaque);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void delist(NbdServer *s, NbdLink *l)
+{
+    NbdLink **p = &s->links;
+
+    pthread_mutex_lock(&s->lock);
+    while (*p != l) {
+        p = &(*p)->next;
+    }
+    *p = l->next;
+    s->users--;
+    pthread_mutex_unlock(&s->lock);
+}
+
 bool nbd_serve(NbdServer *s, const NbdStream *stream, unsigned threads)
 {
     NbdLink l = { .server = s, .stream = *stream, .threads_max = MAX(1, MIN(threads, (unsigned)NBD_THREADS_MAX)) };
@@ -196,18 +222,17 @@ bool nbd_serve(NbdServer *s, const NbdStream *stream, unsigned threads)
     pthread_mutex_init(&l.send_lock, NULL);
     pthread_mutex_init(&l.lock, NULL);
     pthread_cond_init(&l.room, NULL);
+    nbd_prepare(&l);
     ok = nbd_negotiate(&l);
     if (ok) {
-        pthread_mutex_lock(&s->lock);
-        s->users++;
-        pthread_mutex_unlock(&s->lock);
+        enlist(s, &l);
         if (stream->negotiated != NULL) {
             stream->negotiated(stream->opaque);
         }
-        nbd_transmit(&l);
-        pthread_mutex_lock(&s->lock);
-        s->users--;
-        pthread_mutex_unlock(&s->lock);
+    }
+    nbd_transmit(&l, ok);
+    if (ok) {
+        delist(s, &l);
     }
     nbd_export_unref(l.exp);
     pthread_mutex_destroy(&l.turn);
@@ -215,6 +240,34 @@ bool nbd_serve(NbdServer *s, const NbdStream *stream, unsigned threads)
     pthread_mutex_destroy(&l.lock);
     pthread_cond_destroy(&l.room);
     return ok;
+}
+
+bool nbd_server_remove(NbdServer *s, const char *name, bool force, Error **errp)
+{
+    NbdExport **p = &s->exports, *e;
+    bool used = false;
+
+    pthread_mutex_lock(&s->lock);
+    while ((e = *p) != NULL && strcmp(e->name, name) != 0) {
+        p = &e->next;
+    }
+    for (NbdLink *l = s->links; e != NULL && l != NULL; l = l->next) {
+        used |= l->exp == e;
+        if (l->exp == e && force) {
+            l->stream.cut(l->stream.opaque);
+        }
+    }
+    if (e != NULL && (force || !used)) {
+        *p = e->next;
+        e->removed = true;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (e == NULL || (used && !force)) {
+        error_set(errp, e == NULL ? "Export '%s' is not found" : "export '%s' still in use", name);
+        return false;
+    }
+    nbd_export_unref(e);
+    return true;
 }
 
 /* ---- sockets ---- */
@@ -246,16 +299,25 @@ static ssize_t client_recv(void *opaque, void *buf, size_t len)
     return n < 0 ? -errno : n;
 }
 
+/* may_send - before a client has an export, it has to take what it is sent in time. */
+static bool may_send(const Client *c)
+{
+    struct pollfd p = { .fd = c->fd, .events = POLLOUT };
+    int64_t left = c->deadline != 0 ? c->deadline - now_ms() : 0;
+
+    return c->deadline == 0 || (left > 0 && poll(&p, 1, (int)left) > 0);
+}
+
 static int client_send(void *opaque, struct iovec *iov, unsigned count)
 {
     const Client *c = opaque;
 
     while (count > 0) {
         struct msghdr m = { .msg_iov = iov, .msg_iovlen = count };
-        ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        ssize_t n = may_send(c) ? sendmsg(c->fd, &m, MSG_NOSIGNAL | (c->deadline != 0 ? MSG_DONTWAIT : 0)) : -ETIMEDOUT;
 
-        if (n < 0 && errno != EINTR) {
-            return -errno;
+        if (n == -ETIMEDOUT || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+            return n == -ETIMEDOUT ? -ETIMEDOUT : -errno;
         }
         for (size_t done = n < 0 ? 0 : (size_t)n; count > 0 && done >= iov->iov_len; count--, iov++) {
             done -= iov->iov_len;
@@ -269,19 +331,11 @@ static int client_send(void *opaque, struct iovec *iov, unsigned count)
     return 0;
 }
 
-static void send_limit(int fd, int ms)
-{
-    struct timeval t = { .tv_sec = ms / 1000 };
-
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-}
-
 static void client_negotiated(void *opaque)
 {
     Client *c = opaque;
 
     c->deadline = 0;
-    send_limit(c->fd, 0);
 }
 
 static void client_cut(void *opaque)
@@ -332,7 +386,6 @@ static void welcome(NbdServer *s, int fd)
     *c = (Client){ .server = s, .fd = fd, .deadline = now_ms() + HANDSHAKE_MS, .next = s->clients };
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a unix socket knows neither */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-    send_limit(fd, HANDSHAKE_MS);
     if (pthread_create(&c->thread, NULL, client_thread, c) != 0) {
         close(fd);
         free(c);

@@ -43,6 +43,8 @@ typedef struct NbdServerParams {
 NbdServer *nbd_server_new(const NbdServerParams *p);
 /* nbd_server_add - an export; takes a reference to @img. False: there is one of that name, or @p->offset is behind its end. */
 bool nbd_server_add(NbdServer *s, const NbdExportParams *p, BlockImage *img, struct Error **errp);
+/* nbd_server_remove - an export; with @force, clients that have it are cut off, else it must have none. */
+bool nbd_server_remove(NbdServer *s, const char *name, bool force, struct Error **errp);
 /* nbd_server_listen - begin to accept clients at @fd, which is the server's from now on. 0 or -errno. */
 int nbd_server_listen(NbdServer *s, int fd);
 /* nbd_server_free - no client is left when it returns: they are cut off, and what they had under way is done. */

@@ -17,7 +17,7 @@ static const char *const not_here[] = {
     "delvm", "drive_backup", "drive_mirror",
     "dump-guest-memory", "dumpdtb", "exit_preconfig", "getfd", "gpa2hpa", "loadvm", "mce", "migrate_cancel", "migrate_continue", "migrate_incoming",
     "migrate_pause", "migrate_recover", "migrate_set_capability", "migrate_set_parameter",
-    "migrate_start_postcopy", "nbd_server_add", "nbd_server_remove", "nbd_server_start", "nbd_server_stop",
+    "migrate_start_postcopy",
     "pcie_aer_inject_error", "qemu-io", "qom-get",
     "qom-list", "qom-set", "replay_break", "replay_delete_break", "replay_seek", "ringbuf_read",
     "ringbuf_write", "savevm", "singlestep", "snapshot_blkdev", "snapshot_blkdev_internal",

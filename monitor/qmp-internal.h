@@ -30,6 +30,9 @@ bool qmp_options(struct OptList *l, Json *args, Error **errp);
 /* qmp_tree - the same of members of members too, which are called "a.b"; null is an empty value. */
 bool qmp_tree(struct OptList *l, Json *args, const char *prefix, Error **errp);
 
+/* qmp_address - a socket's, {"type": "unix", "data": {"path": ...}}, as addr_take() wants it. */
+bool qmp_address(struct OptList *l, Json *addr, Error **errp);
+
 /* qmp_negotiated - the session is in command mode from now on. */
 bool qmp_negotiate(QmpSession *s, Error **errp);
 

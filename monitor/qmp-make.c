@@ -64,8 +64,7 @@ bool qmp_object_add(QmpSession *s, Json *args, Json **ret, Error **errp)
     return ok;
 }
 
-/* take_address - a socket's: {"type": "unix", "data": {"path": ...}}. */
-static bool take_address(OptList *l, Json *addr, Error **errp)
+bool qmp_address(OptList *l, Json *addr, Error **errp)
 {
     Json *data;
     const char *type;
@@ -100,7 +99,7 @@ static bool take_backend(OptList *l, Json *backend, Error **errp)
     opt_set(l, "backend", qmp_str(backend, "type"));
     data = qmp_member(backend, "data");
     addr = qmp_member(data, "addr");
-    if (addr != NULL && (json_object_get_type(addr) != json_type_object || !take_address(l, addr, errp))) {
+    if (addr != NULL && (json_object_get_type(addr) != json_type_object || !qmp_address(l, addr, errp))) {
         if (errp != NULL && *errp == NULL) {
             error_set(errp, "Invalid parameter type for 'backend.data.addr', expected: object");
         }
