@@ -158,8 +158,8 @@ static struct nbd_handle *connect_one(const NbdAddress *a, Error **errp)
     return h;
 }
 
-/* take - a connection for one request. NULL: the server is gone, or gone for longer than a request waits. */
-static struct nbd_handle *take(NbdClient *c, int64_t *patience)
+/* take - a connection for one request; *fresh: it was made just now. NULL: the server is gone, or was not back at @patience. */
+static struct nbd_handle *take(NbdClient *c, int64_t patience, bool *fresh)
 {
     struct nbd_handle *h = NULL;
     bool make;
@@ -175,10 +175,11 @@ static struct nbd_handle *take(NbdClient *c, int64_t *patience)
         h = c->idle[--c->idle_count];
     }
     pthread_mutex_unlock(&c->lock);
+    *fresh = make;
     while (make && h == NULL) {
         h = connect_one(&c->address, NULL);
         if (h == NULL) {
-            if (now_ms() >= *patience || in_a_hurry()) {
+            if (now_ms() >= patience || in_a_hurry()) {
                 break;
             }
             poll(NULL, 0, RETRY_MS);
@@ -270,22 +271,23 @@ static int perform(struct nbd_handle *h, Request *r)
     return lost(h) ? -ENOTCONN : e > 0 ? -e : -EIO;
 }
 
-/* carry_out - as often as the connection is lost, while there is patience. */
+/* carry_out - as often as the connection is lost, while there is patience; one that was lost before, unnoticed, does not
+ * count. As with QEMU, it is the server's matter that what it took before it went is there when it is back. */
 static int carry_out(NbdClient *c, Request *r)
 {
     int64_t patience = now_ms() + (int64_t)c->address.reconnect_s * 1000;
-    bool again = true;
+    bool again = true, fresh;
     int ret;
 
     do {
-        struct nbd_handle *h = take(c, &patience);
+        struct nbd_handle *h = take(c, patience, &fresh);
 
         if (h == NULL) {
             return -EIO;
         }
         ret = perform(h, r);
         give(c, h, ret != -ENOTCONN);
-        again = ret == -ENOTCONN && now_ms() < patience && !in_a_hurry();
+        again = ret == -ENOTCONN && (!fresh || now_ms() < patience) && !in_a_hurry();
     } while (again);
     return ret == -ENOTCONN ? -EIO : ret;
 }

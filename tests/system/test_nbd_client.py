@@ -185,22 +185,50 @@ def test_linux_and_a_server_that_comes_back(tmp_path):
         with machine("-sandbox", "on", "-blockdev",
                      f"driver=nbd,node-name=d,server.type=unix,server.path={s.path},reconnect-delay=60",
                      "-device", "virtio-blk-pci,drive=d") as m:
-            answer(m, "dd if=/dev/zero bs=1M count=8 | tr '\\0' A | dd of=/dev/vda bs=1M conv=fsync 2>/dev/null")
+            answer(m, "dd if=/dev/zero bs=1M count=2 | tr '\\0' A | dd of=/dev/vda bs=1M conv=fsync 2>/dev/null")
             os.kill(s.pid, signal.SIGTERM)
             assert s.ended()
-            m.send("dd if=/dev/zero bs=1M count=8 | tr '\\0' B | dd of=/dev/vda bs=1M seek=8 conv=fsync 2>/dev/null; echo DONE $?\n")
+            m.send("dd if=/dev/zero bs=1M count=2 | tr '\\0' B | dd of=/dev/vda bs=1M seek=2 conv=fsync 2>/dev/null; echo DONE $?\n")
             time.sleep(0.5)
             with served(tmp_path, "-t", "-f", "qcow2", disk):  # another server, at the same place
                 assert m.expect(r"DONE (\d+)\n").group(1) == "0"
                 answer(m, "echo 3 >/proc/sys/vm/drop_caches")
-                sums = answer(m, "dd if=/dev/vda bs=1M count=16 2>/dev/null | md5sum")
+                sums = answer(m, "dd if=/dev/vda bs=1M count=4 2>/dev/null | md5sum")
                 end(m)
-    want = subprocess.run(["md5sum"], input=b"A" * (8 << 20) + b"B" * (8 << 20), capture_output=True, check=True).stdout
+    want = subprocess.run(["md5sum"], input=b"A" * (2 << 20) + b"B" * (2 << 20), capture_output=True, check=True).stdout
     assert sums.split()[0] == want.decode().split()[0]
     assert subprocess.run([QEMU, "check", "-q", disk], check=False).returncode in (0, 3)
 
 
+def test_server_that_came_back_unnoticed(tmp_path):
+    """A request after that finds it, though none waits."""
+    disk = raw(tmp_path / "disk.raw", 1 << 20)
+    with served(tmp_path, "-t", "-f", "raw", disk) as s:
+        p = subprocess.Popen([IO, "-f", "raw", s.uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            def read():
+                p.stdin.write("read 0 512\n")
+                p.stdin.flush()
+                line = p.stdout.readline()
+                if "failed" not in line:
+                    p.stdout.readline()
+                return line
+
+            assert "read 512/512" in read()
+            s.stop()
+            assert "read failed" in read()
+            with served(tmp_path, "-t", "-f", "raw", disk) as again:
+                assert "read 512/512" in read()
+                again.stop()
+                with served(tmp_path, "-t", "-f", "raw", disk):
+                    assert "read 512/512" in read()
+                    p.communicate("quit\n", timeout=20)
+        finally:
+            p.kill()
+
+
 @needs_qemu
+@pytest.mark.full
 @pytest.mark.usefixtures("guests")
 def test_server_that_is_gone(tmp_path):
     """The guest is told, and the machine ends at once though requests would wait."""
