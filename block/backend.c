@@ -63,7 +63,7 @@ bool blk_shared(const char *name)
 
 static bool lock_again(BlockImage *img, bool share, Error **errp)
 {
-    if (!(img->flags & IMAGE_NO_LOCK)) {
+    if (!(img->flags & IMAGE_NO_LOCK) && img->host.fd >= 0) { /* others are locked by who has them */
         image_unlock(img->host.fd);
         if (!image_lock(img->host.fd, img->file, !img->read_only, share, errp)) {
             return false;

@@ -17,6 +17,7 @@
 #include "block/host-file.h"
 #include "block/image-lock.h"
 #include "block/nbd-client.h"
+#include "block/null.h"
 #include "block/probe.h"
 #include "block/vdi.h"
 #include "block/vhdx.h"
@@ -74,7 +75,7 @@ static const char *file_path(const char *file, Error **errp)
 {
     size_t n = strcspn(file, ":/");
 
-    if (file[n] != ':' || nbd_is_address(file)) {
+    if (file[n] != ':' || nbd_is_address(file) || null_is_address(file)) {
         return file;
     }
     if (n == 4 && strncmp(file, "file", 4) == 0) {
@@ -195,11 +196,11 @@ static BlockImage *with_format(BlockImage *img, const ImageFormat *fmt, Error **
     return img;
 }
 
-/* open_remote - an export of an NBD server. Locks are that server's matter. */
+/* open_remote - an export of an NBD server, or a disk that forgets. Locks are that server's matter. */
 static BlockImage *open_remote(const char *name, const ImageFormat *fmt, unsigned flags, BlockCache cache, Error **errp)
 {
     bool read_only = false;
-    RemoteFile *f = nbd_client_open(name, &read_only, errp);
+    RemoteFile *f = null_is_address(name) ? null_open(name, errp) : nbd_client_open(name, &read_only, errp);
     BlockImage *img;
 
     if (f == NULL) {
@@ -260,7 +261,7 @@ BlockImage *image_open_with(const char *file, const char *format, unsigned flags
         return NULL;
     }
     chain_flags = flags & (IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT);
-    return nbd_is_address(path) ? open_remote(path, fmt, flags, cache, errp) : open_path(path, file, fmt, flags, cache, errp);
+    return nbd_is_address(path) || null_is_address(path) ? open_remote(path, fmt, flags, cache, errp) : open_path(path, file, fmt, flags, cache, errp);
 }
 
 BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,

@@ -19,6 +19,7 @@
 #include "base/sandbox.h"
 #include "block/internal.h"
 #include "block/nbd-client.h"
+#include "block/null.h"
 
 enum { DEPTH_MAX = 64, NAME_MAX_LEN = 31 };
 
@@ -28,16 +29,17 @@ typedef struct Driver {
 } Driver;
 
 static const Driver drivers[] = {
-    { "nbd", false, false },
+    { "nbd", false, false },  { "null-co", false, false },     { "null-aio", false, false },
+    { "throttle", true, false },
     { "file", false, false }, { "host_device", false, false }, { "host_cdrom", false, false },
     { "raw", true, false },   { "qcow2", true, true },         { "vdi", true, false },
     { "vpc", true, false },   { "vmdk", true, true },        { "vhdx", true, false },
 };
 /* QEMU's other ones. */
 static const char *const not_yet[] = { "blkdebug", "blkverify", "bochs", "cloop", "compress", "copy-before-write", "copy-on-read",
-                                       "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nfs", "null-aio",
-                                       "null-co", "nvme", "parallels", "preallocate", "qcow", "qed", "quorum", "rbd",
-                                       "replication", "ssh", "throttle", "vvfat" };
+                                       "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nfs",
+                                       "nvme", "parallels", "preallocate", "qcow", "qed", "quorum", "rbd",
+                                       "replication", "ssh", "vvfat" };
 
 typedef struct BlockNode {
     char *name;
@@ -50,6 +52,8 @@ typedef struct BlockNode {
     struct BlockNode *file, *backing;
     bool no_backing;   /* not the one either that the image names */
     BlockImage *img;   /* opened, or NULL */
+    char *group;       /* of a throttle node: an object */
+    const BlockLimits *limits; /* that one's */
     BlockBackend *blk; /* for a device, or NULL */
     struct BlockNode *next;
 } BlockNode;
@@ -89,6 +93,10 @@ static void drop(BlockNode *n)
             blk_free(n->blk);
         }
         image_unref(n->img);
+        if (n->limits != NULL) {
+            throttle_object_give(n->group);
+        }
+        free(n->group);
         free(n->filename);
         free(n->name);
         free(n);
@@ -224,6 +232,18 @@ static bool parse_nbd(Parse *p, const char *prefix, BlockNode *n)
     return n->filename != NULL;
 }
 
+static bool parse_null(Parse *p, const char *prefix, BlockNode *n)
+{
+    RemoteFile *f;
+
+    n->filename = null_address(p->l, prefix, n->drv->name);
+    f = null_open(n->filename, p->errp); /* only to see whether it can be */
+    if (f != NULL) {
+        f->ops->close(f);
+    }
+    return f != NULL;
+}
+
 static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *above);
 
 /* parse_child - `file` or `backing`: a name of a node that is there, or one that is described. */
@@ -277,6 +297,36 @@ static bool parse_format(Parse *p, const char *prefix, BlockNode *n)
     return parse_child(p, prefix, "backing", n, &n->backing);
 }
 
+/* parse_throttle - a node that stands on any other: requests through it keep to the limits of a group. */
+static bool parse_throttle(Parse *p, const char *prefix, BlockNode *n)
+{
+    const char *group = text_of(p, prefix, "throttle-group");
+
+    if (group == NULL || (text_of(p, prefix, "file") == NULL && !has_inner(p, prefix, "file"))) {
+        error_set(p->errp, "Parameter '%s%s' is missing", prefix, group == NULL ? "throttle-group" : "file");
+        return false;
+    }
+    n->limits = throttle_object_take(group);
+    if (n->limits == NULL) {
+        error_set(p->errp, "Throttle group '%s' does not exist", group);
+        return false;
+    }
+    n->group = xstrdup(group);
+    return parse_child(p, prefix, "file", n, &n->file);
+}
+
+/* parse_driver - what a node of the kind has of its own. */
+static bool parse_driver(Parse *p, const char *prefix, BlockNode *n)
+{
+    const char *name = n->drv->name;
+
+    return strcmp(name, "throttle") == 0 ? parse_throttle(p, prefix, n)
+           : n->drv->format              ? parse_format(p, prefix, n)
+           : strcmp(name, "nbd") == 0    ? parse_nbd(p, prefix, n)
+           : strncmp(name, "null-", 5) == 0 ? parse_null(p, prefix, n)
+                                            : parse_file(p, prefix, n);
+}
+
 static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *above)
 {
     const Driver *drv = find_driver(p, prefix);
@@ -302,7 +352,7 @@ static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *abov
     }
     *end = n;
     common(p, prefix, n, above);
-    ok = drv->format ? parse_format(p, prefix, n) : strcmp(drv->name, "nbd") == 0 ? parse_nbd(p, prefix, n) : parse_file(p, prefix, n);
+    ok = parse_driver(p, prefix, n);
     if (!ok) {
         discard_node(n);
         return NULL;
@@ -323,6 +373,24 @@ static bool open_backing(BlockNode *n, Error **errp)
     return true;
 }
 
+/* open_below - a throttle node has the image of the one that it stands on. */
+static bool open_below(BlockNode *n, Error **errp)
+{
+    if (n->file->blk != NULL && n->file->blk->used) {
+        error_set(errp, "node '%s' is used by a device already", n->file->name);
+        return false;
+    }
+    if (n->file->img == NULL && !open_image(n->file, errp)) {
+        return false;
+    }
+    if (n->read_only && !n->file->img->read_only) {
+        error_set(errp, "node '%s' stands on '%s', which is not read-only", n->name, n->file->name);
+        return false;
+    }
+    n->img = image_ref(n->file->img);
+    return true;
+}
+
 static bool open_image(BlockNode *n, Error **errp)
 {
     const BlockNode *f = n->drv->format ? n->file : n;
@@ -331,6 +399,9 @@ static bool open_image(BlockNode *n, Error **errp)
                      (n->direct || f->direct ? IMAGE_DIRECT : 0) | (f->no_locks ? IMAGE_NO_LOCK : 0) |
                      (shared || several ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
 
+    if (n->group != NULL) {
+        return open_below(n, errp);
+    }
     if (shared && !(flags & IMAGE_READ_ONLY)) {
         error_set(errp, "force-share=on can only be used with read-only images");
         return false;
@@ -440,13 +511,22 @@ BlockBackend *node_drive(const char *name, Error **errp)
         error_set(errp, "Cannot find device='%s' nor node-name='%s'", name, name);
         return NULL;
     }
+    for (const BlockNode *t = nodes; t != NULL; t = t->next) {
+        if (t->group != NULL && t->file == n) {
+            error_set(errp, "node '%s' is used by node '%s' already", n->name, t->name);
+            return NULL;
+        }
+    }
     if (n->blk == NULL) {
         BlockParams p = { .name = n->name, .read_only = n->read_only, .write_error = BLK_ENOSPC, .detect_zeroes = n->detect,
                           .direct = n->direct, .discard = n->discard,
-                          .cache = n->no_flush ? BLK_UNSAFE : BLK_WRITEBACK };
+                          .cache = n->no_flush ? BLK_UNSAFE : BLK_WRITEBACK, .group = n->group };
 
         if (n->img == NULL && !open_image(n, errp)) {
             return NULL;
+        }
+        if (n->limits != NULL) {
+            p.limits = *n->limits;
         }
         n->blk = blk_new_node(&p, n->img, errp);
     }

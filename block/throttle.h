@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct Error;
+struct OptList;
 
 enum { LIMIT_BPS, LIMIT_BPS_READ, LIMIT_BPS_WRITE, LIMIT_IOPS, LIMIT_IOPS_READ, LIMIT_IOPS_WRITE, LIMITS };
 
@@ -30,6 +31,14 @@ extern const char *const limit_names[LIMITS]; /* "bps", "bps_rd", ..., as the mo
 /* limits_check - do they make sense together? */
 bool limits_check(const BlockLimits *l, struct Error **errp);
 bool limits_any(const BlockLimits *l);
+
+/* -object throttle-group, and object_add. del: false when there is none, or it is used. */
+bool throttle_object_new(struct OptList *l, struct Error **errp);
+bool throttle_object_del(const char *id);
+bool throttle_object_used(const char *id);
+/* throttle_object_take - its limits, and one more user; NULL: there is none. throttle_object_give - one less. */
+const BlockLimits *throttle_object_take(const char *id);
+void throttle_object_give(const char *id);
 
 typedef struct Buckets {
     double level[LIMITS], burst[LIMITS];

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/optlist.h"
 #include "base/secret.h"
+#include "block/throttle.h"
 #include "net/backend.h"
 
 static const struct {
@@ -17,6 +18,7 @@ static const struct {
 } types[] = {
     { "filter-dump", net_dump_new, net_dump_del },
     { "secret", secret_new, secret_del },
+    { "throttle-group", throttle_object_new, throttle_object_del },
 };
 
 void object_help(FILE *out)
@@ -34,7 +36,7 @@ bool object_type_known(const char *type, Error **errp)
             return true;
         }
     }
-    error_set(errp, "object '%s' is not supported (there are filter-dump and secret)", type);
+    error_set(errp, "object '%s' is not supported (there are filter-dump, secret and throttle-group)", type);
     return false;
 }
 
@@ -52,6 +54,10 @@ bool object_new(OptList *l, Error **errp)
 
 bool object_del(const char *id, Error **errp)
 {
+    if (throttle_object_used(id)) {
+        error_set(errp, "object '%s' is in use, can not be deleted", id);
+        return false;
+    }
     for (size_t n = 0; n < ARRAY_SIZE(types); n++) {
         if (types[n].del(id)) {
             return true;

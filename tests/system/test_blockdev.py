@@ -114,7 +114,7 @@ def test_commands(chain):
         refused("Parameter 'filename' is missing", driver="file", **{"node-name": "b"})
         refused("Invalid node-name: '1b'", driver="file", filename="x", **{"node-name": "1b"})
         refused("Could not open 'nofile': No such file", driver="file", filename="nofile", **{"node-name": "b"})
-        refused("driver 'throttle' is not supported yet", driver="throttle", **{"node-name": "b"})
+        refused("driver 'quorum' is not supported yet", driver="quorum", **{"node-name": "b"})
         refused("'l2-cache-size' is not supported yet", driver="qcow2", file="bf", **{"node-name": "b", "l2-cache-size": 1})
         assert [n["node-name"] for n in q.cmd("query-named-block-nodes") if n["node-name"] == "b"] == []
         assert q.cmd("blockdev-add", driver="qcow2", file="bf", backing=None, **{"node-name": "b"}) == {}
@@ -179,3 +179,45 @@ def test_refused(text, says, tmp_path):
     img("create", "-f", "qcow2", tmp_path / "F", "1M")
     p = run("-S", "-display", "none", "-blockdev", text, cwd=tmp_path)
     assert p.returncode == 1 and says in p.stderr and p.stderr.count("\n") == 1, p.stderr
+
+
+@pytest.mark.usefixtures("guests")
+def test_null_and_throttle(tmp_path):
+    """Disks that forget; limits of a group that a node stands for, which the disk behind it keeps to."""
+    data = os.urandom(4 * MIB)
+    (tmp_path / "d").write_bytes(data)
+    with machine("-object", "throttle-group,id=g,limits.bps-total=1048576", "-blockdev",
+                 f"driver=file,filename={tmp_path}/d,node-name=f", "-blockdev", "driver=raw,file=f,node-name=r", "-blockdev",
+                 "driver=throttle,throttle-group=g,file=r,node-name=t", "-device", "virtio-blk-pci,drive=t,serial=t",
+                 "-blockdev", "null-co,size=3M,read-zeroes=on,node-name=n", "-device", "virtio-blk-pci,drive=n",
+                 "-blockdev", "driver=raw,node-name=m,file.driver=null-aio,file.latency-ns=1000", "-device", "virtio-blk-pci,drive=m",
+                 "-drive", "file=null-co://,format=raw,if=virtio") as m:
+        sizes = dict(x.split() for x in answer(m, "for d in vda vdb vdc vdd; do echo $d $(cat /sys/block/$d/size); done").split("\n") if x)
+        assert sorted(sizes.values()) == ["2097152", "2097152", "6144", "8192"]
+        t, n = (next(d for d in sizes if sizes[d] == size) for size in ("8192", "6144"))
+        rest = [d for d in sizes if sizes[d] == "2097152"]
+        zeros = hashlib.sha256(bytes(3 * MIB)).hexdigest()
+        answer(m, f"dd if=/dev/urandom of=/dev/{n} bs=64k count=8 conv=fsync 2>/dev/null; echo 3 >/proc/sys/vm/drop_caches")
+        assert zeros in answer(m, f"sha256sum /dev/{n}")
+        answer(m, f"dd if=/dev/urandom of=/dev/{rest[0]} bs=64k count=8 conv=fsync 2>/dev/null; dd if=/dev/{rest[1]} of=/dev/null bs=64k "
+               "count=8 2>/dev/null")
+        took = answer(m, f"a=$(cut -d' ' -f1 /proc/uptime); sha256sum /dev/{t}; echo $a $(cut -d' ' -f1 /proc/uptime)").split()
+        assert took[0] == hashlib.sha256(data).hexdigest()
+        assert float(took[-1]) - float(took[-2]) > 2.5  # 4 MiB at 1 MiB/s, less what a bucket lets through at once
+        assert "in use" in m.mon.cmd("object_del g")
+        no_trouble(m)
+
+
+@pytest.mark.parametrize("args, why", [
+    (("-blockdev", "null-co,size=1k1,node-name=n"), "size"), (("-blockdev", "null-co,foo=1,node-name=n"), "unexpected"),
+    (("-blockdev", "driver=throttle,node-name=t,file=n,throttle-group=g"), "Throttle group 'g' does not exist"),
+    (("-object", "throttle-group,id=g,x-bps-total=1,x-bps-read=1"), "cannot be used at the same time"),
+    (("-object", "throttle-group,id=g,limits.foo=1"), "limits.foo"), (("-object", "throttle-group"), "id"),
+    (("-object", "throttle-group,id=g", "-blockdev", "null-co,node-name=n", "-blockdev",
+      "driver=throttle,node-name=t,file=n,throttle-group=g", "-device", "virtio-blk-pci,drive=n"), "is used by node 't' already"),
+    (("-object", "throttle-group,id=g", "-blockdev", "null-co,node-name=n", "-blockdev",
+      "driver=throttle,node-name=t,file=n,throttle-group=g,read-only=on"), "which is not read-only"),
+])
+def test_null_and_throttle_refused(args, why):
+    p = run("-display", "none", "-serial", "none", "-monitor", "none", "-S", *args)
+    assert p.returncode == 1 and why in p.stderr
