@@ -23,33 +23,34 @@ static size_t put_extension(uint8_t *c, size_t at, const uint8_t *ext, uint32_t 
     return at + 8 + ((len + 7u) & ~7u);
 }
 
-/* put_extensions - those of the old first cluster @old into @c, with another backing format. The one with features'
+/* put_extensions - those of the old first cluster @old into @c, with another one of @type, or none. The one with features'
  * names is only for reading by people, and left out unless @names. *end: behind them. */
-static bool put_extensions(const Qcow2 *q, uint8_t *c, const uint8_t *old, const char *format, bool names, size_t *end)
+static bool put_extensions(const Qcow2 *q, uint8_t *c, const uint8_t *old, uint32_t type, const void *ext, uint32_t len,
+                           bool names, size_t *end)
 {
     uint32_t head = q->version < 3 ? QH_V2_LENGTH : ld_be32(old + QH_LENGTH);
-    uint8_t mine[8 + 16] = { 0 };
+    uint8_t mine[8 + 24] = { 0 };
     size_t at = head, max = q->cluster_size;
 
-    if (format != NULL && *format != 0) {
-        st_be32(mine, QEXT_BACKING_FORMAT);
-        st_be32(mine + 4, (uint32_t)strlen(format));
-        memcpy(mine + 8, format, strlen(format));
-        at = put_extension(c, at, mine, (uint32_t)strlen(format));
+    if (len != 0) {
+        st_be32(mine, type);
+        st_be32(mine + 4, len);
+        memcpy(mine + 8, ext, len);
+        at = put_extension(c, at, mine, len);
     }
-    for (uint64_t ext = head; ext <= max - 8 && ld_be32(old + ext) != 0;) {
-        uint32_t type = ld_be32(old + ext), size = ld_be32(old + ext + 4);
+    for (uint64_t from = head; from <= max - 8 && ld_be32(old + from) != 0;) {
+        uint32_t is = ld_be32(old + from), size = ld_be32(old + from + 4);
 
-        if (size > max - ext - 8) {
+        if (size > max - from - 8) {
             return false;
         }
-        if (type != QEXT_BACKING_FORMAT && (names || type != QEXT_FEATURE_NAMES)) {
+        if (is != type && (names || is != QEXT_FEATURE_NAMES)) {
             if (at + 16 + size + 7 > max) {
                 return false;
             }
-            at = put_extension(c, at, old + ext, size);
+            at = put_extension(c, at, old + from, size);
         }
-        ext += 8 + ((size + 7ull) & ~7ull);
+        from += 8 + ((size + 7ull) & ~7ull);
     }
     *end = at + 8;
     return *end <= max;
@@ -69,17 +70,14 @@ static size_t place_name(const Qcow2 *q, const uint8_t *old, size_t end, size_t 
     return start + len <= q->cluster_size ? start : 0;
 }
 
-int qcow2_set_backing(BlockImage *img, const char *file, const char *format)
+int qcow2_rewrite_header(Qcow2 *q, uint32_t type, const void *ext, uint32_t len, const char *name)
 {
-    Qcow2 *q = img->priv;
-    size_t len = file != NULL ? strlen(file) : 0, end = 0, at = 0;
+    BlockImage *img = q->img;
+    size_t name_len = name != NULL ? strlen(name) : 0, end = 0, at = 0;
     uint8_t *old = try_newn(uint8_t, q->cluster_size), *c = try_newn(uint8_t, q->cluster_size);
     bool ok = false;
-    int r = old == NULL || c == NULL ? -ENOMEM : len > 1023 || (format != NULL && strlen(format) > 15) ? -EINVAL : 0;
+    int r = old == NULL || c == NULL ? -ENOMEM : host_read(&img->host, 0, old, q->cluster_size);
 
-    pthread_mutex_lock(&q->lock);
-    r = r == 0 ? qcow2_flush_locked(q, true) : r;
-    r = r == 0 ? host_read(&img->host, 0, old, q->cluster_size) : r;
     if (r == 0 && q->version >= 3 && ld_be32(old + QH_LENGTH) > q->cluster_size - 8) {
         r = -EIO;
     }
@@ -88,33 +86,48 @@ int qcow2_set_backing(BlockImage *img, const char *file, const char *format)
     for (unsigned names = 1; r == 0 && !ok && names < 2; names--) {
         memset(c, 0, q->cluster_size);
         memcpy(c, old, q->version < 3 ? QH_V2_LENGTH : ld_be32(old + QH_LENGTH));
-        ok = put_extensions(q, c, old, format, names, &end) &&
+        ok = put_extensions(q, c, old, type, ext, len, names, &end) &&
              (q->cluster_size == 512 || end <= 512 || (names && memcmp(c + 512, old + 512, end - 512) == 0));
     }
-    if (r == 0 && (!ok || (len != 0 && (at = place_name(q, old, end, len)) == 0))) {
+    if (r == 0 && (!ok || (name_len != 0 && (at = place_name(q, old, end, name_len)) == 0))) {
         r = -ENOSPC;
     }
     if (r == 0) {
         st_be64(c + QH_BACKING_OFFSET, at);
-        st_be32(c + QH_BACKING_SIZE, (uint32_t)len);
+        st_be32(c + QH_BACKING_SIZE, (uint32_t)name_len);
+        if (q->version >= 3) {
+            st_be64(c + QH_AUTOCLEAR, q->autoclear);
+        }
         if (at >= 512) {
-            r = host_write(&img->host, at, file, len);
+            r = host_write(&img->host, at, name, name_len);
             r = r == 0 ? host_flush(&img->host) : r;
-        } else if (len != 0) {
-            memcpy(c + at, file, len);
+        } else if (name_len != 0) {
+            memcpy(c + at, name, name_len);
         }
         r = r == 0 ? host_write(&img->host, 0, c, 512) : r;
         r = r == 0 ? host_flush(&img->host) : r;
     }
+    free(old);
+    free(c);
+    return r;
+}
+
+int qcow2_set_backing(BlockImage *img, const char *file, const char *format)
+{
+    Qcow2 *q = img->priv;
+    size_t len = file != NULL ? strlen(file) : 0, format_len = format != NULL ? strlen(format) : 0;
+    int r = len > 1023 || format_len > 15 ? -EINVAL : 0;
+
+    pthread_mutex_lock(&q->lock);
+    r = r == 0 ? qcow2_flush_locked(q, true) : r;
+    r = r == 0 ? qcow2_rewrite_header(q, QEXT_BACKING_FORMAT, format, (uint32_t)format_len, file) : r;
     if (r == 0) {
         free(q->backing_file);
         free(q->backing_format);
         q->backing_file = len != 0 ? xstrdup(file) : NULL;
-        q->backing_format = format != NULL && *format != 0 ? xstrdup(format) : NULL;
+        q->backing_format = format_len != 0 ? xstrdup(format) : NULL;
     }
     pthread_mutex_unlock(&q->lock);
-    free(old);
-    free(c);
     return r;
 }
 

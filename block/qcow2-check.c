@@ -1,7 +1,7 @@
 /*
  * qcow2: is the image consistent? Counts every reference to every cluster, and compares. See qcow2.h.
  */
-#include "block/qcow2.h"
+#include "block/qcow2-bitmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -158,6 +158,23 @@ static int check_snapshots(Check *c)
     return r;
 }
 
+static void refer_bitmap(void *opaque, uint64_t offset, uint64_t bytes, const char *what)
+{
+    refer(opaque, offset, bytes, what);
+}
+
+static int check_bitmaps(Check *c)
+{
+    int r = qcow2_bitmaps_refer(c->q, refer_bitmap, c);
+
+    if (r == -EINVAL) {
+        say(c, "ERROR: the table of a bitmap does not make sense");
+        c->result->corruptions++;
+        c->partial = true;
+    }
+    return r == -EINVAL ? 0 : r;
+}
+
 static int compare(Check *c)
 {
     Qcow2Check *res = c->result;
@@ -209,6 +226,7 @@ static int walk(Check *c)
     }
     r = check_l1(c, q->l1, q->l1_size, true);
     r = r == 0 ? check_snapshots(c) : r;
+    r = r == 0 ? check_bitmaps(c) : r;
     return r == 0 ? compare(c) : r;
 }
 

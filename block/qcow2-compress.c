@@ -2,7 +2,7 @@
  * qcow2: writing compressed clusters. They lie one behind the other, byte by byte; each counts once for every cluster
  * of the file that it touches.
  */
-#include "block/qcow2.h"
+#include "block/qcow2-bitmap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -117,6 +117,7 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
     if (img->read_only || len == 0 || len >= q->cluster_size || offset % q->cluster_size != 0) {
         return img->read_only ? -EROFS : -EINVAL;
     }
+    qcow2_bitmaps_mark(q, offset, MIN(q->cluster_size, img->size - offset));
     pthread_mutex_lock(&q->lock);
     r = q->broken ? -EIO : l2_find(q, offset, &old);
     if (r == 0 && old != 0) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <zlib.h>
+#include "block/qcow2-bitmap.h"
 #include "block/qcow2-data.h"
 #include <config.h>
 #ifdef CONFIG_ZSTD
@@ -361,6 +362,7 @@ int qcow2_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t l
     Qcow2 *q = img->priv;
     int r = 0;
 
+    qcow2_bitmaps_mark(q, offset, len);
     while (len > 0 && r == 0) {
         uint32_t n;
 
@@ -398,6 +400,7 @@ int qcow2_zero(BlockImage *img, uint64_t offset, uint64_t len, bool unmap)
     Qcow2 *q = img->priv;
     int r = 0;
 
+    qcow2_bitmaps_mark(q, offset, len);
     while (len > 0 && r == 0) {
         uint32_t n = in_cluster(q, offset, (uint32_t)MIN(len, q->cluster_size));
 
@@ -426,6 +429,7 @@ int qcow2_discard(BlockImage *img, uint64_t offset, uint64_t len)
     if (q->version < 3 && img->backing != NULL) {
         return 0; /* what is behind would come to light */
     }
+    qcow2_bitmaps_mark(q, offset, len);
     end = end == img->size ? qcow2_clusters(q, end) << q->cluster_bits : end;
     for (; at < end && end - at >= q->cluster_size && r == 0; at += q->cluster_size) {
         pthread_mutex_lock(&q->lock);

@@ -3,6 +3,7 @@
  * each. Making, applying and deleting one happen at once or not at all: see qcow2-shadow.h.
  */
 #include "block/qcow2-shadow.h"
+#include "block/qcow2-bitmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -259,6 +260,8 @@ int qcow2_snapshot_apply(BlockImage *img, const char *name)
         uint64_t need = qcow2_l1_entries(c.q, size);
 
         r = size > 1ull << 62 || need > QCOW2_L1_MAX / 8 ? -EIO : 0;
+        r = r == 0 && size != img->size && c.q->bitmap_count != 0 ? -EBUSY : r; /* they are for one size */
+        qcow2_bitmaps_mark(c.q, 0, img->size);
         r = r == 0 ? shadow_tree(&c.s, c.q->l1, c.q->l1_size, -1) : r; /* first: counts can be narrow */
         r = r == 0 ? shadow_tree(&c.s, c.l1, sn->l1_size, 1) : r;
         r = r == 0 ? shadow_give_up(&c.s, c.q->l1_offset, c.q->l1_size * 8ull) : r;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "block/qcow2-bitmap.h"
 #include "block/qcow2-data.h"
 #include <config.h>
 
@@ -163,6 +164,13 @@ static bool read_names(Qcow2 *q, const uint8_t *h, Error **errp)
             free(q->backing_format);
             q->backing_format = xstrndup((char *)c + ext + 8, size);
         }
+        if (type == QEXT_BITMAPS && q->version >= 3 && (ld_be64(h + QH_AUTOCLEAR) & AUTOCLEAR_BITMAPS) &&
+            q->bitmaps == NULL) {
+            if (!qcow2_bitmaps_read(q, c + ext + 8, size, errp)) {
+                goto out;
+            }
+            q->autoclear = AUTOCLEAR_BITMAPS;
+        }
         ext += 8 + ((size + 7ull) & ~7ull);
     }
     ok = true;
@@ -230,7 +238,7 @@ int qcow2_write_header(Qcow2 *q)
     if (q->version >= 3) {
         st_be64(h + QH_INCOMPATIBLE, q->incompatible);
         st_be64(h + QH_COMPATIBLE, q->compatible);
-        st_be64(h + QH_AUTOCLEAR, 0); /* "must be cleared by software that does not know them" */
+        st_be64(h + QH_AUTOCLEAR, q->autoclear); /* "must be cleared by software that does not know them" */
     }
     return host_write(&q->img->host, 0, h, q->version >= 3 ? QH_V3_LENGTH : QH_V2_LENGTH);
 }
@@ -281,6 +289,7 @@ int qcow2_set_dirty(Qcow2 *q, bool dirty)
 static void qcow2_free(Qcow2 *q)
 {
     tables_free(q);
+    qcow2_bitmaps_free(q);
     pthread_mutex_destroy(&q->lock);
     pthread_cond_destroy(&q->idle);
     free(q->l1);
@@ -303,8 +312,11 @@ static bool make_writable(Qcow2 *q, const uint8_t *h, Error **errp)
         r = qcow2_check(q->img, QCOW2_FIX_LEAKS | QCOW2_FIX_ERRORS, &result, NULL, NULL);
     }
     if (r == 0 && q->version >= 3 &&
-        (ld_be64(h + QH_AUTOCLEAR) != 0 || ld_be64(h + QH_INCOMPATIBLE) != q->incompatible)) {
+        (ld_be64(h + QH_AUTOCLEAR) != q->autoclear || ld_be64(h + QH_INCOMPATIBLE) != q->incompatible)) {
         r = qcow2_write_header(q);
+    }
+    if (r == 0 && !(q->img->flags & IMAGE_AS_IT_IS)) {
+        r = qcow2_bitmaps_begin(q);
     }
     if (r != 0) {
         error_set_errno(errp, -r, "Could not repair '%s'", q->img->file);
@@ -374,6 +386,7 @@ static void qcow2_close(BlockImage *img)
     if (!img->read_only) { /* also with cache=unsafe, and counts of what was given up by the last flush */
         int r = qcow2_flush(img);
 
+        r = r == 0 ? qcow2_bitmaps_sync(img) : r;
         if (r == 0) {
             r = qcow2_flush(img);
         }
@@ -464,9 +477,13 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
     }
     pthread_mutex_lock(&q->lock);
     q->active++; /* nothing is given up until the header leads to the new table */
-    r = qcow2_flush_locked(q, true);
+    r = qcow2_bitmaps_room(q, size);
+    r = r == 0 ? qcow2_flush_locked(q, true) : r;
     r = r == 0 ? resize(q, size, (uint32_t)entries) : r;
     q->active--;
+    if (r == 0) {
+        qcow2_bitmaps_resized(q);
+    }
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
     pthread_mutex_unlock(&q->lock);
     return r;

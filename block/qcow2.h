@@ -42,6 +42,7 @@ enum { QH_VERSION = 4, QH_BACKING_OFFSET = 8, QH_BACKING_SIZE = 16, QH_CLUSTER_B
 enum { INCOMPAT_DIRTY = 1, INCOMPAT_CORRUPT = 2, INCOMPAT_DATA_FILE = 4, INCOMPAT_COMPRESSION = 8,
        INCOMPAT_EXTENDED_L2 = 16 };
 enum { COMPAT_LAZY_REFCOUNTS = 1 };
+enum { AUTOCLEAR_BITMAPS = 1 };
 
 /* "Header extensions" */
 #define QEXT_BACKING_FORMAT 0xe2792acau
@@ -78,6 +79,12 @@ typedef struct QBusy {
     struct QBusy *next;
 } QBusy;
 
+/* Clusters that are no longer needed, by number. */
+typedef struct QGone {
+    uint64_t *cluster;
+    size_t count;
+} QGone;
+
 typedef struct Qcow2 {
     BlockImage *img;
     /* constant while it is open */
@@ -110,6 +117,13 @@ typedef struct Qcow2 {
     unsigned active;         /* data transfers under way: nothing is given up meanwhile */
     uint64_t *pending;       /* clusters to be given up after the next flush */
     size_t pending_count;
+    struct Qcow2Bitmap *bitmaps; /* qcow2-bitmap.c */
+    unsigned bitmap_count;
+    uint64_t directory, directory_bytes; /* of those, in the file */
+    uint64_t autoclear;      /* features that are kept up */
+    bool keeps_up;           /* some bitmap gets the writes; read without the lock */
+    bool bitmaps_changed;    /* there are others than in the file, or with other flags */
+    QGone bitmaps_gone;      /* what removed ones took */
     bool unsure;             /* something failed, or was found dirty and not repaired: the dirty bit stays */
     QTable *tables[QTABLE_HASH];
     uint64_t clock, table_count;
@@ -244,7 +258,12 @@ int qcow2_snapshot_delete(BlockImage *img, const char *name);
 /* qcow2_snapshot_view - an image opened read-only shows the snapshot from now on. */
 int qcow2_snapshot_view(BlockImage *img, const char *name);
 
-/* ---- qcow2-backing.c: take the lock themselves ---- */
+/* ---- qcow2-backing.c ---- */
+
+/* qcow2_rewrite_header - the extension @type anew (no @len: it goes), the autoclear bits, and the name of the image behind;
+ * on stable storage. -ENOSPC: no room in the first cluster. All tables are in the file. */
+int qcow2_rewrite_header(Qcow2 *q, uint32_t type, const void *ext, uint32_t len, const char *name);
+/* The others take the lock themselves. */
 
 /* qcow2_backing_path - @name as an image in the file of @img means it: relative to its folder. To be freed. */
 char *qcow2_backing_path(const BlockImage *img, const char *name);

@@ -2,6 +2,7 @@
  * doppel-img convert. Several threads take a piece each, read and compress it; they write in the order of the
  * pieces, so that the target is laid out as the guest sees it, unless -W says that it does not matter.
  */
+#include "block/qcow2-bitmap.h"
 #include "img/create.h"
 
 #include <errno.h>
@@ -242,7 +243,7 @@ static int copy(Convert *c, unsigned threads)
 
 typedef struct ConvertArgs {
     const char *from, *to, *base, *base_format, *snapshot;
-    bool existing, quiet, progress, bad, compressed, any_order;
+    bool existing, quiet, progress, bad, compressed, any_order, bitmaps, skip_broken;
     uint64_t sparse;
     unsigned threads, share; /* share: IMAGE_FORCE_SHARE */
     ImgCache cache, source_cache;
@@ -266,11 +267,15 @@ static bool threads_arg(const char *text, unsigned *n, Error **errp)
 
 static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
 {
+    static const struct option longs[] = { { "bitmaps", no_argument, NULL, 1 }, { "skip-broken-bitmaps", no_argument, NULL, 2 },
+                                           { NULL, 0, NULL, 0 } };
     int c;
 
     optind = 1;
-    while ((c = getopt(argc, argv, "+:f:O:o:npqS:Ut:T:m:WcB:F:l:")) != -1) {
+    while ((c = getopt_long(argc, argv, "+:f:O:o:npqS:Ut:T:m:WcB:F:l:", longs, NULL)) != -1) {
         switch (c) {
+        case 1: a->bitmaps = true; break;
+        case 2: a->skip_broken = true; break;
         case 'f': a->from = optarg; break;
         case 'O': a->to = optarg; break;
         case 'n': a->existing = true; break;
@@ -307,6 +312,10 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         }
     }
     a->bad = argc - optind < 2;
+    if (a->skip_broken && !a->bitmaps) {
+        error_set(errp, "Use of --skip-broken-bitmaps requires --bitmaps");
+        return false;
+    }
     return true;
 }
 
@@ -375,12 +384,27 @@ static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_
     return true;
 }
 
+/* Can the bitmaps of the source be the target's? */
+static bool bitmaps_fit(const Convert *c, Error **errp)
+{
+    if (c->count > 1) {
+        error_set(errp, "--bitmaps requires exactly one source file");
+    } else if (c->in[0]->fmt != &qcow2_format || c->out->fmt != &qcow2_format) {
+        error_set(errp, "Format driver '%s' does not support bitmaps",
+                  c->in[0]->fmt != &qcow2_format ? c->in[0]->format : c->out->format);
+    } else {
+        return true;
+    }
+    return false;
+}
+
 static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
 {
     const char *path = files[count];
     Convert c = { .in = xnewn(BlockImage *, (size_t)count), .count = count, .sparse = a->sparse,
                   .dirty_target = a->existing, .any_order = a->any_order };
     uint64_t size = 0;
+    bool ok = false;
     int r = 0;
 
     if (open_sources(a, files, &c, &size, errp)) {
@@ -393,12 +417,16 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
                     : vmdk_compressed(c.out) ? vmdk_grain(c.out)
                                              : 1;
         c.progress = (Progress){ .on = a->progress && !a->quiet, .total = size };
-        r = copy(&c, a->threads);
+        ok = !a->bitmaps || bitmaps_fit(&c, errp);
+        r = ok ? copy(&c, a->threads) : -EINVAL;
+        ok = r == 0 && (!a->bitmaps || qcow2_bitmaps_copy(c.out, c.in[0], a->skip_broken, errp));
         c.out->cache = a->cache.mode; /* a new one is made in one piece, and flushed once unless -t unsafe */
-        r = r == 0 ? image_flush(c.out) : r;
+        r = r == 0 && ok ? image_flush(c.out) : r;
         image_unref(c.out);
-        if (r != 0) {
-            error_set_errno(errp, -r, "error while converting to %s", path);
+        if (r != 0 || !ok) {
+            if (*errp == NULL) {
+                error_set_errno(errp, -r, "error while converting to %s", path);
+            }
             if (!a->existing) {
                 unlink(path); /* nothing half-written is left */
             }
@@ -410,7 +438,7 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
         image_unref(c.in[n]);
     }
     free(c.in);
-    return c.out != NULL && r == 0;
+    return ok;
 }
 
 int cmd_convert(int argc, char **argv)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "block/qcow2.h"
+#include "block/qcow2-bitmap.h"
 #include "block/vdi.h"
 #include "block/vhdx.h"
 #include "block/vmdk.h"
@@ -183,6 +183,46 @@ static void vmdk_json(const Vmdk *v, const char *pad)
     printf("%s            ]\n%s        }\n%s    }", pad, pad, pad);
 }
 
+static const struct {
+    uint32_t flag;
+    const char *name;
+} bitmap_flags[] = { { BITMAP_IN_USE, "in-use" }, { BITMAP_AUTO, "auto" } };
+
+static void bitmaps_human(const Qcow2 *q)
+{
+    for (unsigned n = 0; n < q->bitmap_count; n++) {
+        const Qcow2Bitmap *b = &q->bitmaps[n];
+
+        printf("%s        [%u]:\n            flags:\n", n == 0 ? "    bitmaps:\n" : "", n);
+        for (unsigned k = 0, at = 0; k < ARRAY_SIZE(bitmap_flags); k++) {
+            if (b->flags & bitmap_flags[k].flag) {
+                printf("                [%u]: %s\n", at++, bitmap_flags[k].name);
+            }
+        }
+        printf("            name: %s\n            granularity: %llu\n", b->name, 1ull << b->granularity_bits);
+    }
+}
+
+static void bitmaps_json(const Qcow2 *q, const char *pad)
+{
+    for (unsigned n = 0; n < q->bitmap_count; n++) {
+        const Qcow2Bitmap *b = &q->bitmaps[n];
+        const char *between = "\n";
+
+        printf("%s\n%s                {\n%s                    \"flags\": [", n == 0 ? ",\n            \"bitmaps\": [" : ",", pad, pad);
+        for (unsigned k = 0; k < ARRAY_SIZE(bitmap_flags); k++) {
+            if (b->flags & bitmap_flags[k].flag) {
+                printf("%s%s                        \"%s\"", between, pad, bitmap_flags[k].name);
+                between = ",\n";
+            }
+        }
+        printf("\n%s                    ],\n%s                    \"name\": ", pad, pad);
+        img_json(b->name);
+        printf(",\n%s                    \"granularity\": %llu\n%s                }", pad, 1ull << b->granularity_bits, pad);
+    }
+    printf("%s%s%s", q->bitmap_count != 0 ? "\n" : "", q->bitmap_count != 0 ? pad : "", q->bitmap_count != 0 ? "            ]" : "");
+}
+
 static void info_human(const BlockImage *img)
 {
     const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
@@ -215,8 +255,9 @@ static void info_human(const BlockImage *img)
     printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
            q->version >= 3 ? "1.1" : "0.10", q->compression == 1 ? "zstd" : "zlib");
     if (q->version >= 3) {
-        printf("    lazy refcounts: %s\n    refcount bits: %u\n    corrupt: %s\n    extended l2: false\n",
-               onoff(q->compatible & COMPAT_LAZY_REFCOUNTS), 1u << q->refcount_order,
+        printf("    lazy refcounts: %s\n", onoff(q->compatible & COMPAT_LAZY_REFCOUNTS));
+        bitmaps_human(q);
+        printf("    refcount bits: %u\n    corrupt: %s\n    extended l2: false\n", 1u << q->refcount_order,
                onoff(q->incompatible & INCOMPAT_CORRUPT));
     } else {
         printf("    refcount bits: %u\n", 1u << q->refcount_order);
@@ -249,6 +290,7 @@ static void info_json(const BlockImage *img, const char *pad)
                q->version >= 3 ? "1.1" : "0.10", pad, q->compression == 1 ? "zstd" : "zlib");
         if (q->version >= 3) {
             printf(",\n%s            \"lazy-refcounts\": %s", pad, onoff(q->compatible & COMPAT_LAZY_REFCOUNTS));
+            bitmaps_json(q, pad);
         }
         printf(",\n%s            \"refcount-bits\": %u", pad, 1u << q->refcount_order);
         if (q->version >= 3) {

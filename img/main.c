@@ -15,9 +15,6 @@ static const ImgCommand commands[] = {
 #undef IMG_COMMAND
 };
 
-/* Known to qemu-img and not here yet. */
-static const char *const not_yet[] = { "bitmap" };
-
 int img_fail(Error *err)
 {
     error_report(err);
@@ -160,12 +157,6 @@ int main(int argc, char **argv)
             return commands[n].run(argc - 1, argv + 1);
         }
         nearest_offer(&near, commands[n].name);
-    }
-    for (size_t n = 0; n < ARRAY_SIZE(not_yet); n++) {
-        if (strcmp(not_yet[n], name) == 0) {
-            report("%s is not supported yet", name);
-            return 1;
-        }
     }
     if (*name == 0) {
         report("Not enough arguments; see doppel-img --help");

@@ -1,6 +1,7 @@
 /*
  * doppel-img measure: how large would the file of a new image be?
  */
+#include "block/qcow2-bitmap.h"
 #include "img/create.h"
 
 #include <getopt.h>
@@ -107,15 +108,21 @@ static bool measure_args(MeasureArgs *a, int argc, char **argv, Error **errp)
     return true;
 }
 
-static void print_sizes(const MeasureArgs *a, uint64_t required, uint64_t all, bool bitmaps)
+/* @bitmaps: what those would take, -1: there can be none. */
+static void print_sizes(const MeasureArgs *a, uint64_t required, uint64_t all, int64_t bitmaps)
 {
     if (a->json) {
-        printf("{\n%s    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
-               bitmaps ? "    \"bitmaps\": 0,\n" : "", required, all);
+        printf("{\n");
+        if (bitmaps >= 0) {
+            printf("    \"bitmaps\": %" PRIi64 ",\n", bitmaps);
+        }
+        printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n", required, all);
         return;
     }
-    printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n%s", required, all,
-           bitmaps ? "bitmaps size: 0\n" : "");
+    printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", required, all);
+    if (bitmaps >= 0) {
+        printf("bitmaps size: %" PRIi64 "\n", bitmaps);
+    }
 }
 
 static bool can_measure(const char *format)
@@ -128,8 +135,9 @@ static bool measure(MeasureArgs *a, const char *file, Error **errp)
 {
     NewImage image = { .q = { .version = 3, .refcount_bits = 16 } };
     const Qcow2Options *o = &image.q;
-    bool qcow2 = strcmp(a->to, "qcow2") == 0, bitmaps = false, ok = true;
+    bool qcow2 = strcmp(a->to, "qcow2") == 0, ok = true;
     uint64_t data = 0, meta;
+    int64_t bitmaps = -1;
     BlockImage *img = NULL;
     int r = 0;
 
@@ -147,7 +155,9 @@ static bool measure(MeasureArgs *a, const char *file, Error **errp)
     if (img != NULL && ok) {
         a->size = img->size;
         r = qcow2 ? count_data(img, o->cluster_size, &data) : 0;
-        bitmaps = qcow2 && img->fmt == &qcow2_format && ((const Qcow2 *)img->priv)->version >= 3 && o->version >= 3;
+        if (qcow2 && img->fmt == &qcow2_format && ((const Qcow2 *)img->priv)->version >= 3 && o->version >= 3) {
+            bitmaps = (int64_t)qcow2_bitmaps_measure(img, o->cluster_size);
+        }
     }
     image_unref(img);
     if (r != 0) {

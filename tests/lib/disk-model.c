@@ -341,5 +341,7 @@ void model_create(const char *path, const Qcow2Options *o)
         close(fd);
     } else if (!qcow2_create(path, o, &err)) {
         fail_msg("%s", error_text(err));
+    } else if (o->version == 3) {
+        new_bitmap(path);
     }
 }

@@ -4,6 +4,7 @@
 #include "tests/lib/new-disk.h"
 
 #include <string.h>
+#include "block/qcow2-bitmap.h"
 #include "block/vdi.h"
 #include "block/vhdx.h"
 #include "block/vmdk.h"
@@ -27,4 +28,14 @@ bool new_disk(const char *path, const char *format, uint64_t size, bool whole)
         return false;
     }
     return true;
+}
+
+void new_bitmap(const char *path)
+{
+    BlockImage *img = image_open(path, "qcow2", false, BLK_WRITEBACK, NULL);
+
+    assert_non_null(img);
+    assert_true(qcow2_bitmap_add(img, "kept", 512, NULL));
+    assert_int_equal(qcow2_bitmaps_sync(img), 0);
+    image_unref(img);
 }

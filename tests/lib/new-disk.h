@@ -8,5 +8,7 @@
 /* new_disk - false: @format is none of these (vdi, vpc, vmdk, vhdx). @whole: all places are there from the start (vpc, vhdx), or the
  * subformat is another (vmdk: compressed). */
 bool new_disk(const char *path, const char *format, uint64_t size, bool whole);
+/* new_bitmap - the qcow2 image has a bitmap called "kept", which whoever writes keeps up. */
+void new_bitmap(const char *path);
 
 #endif

@@ -250,7 +250,7 @@ def test_mistakes(tmp_path):
                        (("create", "-f", "qcow2", "-o", "nonesuch=1", "x", "1M"), "nonesuch"),
                        (("create", "-f", "qcow2", "x"), "size"), (("info", "/nonexistent/x"), "No such file"),
                        (("info", tmp_path), "directory"), (("snapshot", "-l", "x"), "No such file"),
-                       (("snapshot", "-l", "-c", "a", "x"), "Cannot mix"), (("bitmap", "x"), "not supported yet"),
+                       (("snapshot", "-l", "-c", "a", "x"), "Cannot mix"), (("bitmap", "x"), "Expecting filename and bitmap name"),
                        (("info", "--output=xml", "x"), "human or json")):
         p = subprocess.run([IMG, *map(str, args)], capture_output=True, text=True, cwd=tmp_path, timeout=30)
         assert p.returncode == 1 and p.stdout == "", (args, p)

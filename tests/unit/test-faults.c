@@ -219,6 +219,9 @@ static void make_base(const char *path, const Kind *k)
     } else if (!qcow2_create(path, &k->o, &err)) {
         fail_msg("%s", error_text(err));
     }
+    if (k->o.version == 3 && k->o.cluster_size <= 4096) {
+        new_bitmap(path);
+    }
     img = must_open(path, k, false);
     assert_int_equal(write_at(img, 0, 120 << 10, 77), 0);
     if (k->o.version != 0 && k->o.refcount_bits > 1) {
