@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "block/qcow2.h"
+#include "block/qcow2-bitmap.h"
 #include "block/vmdk.h"
 #include "machine/board.h"
 
@@ -21,6 +21,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* The program's end belongs to machine/main.c, which is not here. */
 void machine_exit(int code)
 {
+}
+
+/* A new bitmap, and what can be done to the first. */
+static void use_bitmaps(BlockImage *img, unsigned how)
+{
+    const Qcow2 *q = img->priv;
+    Qcow2BitmapEdit edit = how & 16 ? BITMAP_CLEAR : how & 32 ? BITMAP_REMOVE : BITMAP_DISABLE;
+    char *name = q->bitmap_count != 0 ? xstrdup(q->bitmaps[0].name) : NULL;
+
+    qcow2_bitmap_add(img, "new", how & 64 ? 512 : 0, NULL);
+    if (name != NULL) {
+        qcow2_bitmap_merge(img, "new", img, name, NULL);
+        qcow2_bitmap_edit(img, name, edit, NULL);
+    }
+    qcow2_bitmaps_sync(img);
+    free(name);
 }
 
 static void use(BlockImage *img, unsigned how)
@@ -50,6 +66,9 @@ static void use(BlockImage *img, unsigned how)
         qcow2_check(img, how & 4 ? QCOW2_FIX_LEAKS | QCOW2_FIX_ERRORS : 0, &c, NULL, NULL);
         if (!img->read_only && (how & 8)) {
             image_truncate(img, img->size + (1 << 20));
+        }
+        if (!img->read_only) {
+            use_bitmaps(img, how);
         }
     }
 }
