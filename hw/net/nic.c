@@ -63,7 +63,8 @@ bool nic_plug(Nic *nic, PciDevice *d, uint16_t vendor, uint16_t device, uint8_t 
 {
     const Board *board = d->dev.board;
 
-    if (d->romfile != NULL && strcmp(d->romfile, rom) == 0) {
+    d->rom_own = d->romfile != NULL && strcmp(d->romfile, rom) == 0;
+    if (d->rom_own) {
         autofree char *path = board != NULL && board->rom_find != NULL ? board->rom_find(rom) : NULL;
 
         if (path == NULL) { /* the package is not installed: no boot from this card */

@@ -76,6 +76,26 @@ static uint8_t *read_rom(const PciDevice *d, const char *path, size_t *len, size
     return rom;
 }
 
+/* The ROM that comes with a card is for this one, whatever it says (iPXE's for ne2k_pci: none in particular; for virtio:
+ * the modern one alone), or firmware would leave it. PCI Firmware Specification 3.0, 5.1.1 "PCI Expansion ROM Header
+ * Format" and 5.1.2 "PCI Data Structure Format": vendor and device there; all bytes add up to 0, which a byte in front
+ * of what the architecture uses sees to. */
+static void name_card(const PciDevice *d, uint8_t *rom, size_t len)
+{
+    enum { SUM_BYTE = 6, PCIR = 0x18, IDS = 4 };
+    size_t at = len >= PCIR + 2 ? ld_le16(rom + PCIR) : len;
+
+    if (len < 512 || ld_le16(rom) != 0xaa55 || at > len - 24 || memcmp(rom + at, "PCIR", 4) != 0) {
+        return;
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        uint8_t id = d->config[PCI_VENDOR + n];
+
+        rom[SUM_BYTE] = (uint8_t)(rom[SUM_BYTE] + rom[at + IDS + n] - id);
+        rom[at + IDS + n] = id;
+    }
+}
+
 static bool load_rom(PciDevice *d, Error **errp)
 {
     const Board *board = d->dev.board;
@@ -95,6 +115,9 @@ static bool load_rom(PciDevice *d, Error **errp)
     d->rom = read_rom(d, path, &len, &padded, errp);
     if (d->rom == NULL) {
         return false;
+    }
+    if (d->rom_own) {
+        name_card(d, d->rom, len);
     }
     if (d->rombar != 0) {
         rom_region_init(&d->rom_region, "pci-rom", d->rom, padded);

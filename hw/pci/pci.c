@@ -181,6 +181,9 @@ uint32_t pci_config_read(PciDevice *d, unsigned offset, unsigned size)
 {
     uint32_t val = 0;
 
+    if (d->config_reading != NULL) {
+        d->config_reading(d, offset, size);
+    }
     for (unsigned i = 0; i < size; i++) {
         val |= (uint32_t)d->config[(offset + i) & 0xff] << 8 * i;
     }

@@ -55,6 +55,7 @@ struct PciDevice {
     struct Msix *msix;          /* NULL: none */
     /* properties (PCI_PROPS) */
     char *bus_name, *addr, *romfile;
+    bool rom_own; /* romfile is not the user's; set before pci_plug() */
     uint32_t rombar;
     uint8_t *rom;        /* the expansion ROM's bytes, or NULL */
     IoRegion rom_region;
@@ -62,6 +63,8 @@ struct PciDevice {
     bool counted; /* in the bus's count of asserted pins; not saved */
     /* After the guest wrote [offset, offset + len); may be NULL. */
     void (*config_written)(PciDevice *d, unsigned offset, unsigned len);
+    /* Before it reads them; may be NULL. */
+    void (*config_reading)(PciDevice *d, unsigned offset, unsigned len);
 };
 extern const StateField pci_fields[]; /* of PciDevice: STATE_STRUCT(X, pci, pci_fields) */
 

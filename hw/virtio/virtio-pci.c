@@ -15,7 +15,7 @@
 #include "hw/board.h"
 
 enum { CAP_VENDOR = 0x09 };
-enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4 }; /* 4.1.4 */
+enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4, CFG_WINDOW = 5 }; /* 4.1.4 */
 enum { AT_COMMON = 0, AT_ISR = 0x1000, AT_DEVICE = 0x2000, AT_NOTIFY = 0x3000, MODERN_SIZE = 0x4000, PART_SIZE = 0x1000 };
 enum { NOTIFY_STEP = 4, LEGACY_SIZE = 0x80, LEGACY_ALIGN = 4096 };
 
@@ -439,6 +439,60 @@ bool virtio_ids(VirtioDevice *d, unsigned id, unsigned old, uint16_t *device, ui
     return true;
 }
 
+/* window - 4.1.4.9 "PCI configuration access capability": what the driver points it at, in the modern BAR. False: nothing. */
+static bool window(const VirtioDevice *d, uint32_t *offset, uint32_t *len)
+{
+    const uint8_t *cap = d->pci.config + d->window_cap;
+
+    *offset = ld_le32(cap + 8);
+    *len = ld_le32(cap + 12);
+    return cap[4] == 4 && (*len == 1 || *len == 2 || *len == 4) && *offset % *len == 0 && *offset <= MODERN_SIZE - *len;
+}
+
+/* Of its data, [@offset, @offset + @len) of the configuration space has some. */
+static bool has_window_data(const VirtioDevice *d, unsigned offset, unsigned len)
+{
+    return offset < d->window_cap + 20u && offset + len > d->window_cap + 16u;
+}
+
+static void window_reading(PciDevice *p, unsigned offset, unsigned len)
+{
+    VirtioDevice *d = container_of(p, VirtioDevice, pci);
+    uint32_t at, n;
+
+    if (has_window_data(d, offset, len) && window(d, &at, &n)) {
+        uint64_t val = modern_read(d, at, n);
+
+        for (unsigned k = 0; k < n; k++) {
+            p->config[d->window_cap + 16 + k] = (uint8_t)(val >> 8 * k);
+        }
+    }
+}
+
+static void window_written(PciDevice *p, unsigned offset, unsigned len)
+{
+    VirtioDevice *d = container_of(p, VirtioDevice, pci);
+    uint32_t at, n;
+
+    if (has_window_data(d, offset, len) && window(d, &at, &n)) {
+        modern_write(d, at, ld_le32(p->config + d->window_cap + 16) & (~0u >> (32 - 8 * n)), n);
+    }
+}
+
+static void add_window(VirtioDevice *d)
+{
+    PciDevice *p = &d->pci;
+    uint8_t at = pci_add_cap(p, CAP_VENDOR, 0, 20);
+
+    p->config[at + 2] = 20;
+    p->config[at + 3] = CFG_WINDOW;
+    p->wmask[at + 4] = 0xff;
+    memset(p->wmask + at + 8, 0xff, 12);
+    d->window_cap = at;
+    p->config_reading = window_reading;
+    p->config_written = window_written;
+}
+
 /* add_cap - 4.1.4, "Virtio Structure PCI Capabilities". */
 static void add_cap(PciDevice *d, uint8_t type, uint32_t offset, uint32_t len)
 {
@@ -476,6 +530,7 @@ void virtio_plug(VirtioDevice *d, unsigned id)
         add_cap(p, CFG_ISR, AT_ISR, 1);
         add_cap(p, CFG_DEVICE, AT_DEVICE, PART_SIZE);
         add_cap(p, CFG_NOTIFY, AT_NOTIFY, PART_SIZE);
+        add_window(d);
     }
     pci_ready(p);
 }

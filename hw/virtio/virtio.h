@@ -75,6 +75,7 @@ typedef struct VirtioOps {
 struct VirtioDevice {
     PciDevice pci; /* first member */
     Msix msix;
+    uint8_t window_cap; /* offset of the PCI configuration access capability; constant after realize */
     /* what the driver sees */
     uint64_t guest_features;
     uint32_t feature_select, guest_select;

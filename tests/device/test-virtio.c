@@ -264,11 +264,46 @@ static void test_registers(void **state)
 
 #define VIRTIO_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* 4.1.4.9: the same registers by configuration space alone, and nothing outside of them. */
+static void test_window(void **state)
+{
+    PciDevice *d = pci_bus_find(bus, PCI_DEVFN(1, 0));
+    unsigned cap = pci_config_read(d, 0x34, 1);
+
+    while (cap != 0 && !(pci_config_read(d, cap, 1) == 9 && pci_config_read(d, cap + 3, 1) == 5)) {
+        cap = pci_config_read(d, cap + 1, 1);
+    }
+    assert_int_not_equal(cap, 0);
+    assert_int_equal(pci_config_read(d, cap + 2, 1), 20);
+    begin(0);
+    pci_config_write(d, cap + 4, 4, 1);
+    pci_config_write(d, cap + 8, 0x18, 4);
+    pci_config_write(d, cap + 12, 2, 4);
+    assert_int_equal(pci_config_read(d, cap + 16, 2), SIZE);
+    pci_config_write(d, cap + 8, 0x14, 4);
+    pci_config_write(d, cap + 12, 1, 4);
+    assert_int_equal(pci_config_read(d, cap + 16, 1), 1 | 2 | 4 | 8);
+    pci_config_write(d, cap + 16, 0, 1); /* a reset */
+    assert_int_equal(get(0x14, 1), 0);
+    set(0x14, 1, 1);
+    for (unsigned n = 0; n < 5; n++) { /* another BAR, another width, off, not aligned, behind the end */
+        static const uint32_t bad[5][3] = { { 0, 0x14, 1 }, { 4, 0x14, 3 }, { 4, 0x14, 0 }, { 4, 0x15, 2 }, { 4, 0xfffffffc, 4 } };
+
+        pci_config_write(d, cap + 4, bad[n][0], 1);
+        pci_config_write(d, cap + 8, bad[n][1], 4);
+        pci_config_write(d, cap + 12, bad[n][2], 4);
+        pci_config_write(d, cap + 16, 0, 4);
+        assert_int_equal(pci_config_read(d, cap + 16, 4), 0);
+        assert_int_equal(get(0x14, 1), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         VIRTIO_TEST(test_good), VIRTIO_TEST(test_bad_chains), VIRTIO_TEST(test_bad_buffers), VIRTIO_TEST(test_bad_rings),
         VIRTIO_TEST(test_registers),
+        VIRTIO_TEST(test_window),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,13 +303,14 @@ def test_restrict(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/usr/lib/ipxe/qemu/pxe-e1000.rom"), reason="package ipxe-qemu is not here")
-def test_pxe(tmp_path):
+@pytest.mark.parametrize("model", ["e1000", "ne2k_pci"] + [pytest.param(m, marks=pytest.mark.full) for m in ("rtl8139", "pcnet", "virtio")])
+def test_pxe(tmp_path, model):
     """No disk: iPXE in the card's ROM gets a script and the kernel by the built-in TFTP, and the kernel starts."""
     shutil.copy(f"{GUESTS}/vmlinuz-amd64", tmp_path / "vmlinuz")
     shutil.copy(f"{GUESTS}/initrd-amd64", tmp_path / "initrd")
     (tmp_path / "boot.ipxe").write_text("#!ipxe\nkernel vmlinuz initrd=initrd console=ttyS0 quiet do=poweroff\n"
                                         "initrd initrd\nboot\n")
-    with VM("-m", "256", "-nic", f"user,tftp={tmp_path},bootfile=boot.ipxe", "-boot", "n") as vm:
+    with VM("-m", "256", "-nic", f"user,model={model},tftp={tmp_path},bootfile=boot.ipxe", "-boot", "n") as vm:
         vm.expect("DOPPEL-POWEROFF", STEP * 3)
         assert vm.wait() == 0
 
