@@ -11,6 +11,13 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include "base/mem.h"
+#ifndef __has_feature /* of clang */
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/lsan_interface.h>
+#define SANITIZED
+#endif
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -62,6 +69,14 @@ void *huge_alloc0(size_t n)
     return p;
 }
 
+/* What only such memory points to is not leaked. */
+static void known_to_sanitizer(const void *p, size_t n, bool here)
+{
+#ifdef SANITIZED
+    (here ? __lsan_register_root_region : __lsan_unregister_root_region)(p, n);
+#endif
+}
+
 /* At a place that nobody foresees. */
 static void *try_low(size_t n)
 {
@@ -93,6 +108,7 @@ void *huge_try_low(size_t n)
     }
     if (p != NULL) {
         madvise(p, whole(n), MADV_HUGEPAGE);
+        known_to_sanitizer(p, whole(n), true);
     }
     return p;
 }
@@ -107,6 +123,7 @@ void *huge_alloc_low(size_t n)
 void huge_free(void *p, size_t n)
 {
     if (p != NULL) {
+        known_to_sanitizer(p, whole(n), false);
         munmap(p, whole(n));
     }
 }

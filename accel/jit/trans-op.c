@@ -90,7 +90,7 @@ static void op_memory(Tr *t, const Plan *p)
     Cold *slow = t->grouped ? NULL : cold_help(t);
     unsigned reg = p->ext, f = p->f & ~(unsigned)F_HIGH;
     Rm rm = slow != NULL ? op_address(t, p, slow)
-                         : MEM(H_S1, RM_NONE, 0, t->insn->disp + (int)t->group_off);
+                         : MEM(H_S1, RM_NONE, 0, (int)(t->insn->disp + t->group_off));
 
     if (p->reg_op) {
         reg = high ? p->reg - 4u : p->reg;

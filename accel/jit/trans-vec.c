@@ -159,7 +159,7 @@ static Rm bmi_source(Tr *t, const Plan *p, bool crowded, Cold **slow)
         return in_slot(i->rm) ? slot_of(i->rm) : REG(host_reg(i->rm));
     }
     if (t->grouped) {
-        return MEM(H_S1, RM_NONE, 0, i->disp + (int)t->group_off);
+        return MEM(H_S1, RM_NONE, 0, (int)(i->disp + t->group_off));
     }
     *slow = cold_help(t);
     mem_flags(t);
