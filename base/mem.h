@@ -6,6 +6,7 @@
 #define BASE_MEM_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -28,6 +29,14 @@ void *try_alloc0(size_t n, size_t size);       /* NULL when there is no memory o
 #define BIT64(n) (1ull << (n))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* mem_is_zero - all @n bytes, of which there may be none, are 0. */
+static inline bool mem_is_zero(const void *p, size_t n)
+{
+    const uint8_t *b = p;
+
+    return n == 0 || (b[0] == 0 && memcmp(b, b + 1, n - 1) == 0);
+}
 
 /* Freed at the end of the scope: `autofree char *s = ...`. */
 void autofree_fn(void *p);

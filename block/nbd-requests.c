@@ -242,11 +242,6 @@ static void do_read(const Request *r)
     }
 }
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return n > 0 && p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
 static int write_zeroes(const NbdExport *e, uint64_t offset, uint32_t len, bool may_unmap)
 {
     return gated_zero(e->img, offset, len, may_unmap && e->discard);
@@ -257,7 +252,7 @@ static int do_write(const Request *r)
     const NbdExport *e = r->l->exp;
     uint64_t offset = e->offset + r->offset;
 
-    if (e->detect_zeroes != BLK_DETECT_OFF && all_zero(r->buf, r->len)) {
+    if (e->detect_zeroes != BLK_DETECT_OFF && r->len > 0 && mem_is_zero(r->buf, r->len)) {
         return write_zeroes(e, offset, r->len, e->detect_zeroes == BLK_DETECT_UNMAP);
     }
     return gated_write(e->img, offset, r->buf, r->len);

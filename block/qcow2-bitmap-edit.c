@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include "base/error.h"
 
-enum { GRANULARITY_MIN = 512, NAME_MAX_BYTES = 1023 };
-#define GRANULARITY_MAX (1ull << 31)
-#define BITS_MAX (512ull << 20)
-
 /* The one called @name, its bits in memory. NULL: it cannot be used. */
 static Qcow2Bitmap *usable(Qcow2 *q, const char *name, Error **errp)
 {
@@ -40,15 +36,15 @@ static bool allowed(const Qcow2 *q, const char *name, uint64_t granularity, Erro
     Qcow2Bitmap b = { .granularity_bits = (uint8_t)__builtin_ctzll(granularity | 1ull << 63) };
     uint64_t bytes = qcow2_bitmap_bytes(&b, q->img->size);
 
-    if (granularity < GRANULARITY_MIN || granularity > GRANULARITY_MAX || (granularity & (granularity - 1))) {
+    if (granularity < 1ull << GRANULARITY_BITS_MIN || granularity > 1ull << GRANULARITY_BITS_MAX || (granularity & (granularity - 1))) {
         error_set(errp, "Granularity must be power of 2 and at least 512");
     } else if (q->version < 3) {
         error_set(errp, "Can't make bitmap '%s' persistent: Cannot store dirty bitmaps in qcow2 v2 files", name);
-    } else if (*name == 0 || strlen(name) > NAME_MAX_BYTES) {
-        error_set(errp, "Bitmap name must be 1 to %d bytes long", NAME_MAX_BYTES);
+    } else if (*name == 0 || strlen(name) > BITMAP_NAME_MAX) {
+        error_set(errp, "Bitmap name must be 1 to %d bytes long", BITMAP_NAME_MAX);
     } else if (qcow2_bitmap_find(q, name) != NULL) {
         error_set(errp, "Bitmap already exists: %s", name);
-    } else if (bytes > BITS_MAX || qcow2_clusters(q, bytes) > 1u << 20 || q->bitmap_count >= 65535) {
+    } else if (bytes > BITMAP_BYTES_MAX || qcow2_clusters(q, bytes) > BITMAP_TABLE_MAX || q->bitmap_count >= BITMAPS_MAX) {
         error_set(errp, "Bitmap '%s' would be too large: a larger granularity is needed", name);
     } else {
         return true;

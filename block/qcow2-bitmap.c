@@ -19,8 +19,7 @@
 /* "Bitmap directory entry": offsets of its fields */
 enum { BD_TABLE = 0, BD_TABLE_SIZE = 8, BD_FLAGS = 12, BD_TYPE = 16, BD_GRANULARITY = 17, BD_NAME_SIZE = 18,
        BD_EXTRA_SIZE = 20, BD_NAME = 24 };
-enum { BITMAPS_MAX = 65535, DIRECTORY_MAX = 64 << 20, NAME_MAX_BYTES = 1023, TABLE_MAX = 1 << 20 };
-#define BITS_MAX (512ull << 20) /* bytes of one in memory */
+enum { DIRECTORY_MAX = 64 << 20 }; /* bytes */
 
 /* "Bitmap table entry" */
 #define BT_OFFSET 0x00fffffffffffe00ull
@@ -76,7 +75,7 @@ static const char *read_entry(Qcow2 *q, const uint8_t *e, uint64_t left, Qcow2Bi
 {
     uint64_t name = left >= BD_NAME ? ld_be16(e + BD_NAME_SIZE) : 0;
 
-    if (left < BD_NAME || name == 0 || name > NAME_MAX_BYTES || entry_bytes(name) > left) {
+    if (left < BD_NAME || name == 0 || name > BITMAP_NAME_MAX || entry_bytes(name) > left) {
         return "an entry of its bitmap directory does not make sense";
     }
     if (ld_be32(e + BD_EXTRA_SIZE) != 0 || e[BD_TYPE] != 1) {
@@ -84,12 +83,12 @@ static const char *read_entry(Qcow2 *q, const uint8_t *e, uint64_t left, Qcow2Bi
     }
     *b = (Qcow2Bitmap){ .table_offset = ld_be64(e + BD_TABLE), .table_size = ld_be32(e + BD_TABLE_SIZE),
                         .flags = ld_be32(e + BD_FLAGS), .granularity_bits = e[BD_GRANULARITY] };
-    if (b->granularity_bits < 9 || b->granularity_bits > 31 || b->table_offset % q->cluster_size != 0 ||
-        b->table_offset == 0 || b->table_offset > 1ull << 60 || b->table_size > TABLE_MAX ||
+    if (b->granularity_bits < GRANULARITY_BITS_MIN || b->granularity_bits > GRANULARITY_BITS_MAX || b->table_offset % q->cluster_size != 0 ||
+        b->table_offset == 0 || b->table_offset > 1ull << 60 || b->table_size > BITMAP_TABLE_MAX ||
         (b->flags & ~(BITMAP_IN_USE | BITMAP_AUTO))) {
         return "a bitmap of it does not make sense";
     }
-    if (!(b->flags & BITMAP_IN_USE) && (qcow2_bitmap_bytes(b, q->img->size) > BITS_MAX ||
+    if (!(b->flags & BITMAP_IN_USE) && (qcow2_bitmap_bytes(b, q->img->size) > BITMAP_BYTES_MAX ||
         b->table_size != qcow2_clusters(q, qcow2_bitmap_bytes(b, q->img->size)))) {
         return "a bitmap of it is not of the disk's size";
     }
@@ -266,7 +265,7 @@ int qcow2_bitmaps_room(Qcow2 *q, uint64_t size)
         if (!b->kept_up && (b->flags & BITMAP_IN_USE)) {
             continue;
         }
-        r = bytes > BITS_MAX ? -EFBIG : qcow2_bitmap_load(q, b);
+        r = bytes > BITMAP_BYTES_MAX ? -EFBIG : qcow2_bitmap_load(q, b);
         if (r == 0) {
             bits = try_newn(uint64_t, MAX(bytes / 8, 1u));
             r = bits == NULL ? -ENOMEM : 0;
@@ -352,11 +351,6 @@ int qcow2_bitmap_remove(Qcow2 *q, Qcow2Bitmap *b)
     return r;
 }
 
-static bool all_zero(const uint8_t *p, uint64_t n)
-{
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
 /* put_bitmap - the bits of @b, and its table. */
 static int put_bitmap(Qcow2 *q, Qcow2Bitmap *b)
 {
@@ -368,7 +362,7 @@ static int put_bitmap(Qcow2 *q, Qcow2Bitmap *b)
         const uint8_t *data = (const uint8_t *)b->bits + (n << q->cluster_bits);
         uint64_t here = MIN(q->cluster_size, bytes - (n << q->cluster_bits));
 
-        if (!all_zero(data, here)) {
+        if (!mem_is_zero(data, here)) {
             r = put_new(q, data, here, &at);
             st_be64(table + 8 * n, at);
         }

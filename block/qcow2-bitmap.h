@@ -7,6 +7,11 @@
 /* "Bitmap directory entry", flags */
 enum { BITMAP_IN_USE = 1, BITMAP_AUTO = 2 };
 
+/* What is believed of an image, and made: QEMU's limits. */
+enum { BITMAPS_MAX = 65535, BITMAP_NAME_MAX = 1023, BITMAP_TABLE_MAX = 1 << 20 /* entries */, GRANULARITY_BITS_MIN = 9,
+       GRANULARITY_BITS_MAX = 31 };
+#define BITMAP_BYTES_MAX (512ull << 20) /* of one's bits */
+
 typedef struct Qcow2Bitmap {
     char *name;
     uint32_t flags, table_size;

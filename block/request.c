@@ -109,16 +109,11 @@ static BlockReq *queue_take(Queue *q)
 
 /* ---- workers ---- */
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return n > 0 && p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
 static int perform_write(BlockReq *req)
 {
     BlockDetect detect = req->blk->detect_zeroes;
 
-    if (detect != BLK_DETECT_OFF && all_zero(req->data, req->len)) {
+    if (detect != BLK_DETECT_OFF && req->len > 0 && mem_is_zero(req->data, req->len)) {
         return detect == BLK_DETECT_UNMAP && req->blk->discard ? image_zero(req->img, req->offset, req->len)
                                                                : image_zero_keep(req->img, req->offset, req->len);
     }

@@ -42,11 +42,6 @@ typedef struct Piece {
     bool zero, skip;
 } Piece;
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
 /* put_data - write what is not zero. */
 static int put_data(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
 {
@@ -54,11 +49,11 @@ static int put_data(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
 
     for (uint32_t n = 0; n < len && r == 0;) {
         uint32_t step = (uint32_t)(c->sparse != 0 ? MIN(c->sparse, len - n) : len - n), run = step;
-        bool zero = c->sparse != 0 && all_zero(buf + n, step);
+        bool zero = c->sparse != 0 && mem_is_zero(buf + n, step);
 
         while (n + run < len && c->sparse != 0) {
             step = (uint32_t)MIN(c->sparse, len - n - run);
-            if (all_zero(buf + n + run, step) != zero) {
+            if (mem_is_zero(buf + n + run, step) != zero) {
                 break;
             }
             run += step;
@@ -100,7 +95,7 @@ static int put_whole(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
 
     for (uint32_t n = 0, part; n < len && r == 0; n += part) {
         part = MIN(c->cluster - (uint32_t)((at + n) & (c->cluster - 1)), len - n);
-        if (c->dirty_target || !all_zero(buf + n, part)) {
+        if (c->dirty_target || !mem_is_zero(buf + n, part)) {
             r = image_write(c->out, at + n, buf + n, part);
         }
     }
@@ -117,7 +112,7 @@ static void pack_clusters(const Convert *c, Qcow2Packer *p, uint64_t at, uint8_t
     memset(buf + len, 0, -len & (size - 1)); /* the disk may end inside of a cluster */
     for (uint32_t n = 0, k = 0; n < len; n += size, k++) {
         lens[k] = 0;
-        if (at % size == 0 && !all_zero(buf + n, size) &&
+        if (at % size == 0 && !mem_is_zero(buf + n, size) &&
             (len - n >= size || at + len == c->out->size) && qcow2_compress(q, p, buf + n, packed + n, &lens[k]) != 0) {
             lens[k] = 0;
         }

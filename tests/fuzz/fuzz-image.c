@@ -13,6 +13,7 @@
 #include "block/qcow2-bitmap.h"
 #include "block/vmdk.h"
 #include "machine/board.h"
+#include "tests/fuzz/image-use.h"
 
 #define FILE_MAX (1u << 20)
 
@@ -41,22 +42,9 @@ static void use_bitmaps(BlockImage *img, unsigned how)
 
 static void use(BlockImage *img, unsigned how)
 {
-    static uint8_t buf[65536];
-    uint64_t size = MIN(img->size, 1ull << 40);
     Qcow2Check c;
 
-    for (uint64_t n = 0; n < 8 && size >= sizeof(buf); n++) {
-        uint64_t at = (size - sizeof(buf)) / 8 * n & ~511ull;
-        ImageRange r;
-
-        image_status(img, at, 1 << 20, true, &r);
-        image_read(img, at, buf, sizeof(buf));
-        if (!img->read_only) {
-            image_write(img, at + 512, buf, 3000 & ~511);
-            image_zero(img, at, 8192);
-        }
-    }
-    image_flush(img);
+    image_use(img);
     if (img->fmt == &vmdk_format && img->size <= 1 << 24) {
         uint64_t errors;
 

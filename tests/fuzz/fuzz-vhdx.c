@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "block/vhdx.h"
 #include "machine/board.h"
+#include "tests/fuzz/image-use.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -93,25 +94,6 @@ static void build(int fd, Input *in)
     put_log(fd, in, h + XH_LOG_GUID);
 }
 
-static void use(BlockImage *img)
-{
-    static uint8_t buf[65536];
-    uint64_t size = MIN(img->size, 1ull << 40);
-
-    for (uint64_t n = 0; n < 8 && size >= sizeof(buf); n++) {
-        uint64_t at = (size - sizeof(buf)) / 8 * n & ~511ull;
-        ImageRange r;
-
-        image_status(img, at, 1 << 20, true, &r);
-        image_read(img, at, buf, sizeof(buf));
-        if (!img->read_only) {
-            image_write(img, at + 512, buf, 3000 & ~511);
-            image_zero(img, at, 8192);
-        }
-    }
-    image_flush(img);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int fd = -1;
@@ -132,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         error_free(err);
         if (img != NULL) {
-            use(img);
+            image_use(img);
             image_unref(img);
         }
     }
