@@ -441,6 +441,7 @@ bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Err
     vcpus = xnewn(Vcpu, count);
     vcpu_count = count;
     cpu_many = count > 1;
+    tlb_spaces_on = trick_on(TRICK_SPACES);
     engine_ops = &vcpu_engine;
     owners = 1; /* paused until the first accel_resume() */
     owned = true;

@@ -66,6 +66,7 @@ static void tlb_empty(CpuState *c, bool global)
 void tlb_flush(CpuState *c, bool global)
 {
     tlb_empty(c, global);
+    tlb_spaces_drop(c);
     for (unsigned k = 0; k <= global; k++) {
         memset(c->large_code[k], 0, sizeof(c->large_code[k]));
     }
@@ -77,7 +78,9 @@ void tlb_flush(CpuState *c, bool global)
 
 void tlb_switch(CpuState *c, uint64_t space, bool keep)
 {
+    tlb_space_leave(c, c->cr3);
     tlb_empty(c, false);
+    tlb_space_enter(c, space, keep);
     engine_ops->switch_space(c, space, keep);
 }
 

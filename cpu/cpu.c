@@ -100,6 +100,7 @@ void cpu_free(CpuState *c)
     if (c != NULL) {
         flat_view_unref(c->view);
         flat_view_unref(c->view_smm);
+        tlb_spaces_free(c);
         huge_free(c, sizeof(*c));
     }
 }
@@ -285,10 +286,11 @@ void cpu_set_cr3(CpuState *c, uint64_t val)
     if (keep && c->cr3 == val) {
         return;
     }
-    c->cr3 = val;
     if (c->cr4 & CR4_PCIDE) {
         tlb_switch(c, val, keep);
+        c->cr3 = val;
     } else {
+        c->cr3 = val;
         tlb_flush(c, false);
     }
 }

@@ -82,6 +82,7 @@ enum { EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5, 
 #define CR4_OSXSAVE 0x40000ull
 #define CR4_SMEP 0x100000ull
 #define CR4_SMAP 0x200000ull
+#define CR3_PCID 0xfffull /* where CR4.PCIDE is set */
 #define EFER_SCE 0x1ull
 #define EFER_LME 0x100ull
 #define EFER_LMA 0x400ull
@@ -363,6 +364,7 @@ typedef struct CpuState {
      * of those; tlb_logged > TLB_LOG: more than are listed. */
     uint16_t tlb_log[TLB_LOG];
     unsigned tlb_logged;
+    struct TlbSpaces *tlb_spaces; /* cpu/tlb-space.c; NULL until one was left */
     uint32_t tlb_drops; /* how often entries were dropped: what code knows of the TLB may be untrue */
     bool tlb_used[MMU_MODES]; /* entries were filled since everything was dropped */
 

@@ -60,9 +60,16 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n);
 /* tlb_flush - drop everything (@global) or all but global pages. */
 void tlb_flush(CpuState *c, bool global);
 void tlb_flush_page(CpuState *c, vaddr lin);
-/* tlb_switch - CR3 with PCIDs. They do not tag the TLB, which loses all but global pages; the engine may
- * know more. */
+/* tlb_switch - CR3 becomes @space, with PCIDs; CpuState.cr3 is the old one still. What the TLB holds of that
+ * is put aside, and what it had of @space comes back where @keep. The engine keeps what it knows by itself. */
 void tlb_switch(CpuState *c, uint64_t space, bool keep);
+/* cpu/tlb-space.c: put aside what is there of @cr3; have it back (@keep) or forget what was put aside of this
+ * PCID; forget everything. tlb_spaces_free: with the processor. */
+void tlb_space_leave(CpuState *c, uint64_t cr3);
+void tlb_space_enter(CpuState *c, uint64_t cr3, bool keep);
+void tlb_spaces_drop(CpuState *c);
+void tlb_spaces_free(CpuState *c);
+extern bool tlb_spaces_on; /* off: nothing is put aside. Constant after start-up */
 /* tlb_protect - take the fast write path from every entry of the RAM page at host address @host;
  * @c is this thread's, or parked. */
 void tlb_protect(CpuState *c, uint64_t host);

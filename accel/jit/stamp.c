@@ -129,7 +129,7 @@ static void leave_space(CpuState *c, Jit *j)
 static void forget_pcid(Jit *j, uint64_t space)
 {
     for (unsigned n = 0; n < SPACES; n++) {
-        if (((j->spaces[n].cr3 ^ space) & 0xfff) == 0) {
+        if (((j->spaces[n].cr3 ^ space) & CR3_PCID) == 0) {
             j->spaces[n].gen = 0;
         }
     }

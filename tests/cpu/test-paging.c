@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "cpu/mmu.h"
+#include "cpu/tlb.h"
 #include "tests/lib/guest.h"
 
 enum Format { F_32, F_PAE, F_4LEVEL };
@@ -240,6 +240,75 @@ static void invlpg_of_a_large_page(void **state)
     assert_int_equal(c->regs[GPR_RSI], e);
 }
 
+static uint32_t at_lin(void)
+{
+    uint32_t v;
+
+    lin_read(c, LIN, &v, 4, MMU_SUPER, SEG_DS);
+    return v;
+}
+
+#define TARGET2 0x201000u
+#define KEEP (1ull << 63)
+
+/* SDM vol. 3A, 4.10.4.1, "MOV to CR3": what is known of a PCID goes, but with bit 63; INVLPG is for the present PCID only. */
+static void translations_by_pcid(void **state)
+{
+    uint32_t first = 0x11111111, second = 0x22222222;
+    uint64_t other = TARGET2 | 7;
+
+    guest_put(TARGET, &first, 4);
+    guest_put(TARGET2, &second, 4);
+    map(F_4LEVEL, 7, 7);
+    c->cr4 |= CR4_PCIDE;
+    tlb_flush(c, true);
+    cpu_set_cr3(c, ROOT | 1);
+    assert_int_equal(at_lin(), first);
+    guest_put(ROOT + 0x3000 + (LIN >> 12 & 511) * 8, &other, 8);
+    cpu_set_cr3(c, ROOT | 2);
+    assert_int_equal(at_lin(), second); /* it is PCID 1's alone */
+    tlb_flush_page(c, LIN);
+    cpu_set_cr3(c, ROOT | 1 | KEEP);
+    assert_int_equal(at_lin(), first); /* kept: the walk would find the other */
+    tlb_flush_page(c, LIN);
+    assert_int_equal(at_lin(), second);
+
+    other = TARGET | 7; /* and back */
+    guest_put(ROOT + 0x3000 + (LIN >> 12 & 511) * 8, &other, 8);
+    cpu_set_cr3(c, ROOT | 2 | KEEP);
+    cpu_set_cr3(c, ROOT | 1); /* without bit 63 */
+    assert_int_equal(at_lin(), first);
+    other = TARGET2 | 7;
+    guest_put(ROOT + 0x3000 + (LIN >> 12 & 511) * 8, &other, 8);
+    cpu_set_cr3(c, ROOT | 2);
+    tlb_flush(c, true); /* INVPCID of all, CR4, ... */
+    cpu_set_cr3(c, ROOT | 1 | KEEP);
+    assert_int_equal(at_lin(), second);
+}
+
+/* What was put aside is writable no more where a page is looked at meanwhile. */
+static void put_aside_while_a_page_became_tracked(void **state)
+{
+    uint32_t v = 1, *word = ram_tracker(TARGET);
+
+    map(F_4LEVEL, 7, 7);
+    c->cr4 |= CR4_PCIDE;
+    tlb_flush(c, true);
+    cpu_set_cr3(c, ROOT | 1);
+    lin_write(c, LIN, &v, 4, MMU_SUPER, SEG_DS);
+    assert_non_null(tlb_wptr(c, MMU_SUPER, LIN, 4));
+    cpu_set_cr3(c, ROOT | 2);
+    __atomic_fetch_add(word, TRACK_CODE, __ATOMIC_SEQ_CST);
+    cpu_set_cr3(c, ROOT | 1 | KEEP);
+    assert_non_null(tlb_rptr(c, MMU_SUPER, LIN, 4));
+    assert_null(tlb_wptr(c, MMU_SUPER, LIN, 4));
+    __atomic_fetch_sub(word, TRACK_CODE, __ATOMIC_SEQ_CST);
+    cpu_set_cr3(c, ROOT | 2);
+    cpu_set_cr3(c, ROOT | 1 | KEEP);
+    lin_write(c, LIN, &v, 4, MMU_SUPER, SEG_DS);
+    assert_non_null(tlb_wptr(c, MMU_SUPER, LIN, 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(dirty_only_after_a_write, begin, end),
         cmocka_unit_test_setup_teardown(large_pages, begin, end),
         cmocka_unit_test_setup_teardown(invlpg_of_a_large_page, begin, end),
+        cmocka_unit_test_setup_teardown(translations_by_pcid, begin, end),
+        cmocka_unit_test_setup_teardown(put_aside_while_a_page_became_tracked, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
