@@ -35,6 +35,7 @@ enum { MAX = 512 }; /* instructions of a filter */
 
 enum { L = 1 << SANDBOX_LOOP, C = 1 << SANDBOX_VCPU, D = 1 << SANDBOX_DISK, V = 1 << SANDBOX_VIEWER, ALL = L | C | D | V };
 enum { N = 1 << SANDBOX_CLASSES }; /* the loop, with a user network */
+enum { A = 2 << SANDBOX_CLASSES }; /* disk workers, and by them the loop, where disks have a ring */
 
 /* A call that some threads may make, if @arg (an argument's low half) has none of @bits, or is @value. */
 typedef struct Allowed {
@@ -63,7 +64,7 @@ static const uint16_t hostile[] = {
 };
 
 static bool on; /* written once, before other threads are made */
-static bool network;
+static bool network, rings;
 static int *readable; /* descriptors of files and folders */
 static unsigned readable_count;
 
@@ -134,7 +135,8 @@ static int apply(const Filter *f)
 
 static int confine(SandboxClass cls)
 {
-    unsigned classes = 1u << cls | (cls == SANDBOX_LOOP && network ? N : 0);
+    unsigned classes = 1u << cls | (cls == SANDBOX_LOOP && network ? N : 0) |
+                       ((cls == SANDBOX_LOOP || cls == SANDBOX_DISK) && rings ? A : 0);
     Filter *f = xnew(Filter);
     int r;
 
@@ -155,6 +157,11 @@ static int confine(SandboxClass cls)
 void sandbox_want_network(void)
 {
     network = true;
+}
+
+void sandbox_want_aio(void)
+{
+    rings = true;
 }
 
 bool sandbox_network(void)

@@ -88,7 +88,7 @@ static BlockImage *open_medium(const BlockParams *p, Error **errp)
     bool several = !p->force_share && p->name != NULL && blk_shared(p->name);
     bool read_only = p->read_only || p->snapshot;
     unsigned flags = (read_only ? IMAGE_READ_ONLY : 0) | (p->direct ? IMAGE_DIRECT : 0) |
-                     (p->no_locks ? IMAGE_NO_LOCK : 0) |
+                     (p->no_locks ? IMAGE_NO_LOCK : 0) | image_aio_flags(p->aio) |
                      (p->force_share || several ? IMAGE_FORCE_SHARE : 0);
     BlockImage *img, *front;
 
@@ -125,6 +125,7 @@ static BlockBackend *make(const BlockParams *p, BlockImage *img)
     b->throttle = limits_any(&p->limits) ? throttle_group(p->group != NULL ? p->group : p->name, &p->limits) : NULL;
     block_unlock();
     b->direct = p->direct;
+    b->aio = p->aio;
     b->no_locks = p->no_locks;
     b->discard = p->discard;
     b->detect_zeroes = p->detect_zeroes;
@@ -349,7 +350,7 @@ bool blk_change(BlockBackend *b, const char *file, const char *format, bool read
                 Error **errp)
 {
     const BlockParams p = { .file = file, .format = format, .read_only = read_only, .cache = b->cache,
-                            .direct = b->direct, .no_locks = b->no_locks };
+                            .direct = b->direct, .aio = b->aio, .no_locks = b->no_locks };
     BlockImage *img;
 
     if (!check_removable(b, errp)) {

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/clock.h"
+#include "block/host-aio.h"
 #include "block/throttle.h"
 
 struct Error;
@@ -68,6 +69,7 @@ typedef struct BlockParams {
     BlockDetect detect_zeroes;
     BlockLimits limits; /* lengths may be 0 where nothing is limited */
     const char *group;  /* which shares them, or NULL: a group of its own */
+    HostAio aio;      /* who carries out its reads and writes */
     bool direct;      /* past the host's page cache */
     bool no_locks;    /* of the file: file.locking=off */
     bool force_share; /* read-only, though others write to it */

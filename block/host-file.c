@@ -159,7 +159,7 @@ static uint64_t up(const HostFile *f, uint64_t v)
     return down(f, v + f->align - 1);
 }
 
-static bool suits(const HostFile *f, uint64_t offset, const void *buf, size_t len)
+bool host_suits(const HostFile *f, uint64_t offset, const void *buf, size_t len)
 {
     return ((offset | len | (uintptr_t)buf) & (f->align - 1)) == 0;
 }
@@ -254,14 +254,14 @@ static int write_bounced(HostFile *f, uint64_t offset, const void *buf, size_t l
 int host_read(const HostFile *f, uint64_t offset, void *buf, size_t len)
 {
     return len == 0                       ? 0
-           : suits(f, offset, buf, len) ? read_all(f, offset, buf, len)
+           : host_suits(f, offset, buf, len) ? read_all(f, offset, buf, len)
                                           : read_bounced(f, offset, buf, len);
 }
 
 int host_write(HostFile *f, uint64_t offset, const void *buf, size_t len)
 {
     return len == 0                       ? 0
-           : suits(f, offset, buf, len) ? write_all(f, offset, buf, len)
+           : host_suits(f, offset, buf, len) ? write_all(f, offset, buf, len)
                                           : write_bounced(f, offset, buf, len);
 }
 

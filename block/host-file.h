@@ -52,6 +52,8 @@ void host_file_init_remote(HostFile *f, RemoteFile *remote);
 /* host_file_fini - closes it. */
 void host_file_fini(HostFile *f);
 
+/* host_suits - a request for the host as it is: O_DIRECT or not. */
+bool host_suits(const HostFile *f, uint64_t offset, const void *buf, size_t len);
 /* host_read - what lies behind the end of the file reads as zeros. */
 int host_read(const HostFile *f, uint64_t offset, void *buf, size_t len);
 int host_write(HostFile *f, uint64_t offset, const void *buf, size_t len);

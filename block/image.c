@@ -223,10 +223,15 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
                              BlockCache cache, Error **errp)
 {
     bool read_only = flags & IMAGE_READ_ONLY;
+    HostAio aio = flags & IMAGE_NATIVE ? HOST_AIO_NATIVE : flags & IMAGE_URING ? HOST_AIO_URING : HOST_AIO_THREADS;
     BlockImage *img;
     uint64_t size = 0;
     int fd, r;
 
+    if (!host_aio_want(aio, errp)) {
+        error_prepend(errp, "Could not open '%s': ", file);
+        return NULL;
+    }
     fd = open_host(path, file, flags, errp);
     if (fd < 0) {
         return NULL;
@@ -344,6 +349,36 @@ void image_unref(BlockImage *img)
 int image_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
 {
     return img->fmt->read(img, offset, buf, len);
+}
+
+bool image_map(BlockImage *img, uint64_t offset, const void *buf, uint32_t len, bool write, uint64_t *at)
+{
+    if (img->fmt->map == NULL || img->host.remote != NULL || (write && (img->read_only || img->cache == BLK_WRITETHROUGH)) ||
+        !img->fmt->map(img, offset, len, write, at)) {
+        return false;
+    }
+    if (!host_suits(&img->host, *at, buf, len)) {
+        image_unmap(img);
+        return false;
+    }
+    return true;
+}
+
+void image_unmap(BlockImage *img)
+{
+    if (img->fmt->unmap != NULL) {
+        img->fmt->unmap(img);
+    }
+}
+
+HostAio image_aio(const BlockImage *img)
+{
+    return img->flags & IMAGE_NATIVE ? HOST_AIO_NATIVE : img->flags & IMAGE_URING ? HOST_AIO_URING : HOST_AIO_THREADS;
+}
+
+unsigned image_aio_flags(HostAio aio)
+{
+    return aio == HOST_AIO_NATIVE ? IMAGE_NATIVE : aio == HOST_AIO_URING ? IMAGE_URING : 0;
 }
 
 static int written(BlockImage *img, int r)

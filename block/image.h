@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "block/block.h"
+#include "block/host-aio.h"
 #include "block/host-file.h"
 
 typedef struct BlockImage BlockImage;
@@ -48,6 +49,10 @@ typedef struct ImageFormat {
     int (*flush)(BlockImage *img);
     /* status - of the range at @offset (below img->size), at most @len bytes of it. */
     int (*status)(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r);
+    /* map - [@offset, +@len) lies in a row in the host file, at *at, and is read there, or written, without any more ado;
+     * it stays so until unmap (NULL: nothing to do). False: it does not, or is not known. NULL: never. Without errors. */
+    bool (*map)(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at);
+    void (*unmap)(BlockImage *img);
     /* truncate - to a larger size, or a smaller one behind which all is zeros; NULL: cannot */
     int (*truncate)(BlockImage *img, uint64_t size);
 } ImageFormat;
@@ -85,6 +90,8 @@ enum {
     IMAGE_NO_LOCK = 8,     /* the caller has locked it, or the user wants no locks; for the whole chain */
     IMAGE_DIRECT = 16,     /* past the host's page cache; for the whole chain */
     IMAGE_AS_IT_IS = 32,   /* a writer does not repair it first: to check it */
+    IMAGE_NATIVE = 64,     /* aio=native and aio=io_uring: image_map() and host-aio.h have them done so */
+    IMAGE_URING = 128,
 };
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
                             struct Error **errp);
@@ -105,6 +112,13 @@ int image_zero_keep(BlockImage *img, uint64_t offset, uint64_t len);
 /* image_discard - the guest does not need the range any more: parts of it read as zeros then. */
 int image_discard(BlockImage *img, uint64_t offset, uint64_t len);
 int image_flush(BlockImage *img);
+/* image_map - see ImageFormat; also, the host takes it as it is in @buf. image_unmap - after it. */
+bool image_map(BlockImage *img, uint64_t offset, const void *buf, uint32_t len, bool write, uint64_t *at);
+void image_unmap(BlockImage *img);
+/* image_aio - what its flags say. */
+HostAio image_aio(const BlockImage *img);
+/* image_aio_flags - the other way round. */
+unsigned image_aio_flags(HostAio aio);
 /* image_status - see ImageFormat; @chain: what images behind hold counts as this one's. */
 int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *r);
 /* image_truncate - to another size; what is behind a smaller one is lost. */

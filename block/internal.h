@@ -18,6 +18,7 @@ struct BlockBackend {
     } own; /* without a device */
     BlockDetect detect_zeroes;
     bool direct, no_locks, discard;
+    HostAio aio;
     struct ThrottleGroup *throttle; /* under the machine lock; or NULL */
     BlockStats stats; /* under the machine lock */
     BlockIoStatus io_status; /* under the machine lock */

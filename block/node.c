@@ -49,6 +49,7 @@ typedef struct BlockNode {
     char *filename;   /* of a file */
     bool read_only, auto_read_only, direct, no_flush, discard, no_locks, force_share;
     BlockDetect detect;
+    HostAio aio;       /* of a file */
     struct BlockNode *file, *backing;
     bool no_backing;   /* not the one either that the image names */
     BlockImage *img;   /* opened, or NULL */
@@ -199,7 +200,7 @@ static void common(Parse *p, const char *prefix, BlockNode *n, const BlockNode *
 
 static bool parse_file(Parse *p, const char *prefix, BlockNode *n)
 {
-    static const char *const aios[] = { "threads", "native", "io_uring", NULL };
+    static const char *const aios[] = { "threads", "native", "io_uring", NULL }; /* as HostAio */
     static const char *const locks[] = { "auto", "on", "off", NULL };
     const char *name = text_of(p, prefix, "filename");
     int fd;
@@ -210,7 +211,8 @@ static bool parse_file(Parse *p, const char *prefix, BlockNode *n)
     }
     /* a name is a name: what looks like a protocol is none */
     n->filename = strcspn(name, ":/") < strlen(name) && name[strcspn(name, ":/")] == ':' ? xasprintf("./%s", name) : xstrdup(name);
-    if (choice_of(p, prefix, "aio", aios, 0) == 1 && !n->direct) {
+    n->aio = (HostAio)choice_of(p, prefix, "aio", aios, 0);
+    if (n->aio == HOST_AIO_NATIVE && !n->direct) {
         error_set(p->errp, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
         return false;
     }
@@ -397,7 +399,7 @@ static bool open_image(BlockNode *n, Error **errp)
     bool shared = n->force_share || f->force_share, several = blk_shared(n->name);
     unsigned flags = (n->read_only || (f->read_only && !f->auto_read_only) ? IMAGE_READ_ONLY : 0) |
                      (n->direct || f->direct ? IMAGE_DIRECT : 0) | (f->no_locks ? IMAGE_NO_LOCK : 0) |
-                     (shared || several ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
+                     image_aio_flags(f->aio) | (shared || several ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
 
     if (n->group != NULL) {
         return open_below(n, errp);

@@ -376,6 +376,44 @@ int qcow2_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint32_t l
     return r;
 }
 
+/* ---- in a row ---- */
+
+bool qcow2_map(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at)
+{
+    Qcow2 *q = img->priv;
+    uint32_t in = (uint32_t)(offset & (q->cluster_size - 1)), n = in_cluster(q, offset, len);
+    uint64_t first, next;
+    bool ok;
+
+    pthread_mutex_lock(&q->lock);
+    ok = !q->broken && l2_find(q, offset, &first) == 0 && !is_busy(q, offset >> q->cluster_bits) &&
+         (write ? in_place(q, first)
+                : !(first & (L2_COMPRESSED | L2_ZERO)) && (first & L2_OFFSET) != 0 && (first & L2_OFFSET) % q->cluster_size == 0);
+    while (ok && n < len) {
+        ok = l2_find(q, offset + n, &next) == 0 && !is_busy(q, (offset + n) >> q->cluster_bits) &&
+             (!write || in_place(q, next)) && follows(q, first, next, (uint64_t)in + n);
+        n += MIN(q->cluster_size, len - n);
+    }
+    if (ok) {
+        *at = (first & L2_OFFSET) + in;
+        q->active++;
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (ok && write) {
+        qcow2_bitmaps_mark(q, offset, len);
+    }
+    return ok;
+}
+
+void qcow2_unmap(BlockImage *img)
+{
+    Qcow2 *q = img->priv;
+
+    pthread_mutex_lock(&q->lock);
+    q->active--;
+    pthread_mutex_unlock(&q->lock);
+}
+
 /* zero_cluster - a whole one. Lock held. */
 static int zero_cluster(Qcow2 *q, uint64_t offset)
 {

@@ -47,6 +47,13 @@ static int raw_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint3
     return guards_header(img, offset, buf, len) ? -EPERM : host_write(&img->host, offset, buf, len);
 }
 
+/* raw_map - not what reaches behind the end of the file: that may have to be cut again. */
+static bool raw_map(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at)
+{
+    *at = offset;
+    return !(write && img->guessed && offset < 16) && offset + len <= img->host.end;
+}
+
 static int raw_zero(BlockImage *img, uint64_t offset, uint64_t len, bool unmap)
 {
     return host_zero(&img->host, offset, len, unmap);
@@ -87,6 +94,7 @@ static int raw_truncate(BlockImage *img, uint64_t size)
 const ImageFormat raw_format = {
     .name = "raw",
     .open = raw_open,
+    .map = raw_map,
     .read = raw_read,
     .write = raw_write,
     .zero = raw_zero,

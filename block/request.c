@@ -38,6 +38,8 @@ struct BlockReq {
     bool started, cancelled;
     bool performed;   /* the host was asked */
     bool held;        /* it failed, and waits for block_retry() */
+    bool plain;       /* not by an engine of host-aio.h, which had it already */
+    AioPiece piece;   /* for that */
     BlockBackend *blk;
     BlockDone *done;
     void *opaque;
@@ -152,6 +154,45 @@ static void finish(BlockReq *req)
     }
 }
 
+/* piece_done - on the engine's thread. What it could not do wholly (the end of a file, an error), a worker does again. */
+static void piece_done(AioPiece *p)
+{
+    BlockReq *req = container_of(p, BlockReq, piece);
+
+    image_unmap(req->img);
+    if (p->result == (int64_t)req->len) {
+        req->performed = true;
+        finish(req);
+        return;
+    }
+    req->plain = true;
+    pthread_mutex_lock(&mutex);
+    queue_put(&waiting, req);
+    pthread_cond_signal(&work);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* by_engine - aio=native or io_uring, and nothing but bytes of the host file are to be moved. */
+static bool by_engine(BlockReq *req)
+{
+    HostAio aio = image_aio(req->img);
+    bool write = req->op == OP_WRITE;
+    uint64_t at;
+
+    if (aio == HOST_AIO_THREADS || req->plain || req->len == 0 || (req->op != OP_READ && !write) ||
+        (write && req->blk->detect_zeroes != BLK_DETECT_OFF && mem_is_zero(req->data, req->len)) ||
+        !image_map(req->img, req->offset, req->data, (uint32_t)req->len, write, &at)) {
+        return false;
+    }
+    req->piece = (AioPiece){ .fd = req->img->host.fd, .write = write, .buf = req->data, .len = (uint32_t)req->len,
+                             .offset = at, .done = piece_done };
+    if (!host_aio_start(aio, &req->piece)) {
+        image_unmap(req->img);
+        return false;
+    }
+    return true;
+}
+
 static void *worker(void *arg)
 {
     BlockReq *req;
@@ -166,8 +207,10 @@ static void *worker(void *arg)
             continue;
         }
         pthread_mutex_unlock(&mutex);
-        req->ret = perform(req);
-        finish(req);
+        if (!by_engine(req)) {
+            req->ret = perform(req);
+            finish(req);
+        }
         pthread_mutex_lock(&mutex);
     }
     pthread_mutex_unlock(&mutex);
@@ -179,6 +222,7 @@ static bool make_workers(void)
 {
     sigset_t all, old;
 
+    host_aio_threads(); /* without one, workers do all */
     if (worker_count > 0) {
         return true;
     }
@@ -419,7 +463,7 @@ void block_retry(void)
     blk_each(forget_status, NULL);
     for (BlockReq *r = requests; r != NULL; r = r->next) {
         if (r->held) {
-            r->held = false;
+            r->held = r->plain = false;
             r->ret = 0;
             start(r);
         }
@@ -685,5 +729,6 @@ void requests_fini(void)
     while (worker_count > 0) {
         pthread_join(workers[--worker_count], NULL);
     }
+    host_aio_fini();
     ending = false;
 }

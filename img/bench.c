@@ -19,11 +19,14 @@ typedef struct Bench {
     uint64_t count, depth, offset, size, step, flush_every, pattern;
     bool write, quiet, no_drain, bad;
     unsigned flags;
+    HostAio aio;
     ImgCache cache;
     BlockImage *img;
     /* under `lock` */
     pthread_mutex_t lock;
     uint64_t begun, at;
+    unsigned running; /* slots */
+    pthread_cond_t ended;
     int error;
 } Bench;
 
@@ -52,13 +55,13 @@ static bool bench_args(Bench *b, int argc, char **argv, Error **errp)
         case 'c': ok = number(optarg, "request count", INT32_MAX, &b->count, errp); break;
         case 'd': ok = number(optarg, "queue depth", INT32_MAX, &b->depth, errp); break;
         case 'f': b->format = optarg; break;
-        case 'i': /* threads in each of these */
-            if (strcmp(optarg, "threads") != 0 && strcmp(optarg, "native") != 0 && strcmp(optarg, "io_uring") != 0) {
+        case 'i':
+            if (!host_aio_parse(optarg, &b->aio)) {
                 error_set(errp, "Invalid aio option: %s", optarg);
                 return false;
             }
             break;
-        case 'n': break; /* what else than threads there is: as -i */
+        case 'n': b->aio = HOST_AIO_NATIVE; break;
         case 'o': ok = number(optarg, "offset", INT64_MAX, &b->offset, errp); break;
         case 'q': b->quiet = true; break;
         case 's': ok = number(optarg, "buffer size", 1u << 30, &b->size, errp); break;
@@ -77,7 +80,11 @@ static bool bench_args(Bench *b, int argc, char **argv, Error **errp)
         return false;
     }
     b->bad = argc - optind != 1 || b->depth == 0 || b->size == 0;
-    b->flags |= b->cache.flags | (b->write ? 0 : IMAGE_READ_ONLY);
+    if (ok && b->aio == HOST_AIO_NATIVE && !(b->cache.flags & IMAGE_DIRECT)) {
+        error_set(errp, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
+        return false;
+    }
+    b->flags |= b->cache.flags | image_aio_flags(b->aio) | (b->write ? 0 : IMAGE_READ_ONLY);
     b->step = b->step != 0 ? b->step : b->size;
     return ok;
 }
@@ -116,18 +123,128 @@ static void *work(void *opaque)
     return NULL;
 }
 
-static void run(Bench *b)
+/* ---- by an engine: a slot's next request begins where its last one ends ---- */
+
+typedef struct Slot {
+    Bench *b;
+    AioPiece piece;
+    uint64_t n, at;
+    uint8_t *buf;
+} Slot;
+
+static void slot_next(Slot *s);
+
+static void slot_done(AioPiece *p)
+{
+    Slot *s = container_of(p, Slot, piece);
+    Bench *b = s->b;
+    int r = p->result == (int64_t)p->len ? 0 : one(b, s->n, s->at, s->buf);
+
+    image_unmap(b->img);
+    if (r == 0 && p->result == (int64_t)p->len && b->flush_every != 0 && s->n % b->flush_every == 0) {
+        r = image_flush(b->img);
+    }
+    pthread_mutex_lock(&b->lock);
+    b->error = b->error != 0 ? b->error : r;
+    pthread_mutex_unlock(&b->lock);
+    slot_next(s);
+}
+
+/* slot_take - the next request, its place; false: there is none. */
+static bool slot_take(Slot *s, int r)
+{
+    Bench *b = s->b;
+    bool more;
+
+    pthread_mutex_lock(&b->lock);
+    b->error = b->error != 0 ? b->error : r;
+    more = b->begun < b->count && b->error == 0;
+    if (more) {
+        s->at = b->at;
+        s->n = ++b->begun;
+        b->at = b->img->size > b->size ? (b->at + b->step) % (b->img->size - b->size) : 0;
+    } else {
+        b->running--;
+        pthread_cond_signal(&b->ended);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return more;
+}
+
+static void slot_next(Slot *s)
+{
+    Bench *b = s->b;
+    int r = 0;
+
+    while (slot_take(s, r)) {
+        uint32_t len = (uint32_t)MIN(b->size, b->img->size - s->at);
+        uint64_t at;
+
+        if (image_map(b->img, s->at, s->buf, len, b->write, &at)) {
+            s->piece = (AioPiece){ .fd = b->img->host.fd, .write = b->write, .buf = s->buf, .len = len, .offset = at,
+                                   .done = slot_done };
+            if (host_aio_start(b->aio, &s->piece)) {
+                return;
+            }
+            image_unmap(b->img);
+        }
+        r = one(b, s->n, s->at, s->buf);
+    }
+}
+
+static void run_engine(Bench *b)
+{
+    unsigned depth = (unsigned)MIN(b->depth, DEPTH_MAX);
+    Slot *slots = xnewn(Slot, depth);
+
+    host_aio_threads();
+    b->running = depth;
+    for (unsigned n = 0; n < depth; n++) {
+        slots[n].b = b;
+        if (posix_memalign((void **)&slots[n].buf, 4096, (b->size + 4095) & ~4095ull) != 0) {
+            slots[n].buf = NULL;
+            b->error = -ENOMEM;
+        } else {
+            memset(slots[n].buf, (int)b->pattern, b->size);
+        }
+    }
+    for (unsigned n = 0; n < depth; n++) {
+        slot_next(&slots[n]);
+    }
+    pthread_mutex_lock(&b->lock);
+    while (b->running > 0) {
+        pthread_cond_wait(&b->ended, &b->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+    host_aio_fini();
+    for (unsigned n = 0; n < depth; n++) {
+        free(slots[n].buf);
+    }
+    free(slots);
+}
+
+static void run_threads(Bench *b)
 {
     pthread_t threads[DEPTH_MAX];
-    struct timespec t0, t1;
     unsigned n = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &t0);
     while (n < MIN(b->depth, DEPTH_MAX) && pthread_create(&threads[n], NULL, work, b) == 0) {
         n++;
     }
     while (n > 0) {
         pthread_join(threads[--n], NULL);
+    }
+}
+
+static void run(Bench *b)
+{
+    struct timespec t0, t1;
+
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    if (b->aio != HOST_AIO_THREADS) {
+        run_engine(b);
+    } else {
+        run_threads(b);
     }
     clock_gettime(CLOCK_MONOTONIC, &t1);
     if (b->error == 0 && b->begun == b->count) {
@@ -138,7 +255,7 @@ static void run(Bench *b)
 
 int cmd_bench(int argc, char **argv)
 {
-    Bench b = { .count = 75000, .depth = 64, .size = 4096, .lock = PTHREAD_MUTEX_INITIALIZER };
+    Bench b = { .count = 75000, .depth = 64, .size = 4096, .lock = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER };
     Error *err = NULL;
 
     if (!bench_args(&b, argc, argv, &err)) {

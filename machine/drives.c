@@ -83,6 +83,7 @@ bool drive_open(const Drive *d, bool snapshots, Error **errp)
         .limits = d->limits,
         .group = d->group,
         .direct = d->direct,
+        .aio = d->aio,
         .no_locks = d->no_locks,
         .force_share = d->force_share,
         .discard = d->discard,

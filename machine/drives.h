@@ -34,6 +34,7 @@ typedef struct Drive {
     BlockDetect detect_zeroes;
     BlockLimits limits;
     char *group; /* or NULL */
+    HostAio aio;
     bool direct, no_locks, force_share, discard;
     bool snapshot, snapshot_said; /* not said: as -snapshot has it */
     char *from;         /* the option, for messages */

@@ -131,15 +131,13 @@ static void parse_cache(OptList *l, Drive *d)
     d->cache = no_flush ? BLK_UNSAFE : writeback ? BLK_WRITEBACK : BLK_WRITETHROUGH;
 }
 
-/* parse_aio - threads carry out requests in each of these; native promises that they go past the page cache. */
-static void parse_aio(OptList *l, const Drive *d)
+/* parse_aio - native is for files that are opened past the page cache. */
+static void parse_aio(OptList *l, Drive *d)
 {
-    const char *aio = opt_get_str(l, "aio", "threads");
-
-    if (strcmp(aio, "native") == 0 && !d->direct) {
-        opt_bad(l, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
-    } else if (strcmp(aio, "threads") != 0 && strcmp(aio, "native") != 0 && strcmp(aio, "io_uring") != 0) {
+    if (!host_aio_parse(opt_get_str(l, "aio", "threads"), &d->aio)) {
         opt_bad(l, "invalid aio option");
+    } else if (d->aio == HOST_AIO_NATIVE && !d->direct) {
+        opt_bad(l, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
     }
 }
 

@@ -47,6 +47,24 @@ def test_machine(tmp_path):
         assert m.wait() == 0
 
 
+def test_ring(tmp_path):
+    """aio=io_uring and native: their threads are confined too; what was not set up at the start cannot be any more."""
+    for name in "abc":
+        (tmp_path / name).write_bytes(bytes(1 << 20))
+    disk = f"if=virtio,format=raw,file={tmp_path}"
+    with VM("-drive", f"{disk}/a,aio=io_uring", monitor=True) as m:
+        have = threads(m.p.pid)
+        assert sorted(n for n in have.values() if n in ("block", "aio")) == ["aio"] + ["block"] * 4
+        for t in have:
+            assert (status(m.p.pid, t, "NoNewPrivs"), status(m.p.pid, t, "Seccomp")) == ("1", "2"), have[t]
+        assert "OK" in m.mon.cmd(f"drive_add 0 if=none,id=b,format=raw,file={tmp_path}/b,aio=io_uring")
+        assert "aio=native: a confined process" in m.mon.cmd(
+            f"drive_add 0 if=none,id=c,format=raw,file={tmp_path}/c,cache=none,aio=native")
+    with VM("-drive", f"{disk}/a", monitor=True) as m:
+        assert "aio=io_uring: a confined process" in m.mon.cmd(
+            f"drive_add 0 if=none,id=b,format=raw,file={tmp_path}/b,aio=io_uring")
+
+
 CALLS = {  # what it answers: -1 and EPERM, or the process's end
     "open": '(int)open("/etc/passwd", 0)',
     "socket": "(int)socket(2, 1, 0)",

@@ -64,11 +64,25 @@ def test_all_at_once(verifier, tmp_path):
     verify(verifier, tmp_path, list(ADAPTERS), 32, "qcow2", [], 3000, 20)
 
 
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("fmt", ["raw", "qcow2"])
+@pytest.mark.parametrize("more", [["aio=io_uring"], ["cache=none", "aio=native"]])
+def test_engines(verifier, tmp_path, fmt, more):
+    """The kernel's rings, from inside of the confinement."""
+    if "cache=none" in more:
+        (tmp_path / "x").touch()
+        try:
+            os.close(os.open(tmp_path / "x", os.O_RDONLY | os.O_DIRECT))
+        except OSError:
+            pytest.skip("no O_DIRECT here")
+    verify(verifier, tmp_path, ["virtio-blk", "ahci"], 32, fmt, more, 3000, 21)
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("guests")
 @pytest.mark.parametrize("kind", list(ADAPTERS))
 @pytest.mark.parametrize("depth", [1, 32])
-@pytest.mark.parametrize("fmt, more", [("raw", ["cache=none", "aio=native"]), ("qcow2", []), ("qcow2", ["cache=writethrough"])])
+@pytest.mark.parametrize("fmt, more", [("raw", ["cache=none", "aio=native"]), ("qcow2", ["aio=io_uring"]), ("qcow2", []), ("qcow2", ["cache=writethrough"])])
 def test_verify(verifier, kind, depth, fmt, more, tmp_path):
     verify(verifier, tmp_path, [kind], depth, fmt, more, 10000, 7)
 

@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "block/block.h"
+#include "block/qcow2.h"
 #include "base/event.h"
 #include "bus/lock.h"
 #include "tests/lib/faultio.h"
@@ -145,6 +146,130 @@ static void test_read_write(void **state)
     machine_unlock();
     block_drain();
     assert_int_equal(last_ret, -EINVAL);
+}
+
+/* ---- engines ---- */
+
+enum { AIO_BYTES = 1 << 20, AIO_ROUNDS = 60, AIO_BURST = 200 };
+
+typedef struct AioRead {
+    uint8_t want[9000];
+    uint32_t len;
+} AioRead;
+
+static void aio_done(void *opaque, int ret, const uint8_t *data)
+{
+    AioRead *r = opaque;
+
+    assert_int_equal(ret, 0);
+    if (r != NULL) {
+        assert_memory_equal(data, r->want, r->len);
+        free(r);
+    }
+    done_count++;
+}
+
+/* aio_churn - requests of all alignments, many at a time, against a model. */
+static void aio_churn(BlockBackend *b, uint8_t *model, uint32_t end)
+{
+    uint8_t data[9000];
+
+    for (unsigned n = 0; n < AIO_ROUNDS; n++) {
+        machine_lock();
+        for (unsigned k = 0; k < AIO_BURST; k++) {
+            uint32_t unit = n % 2 == 0 ? 4096 : 1, at = (uint32_t)rand() % end & ~(unit - 1);
+            uint32_t len = (uint32_t)rand() % (sizeof(data) - 1) + 1;
+
+            len = MIN(n % 2 == 0 ? (len & ~4095u) + 4096 : len, MIN(end - at, (uint32_t)sizeof(data)));
+            len = n % 2 == 0 && len > 8192 ? 8192 : len;
+            if (rand() % 3 != 0) {
+                memset(data, rand(), len);
+                memcpy(model + at, data, len);
+                blk_write(b, at, data, len, aio_done, NULL);
+            } else {
+                AioRead *r = xnew(AioRead);
+
+                memcpy(r->want, model + at, len);
+                r->len = len;
+                blk_read(b, at, len, aio_done, r);
+            }
+        }
+        blk_flush(b, aio_done, NULL);
+        machine_unlock();
+        block_drain();
+    }
+}
+
+static void aio_one(HostAio aio, bool direct, const char *format)
+{
+    autofree char *name = xasprintf("aio%d%d%s", aio, direct, format), *file = xasprintf("/var/tmp/doppel-%s-%d", name, getpid());
+    autofree uint8_t *model = xnewn(uint8_t, AIO_BYTES);
+    BlockParams p = { .name = name, .file = file, .format = format, .direct = direct, .aio = aio };
+    uint32_t end = AIO_BYTES - 512; /* the last block is not a whole one */
+    uint64_t before = host_aio_count(aio);
+    Error *err = NULL;
+    BlockBackend *b;
+    bool skip;
+
+    if (strcmp(format, "qcow2") == 0) {
+        Qcow2Options o = { .size = end, .version = 3, .cluster_size = 65536, .refcount_bits = 16 };
+
+        assert_true(qcow2_create(file, &o, NULL));
+    } else {
+        int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_int_equal(ftruncate(fd, end), 0);
+        close(fd);
+    }
+    b = blk_new(&p, &err);
+    skip = b == NULL && (strstr(error_text(err), "O_DIRECT") != NULL || strstr(error_text(err), "in this build") != NULL ||
+                         strstr(error_text(err), "the kernel refuses it") != NULL);
+    error_free(err);
+    unlink(file);
+    if (skip) {
+        return;
+    }
+    assert_non_null(b);
+    done_count = 0;
+    aio_churn(b, model, end);
+    assert_int_equal(done_count, AIO_ROUNDS * (AIO_BURST + 1));
+    assert_true(host_aio_count(aio) - before > AIO_ROUNDS * AIO_BURST / 4); /* it was not the workers */
+    blk_free(b);
+}
+
+static void test_aio(void **state)
+{
+    srand(7);
+    aio_one(HOST_AIO_NATIVE, true, "raw");
+    aio_one(HOST_AIO_NATIVE, true, "qcow2");
+    for (unsigned direct = 0; direct < 2; direct++) {
+        aio_one(HOST_AIO_URING, direct, "raw");
+        aio_one(HOST_AIO_URING, direct, "qcow2");
+    }
+}
+
+/* What an engine cannot do wholly is done by a worker, which says why: a host that fails. */
+static void test_aio_fails(void **state)
+{
+    BlockParams p = { .name = "full", .file = "/dev/full-is-no-disk", .format = "raw", .aio = HOST_AIO_URING };
+    Error *err = NULL;
+
+    assert_null(blk_new(&p, &err));
+    error_free(err);
+    make_file("short", 5000, 7); /* the file ends inside a sector */
+    p.file = path("short");
+    err = NULL;
+    BlockBackend *b = blk_new(&p, &err);
+    if (b != NULL) {
+        machine_lock();
+        blk_read(b, 4608, 512, done, (void *)512);
+        machine_unlock();
+        block_drain();
+        assert_int_equal(last_ret, 0);
+        assert_true(got[391] == 7 && got[392] == 0 && got[511] == 0);
+    }
+    error_free(err);
+    free((char *)p.file);
 }
 
 /* By the loop; many that overlap keep their order, also behind a cancelled one. */
@@ -566,7 +691,7 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_open), T(test_read_write), T(test_order), T(test_guess_guards_header),
+        T(test_open), T(test_read_write), T(test_order), T(test_aio), T(test_aio_fails), T(test_guess_guards_header),
         T(test_media), T(test_stop), T(test_stop_cancel), T(test_ignore_and_report), T(test_deterministic), T(test_limits),
     };
 
