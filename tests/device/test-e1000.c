@@ -1,14 +1,13 @@
 /*
  * The e1000 through its registers and descriptors in memory, a fake peer at its port.
  */
-#include "tests/device/fake.h"
+#include "tests/device/fake-pci.h"
 
 #include "base/mem.h"
 #include "hw/net/e1000.h"
 #include "hw/pci/pci.h"
 
-enum { MMIO = 0x80000000u, IO = 0xc000, TX_RING = 0x1000, RX_RING = 0x2000, RING = 8, TX_BUF = 0x10000,
-       RX_BUF = 0x40000, RX_SIZE = 2048 };
+enum { TX_RING = 0x1000, RX_RING = 0x2000, RING = 8, TX_BUF = 0x10000, RX_BUF = 0x40000, RX_SIZE = 2048 };
 #define EOP 0x01000000u
 #define IC 0x04000000u
 #define TSE 0x04000000u
@@ -20,80 +19,19 @@ enum { MMIO = 0x80000000u, IO = 0xc000, TX_RING = 0x1000, RX_RING = 0x2000, RING
 
 extern const DeviceClass e1000_class;
 
-static PciBus *bus;
-static IoRegion low;
-static int irq;
-static NetPort peer;
-static bool peer_full;
-static unsigned peer_got;
-static size_t peer_len[128];
-static uint8_t peer_frame[128][2048];
-static Device *dev;
-
-static void set_pirq(void *opaque, unsigned pirq, int level)
-{
-    irq = level;
-}
-
-static bool peer_can_receive(void *opaque, size_t len)
-{
-    return !peer_full;
-}
-static void peer_receive(void *opaque, const uint8_t *frame, size_t len)
-{
-    assert_true(len <= sizeof(peer_frame[0]) && peer_got < ARRAY_SIZE(peer_len));
-    peer_len[peer_got] = len;
-    memcpy(peer_frame[peer_got++], frame, len);
-}
-static const NetPortOps peer_ops = { .can_receive = peer_can_receive, .receive = peer_receive };
-
 static uint32_t reg(uint32_t at)
 {
-    return (uint32_t)mem_in(MMIO + at, 4);
+    return (uint32_t)mem_in(FAKE_MMIO + at, 4);
 }
 static void set(uint32_t at, uint32_t val)
 {
-    mem_out(MMIO + at, val, 4);
-}
-static uint8_t *ram(uint32_t at)
-{
-    return ram_host() + at;
+    mem_out(FAKE_MMIO + at, val, 4);
 }
 
 static int setup(void **state)
 {
-    PciDevice *d;
-
-    fake_setup(state);
-    if (ram_host() == NULL) {
-        assert_true(ram_create(2 << 20, NULL));
-    }
-    memset(ram_host(), 0, 2 << 20);
-    ram_region_init(&low, "low", 0, 0xa0000);
-    assert_true(mem_map(&low, 0, 0, false, NULL));
-    bus = pci_bus_new(set_pirq, NULL);
-    fake_board.pci = bus;
-    irq = 0;
-    peer_got = 0;
-    peer_full = false;
-    dev = fake_device(&e1000_class);
-    assert_true(device_set(dev, "mac", "52:54:00:01:02:03", NULL));
-    fake_realize(dev);
-    net_port_init(&peer, "peer", &peer_ops, NULL, false);
-    net_plug(&peer, &container_of(dev, E1000, pci.dev)->nic.port);
-    d = pci_bus_find(bus, PCI_DEVFN(1, 0));
-    pci_config_write(d, PCI_BAR0, MMIO, 4);
-    pci_config_write(d, PCI_BAR0 + 4, IO, 4);
-    pci_config_write(d, PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MEMORY | PCI_CMD_MASTER, 2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    net_port_fini(&peer);
-    devices_free_all();
-    mem_unmap(&low);
-    pci_bus_free(bus);
+    fake_pci_setup(state);
+    fake_card(&e1000_class, 1, 0);
     return 0;
 }
 
@@ -142,7 +80,7 @@ static void test_identity(void **state)
 {
     uint16_t sum = 0;
 
-    assert_int_equal(pci_config_read(pci_bus_find(bus, PCI_DEVFN(1, 0)), 0, 4), 0x100e8086);
+    assert_int_equal(pci_config_read(pci_bus_find(fake_bus, PCI_DEVFN(1, 0)), 0, 4), 0x100e8086);
     assert_int_equal(reg(E1000_RA), 0x01005452 & 0xffffffff);
     assert_int_equal(reg(E1000_RA + 4), 0x80000302);
     for (unsigned n = 0; n < 64; n++) {
@@ -151,8 +89,8 @@ static void test_identity(void **state)
         sum = (uint16_t)(sum + (reg(E1000_EERD) >> 16));
     }
     assert_int_equal(sum, 0xbaba);
-    port_write(IO, E1000_STATUS, 4); /* by ports too */
-    assert_int_equal(port_read(IO + 4, 4), reg(E1000_STATUS));
+    port_write(FAKE_IO, E1000_STATUS, 4); /* by ports too */
+    assert_int_equal(port_read(FAKE_IO + 4, 4), reg(E1000_STATUS));
     assert_true(reg(E1000_STATUS) & 2);
 }
 
@@ -195,11 +133,11 @@ static void test_link(void **state)
     assert_true(reg(E1000_MDIC) & 0x40000000);
     begin();
     assert_true(net_set_link("e1000.0", false, NULL));
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     assert_int_equal(reg(E1000_ICR), E1000_INT_LSC);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     assert_false(reg(E1000_STATUS) & 2 || phy(1) & 4);
-    net_send(&peer, (const uint8_t[60]){ 0x52 }, 60); /* into a cable that is not there */
+    net_send(&fake_peer.port, (const uint8_t[60]){ 0x52 }, 60); /* into a cable that is not there */
     assert_int_equal(reg(E1000_RDH), 0);
     assert_true(net_set_link("e1000.0", true, NULL));
     assert_true(reg(E1000_STATUS) & 2 && phy(1) & 4);
@@ -213,16 +151,16 @@ static void test_send_legacy(void **state)
     put_tx(0, TX_BUF, 30 | RS, 0); /* in two pieces; the sum of the IP header */
     put_tx(1, TX_BUF + 30, 34 | RS | EOP | IC | 50u << 16, 34 << 8);
     set(E1000_TDT, 2);
-    assert_int_equal(peer_got, 1);
-    assert_int_equal(peer_len[0], 64);
-    assert_memory_equal(peer_frame[0], ram(TX_BUF), 50);
-    assert_int_equal(inet_fold(inet_sum(peer_frame[0] + 34, 30, inet_fold(inet_sum(peer_frame[0] + 26, 8, 36)))), 0xffff);
+    assert_int_equal(fake_peer.got, 1);
+    assert_int_equal(fake_peer.len[0], 64);
+    assert_memory_equal(fake_peer.frame[0], ram(TX_BUF), 50);
+    assert_int_equal(inet_fold(inet_sum(fake_peer.frame[0] + 34, 30, inet_fold(inet_sum(fake_peer.frame[0] + 26, 8, 36)))), 0xffff);
     assert_int_equal(reg(E1000_TDH), 2);
     assert_int_equal(*ram(TX_RING + 12) & 1, 1);
     assert_int_equal(*ram(TX_RING + 28) & 1, 1);
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     assert_int_equal(reg(E1000_ICR), E1000_INT_TXDW | E1000_INT_TXQE);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     assert_int_equal(reg(E1000_GPTC), 1);
     assert_int_equal(reg(E1000_GPTC), 0); /* cleared by reading */
 }
@@ -241,18 +179,18 @@ static void test_segments(void **state)
     put_tx(1, TX_BUF, 1000 | DATA | TSE, 3 << 8);
     put_tx(2, TX_BUF + 1000, 2054 | DATA | TSE | EOP | RS, 3 << 8);
     set(E1000_TDT, 3);
-    assert_int_equal(peer_got, 3);
+    assert_int_equal(fake_peer.got, 3);
     for (unsigned n = 0; n < 3; n++) {
-        uint8_t *f = peer_frame[n];
-        InetCheck c = inet_check(f, peer_len[n]);
+        uint8_t *f = fake_peer.frame[n];
+        InetCheck c = inet_check(f, fake_peer.len[n]);
 
-        assert_int_equal(peer_len[n], n < 2 ? 1454 : 254);
+        assert_int_equal(fake_peer.len[n], n < 2 ? 1454 : 254);
         assert_true(c.ip && c.ip_good && c.l4 && c.l4_good && !c.udp);
         assert_int_equal(ld_be16(f + 18), 0x1234 + n);
         assert_int_equal(ld_be32(f + 38), 0x1000 + done);
         assert_int_equal(f[47], n < 2 ? 0x10 : 0x19); /* PSH and FIN in the last one */
-        assert_memory_equal(f + 54, ram(TX_BUF + 54 + done), peer_len[n] - 54);
-        done += (unsigned)peer_len[n] - 54;
+        assert_memory_equal(f + 54, ram(TX_BUF + 54 + done), fake_peer.len[n] - 54);
+        done += (unsigned)fake_peer.len[n] - 54;
     }
     assert_int_equal(done, 3000);
 }
@@ -265,11 +203,11 @@ static void test_send_refused(void **state)
     put_tx(2, TX_BUF, 100 | EOP | RS, 0);
     put_tx(3, TX_BUF, 60 | EOP | RS, 0);
     set(E1000_TDT, 4);
-    assert_int_equal(peer_got, 1);
-    assert_int_equal(peer_len[0], 60);
+    assert_int_equal(fake_peer.got, 1);
+    assert_int_equal(fake_peer.len[0], 60);
     set(E1000_TDT, 0xffff); /* no place in the ring */
     assert_int_equal(reg(E1000_TDH), 4);
-    set(E1000_TDBAL, MMIO); /* descriptors in its own registers: not reached */
+    set(E1000_TDBAL, FAKE_MMIO); /* descriptors in its own registers: not reached */
     set(E1000_TDT, 6);
     assert_int_equal(reg(E1000_TDH), 6);
     assert_int_equal(reg(E1000_TCTL), E1000_TCTL_EN);
@@ -282,12 +220,12 @@ static void test_flow_out(void **state)
     for (unsigned n = 0; n < 4; n++) {
         put_tx(n, TX_BUF, 60 | EOP | RS, 0);
     }
-    peer_full = true;
+    fake_peer.full = true;
     set(E1000_TDT, 4);
     assert_int_equal(reg(E1000_TDH), 0);
-    peer_full = false;
-    net_accept(&peer);
-    assert_int_equal(peer_got, 4);
+    fake_peer.full = false;
+    net_accept(&fake_peer.port);
+    assert_int_equal(fake_peer.got, 4);
     assert_int_equal(reg(E1000_TDH), 4);
 }
 
@@ -298,18 +236,18 @@ static void test_vlan_out(void **state)
     make_tcp(ram(TX_BUF), 10, true);
     put_tx(0, TX_BUF, 64 | EOP | RS | VLE, 0x2005u << 16);
     set(E1000_TDT, 1);
-    assert_int_equal(peer_len[0], 68);
-    assert_int_equal(ld_be32(peer_frame[0] + 12), 0x81002005);
-    assert_memory_equal(peer_frame[0] + 16, ram(TX_BUF + 12), 52);
+    assert_int_equal(fake_peer.len[0], 68);
+    assert_int_equal(ld_be32(fake_peer.frame[0] + 12), 0x81002005);
+    assert_memory_equal(fake_peer.frame[0] + 16, ram(TX_BUF + 12), 52);
     set(E1000_VFTA, 1u << 5); /* and back: of VLAN 5, and none of VLAN 6 */
     set(E1000_RCTL, reg(E1000_RCTL) | 0x40000);
-    net_send(&peer, peer_frame[0], 68);
+    net_send(&fake_peer.port, fake_peer.frame[0], 68);
     assert_int_equal(reg(E1000_RDH), 1);
     assert_int_equal(*ram(RX_RING + 12) & 0x0b, 0x0b);
     assert_int_equal(ld_le16(ram(RX_RING + 14)), 0x2005);
     assert_memory_equal(ram(RX_BUF), ram(TX_BUF), 64);
-    peer_frame[0][15] = 6;
-    net_send(&peer, peer_frame[0], 68);
+    fake_peer.frame[0][15] = 6;
+    net_send(&fake_peer.port, fake_peer.frame[0], 68);
     assert_int_equal(reg(E1000_RDH), 1);
 }
 
@@ -318,10 +256,10 @@ static void test_receive(void **state)
     static const uint8_t small[14] = { 0x52, 0x54, 0, 1, 2, 3, 2, 0, 0, 0, 0, 1, 0x08, 0x06 };
 
     begin();
-    net_send(&peer, small, sizeof(small));
-    assert_int_equal(irq, 1);
+    net_send(&fake_peer.port, small, sizeof(small));
+    assert_int_equal(fake_irq, 1);
     assert_true(reg(E1000_ICR) & E1000_INT_RXT0);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     assert_int_equal(ld_le16(ram(RX_RING + 8)), 64); /* padded, with its FCS */
     assert_int_equal(*ram(RX_RING + 12) & 3, 3);
     assert_memory_equal(ram(RX_BUF), small, sizeof(small));
@@ -338,15 +276,15 @@ static void test_receive_sums(void **state)
     make_tcp(f, 60, true);
     inet_put_sum(f, 114, 34, 0, 50);
     inet_put_sum(f, 114, 14, 33, 24);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(*ram(RX_RING + 12), 0x63);
     assert_int_equal(*ram(RX_RING + 13), 0);
     f[100] ^= 1;
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(*ram(RX_RING + 28), 0x63);
     assert_int_equal(*ram(RX_RING + 29), 0x20);
     f[20] ^= 8;
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(*ram(RX_RING + 45), 0x40); /* a fragment now */
 }
 
@@ -356,21 +294,21 @@ static void test_filter(void **state)
 
     begin();
     set(E1000_RCTL, E1000_RCTL_EN);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 1); /* its own */
     f[5] = 4;
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     memset(f, 0xff, 6);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 1);
     set(E1000_RCTL, E1000_RCTL_EN | 0x8000);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 2);
     memcpy(f, "\x01\x00\x5e\x00\x00\xfb", 6); /* the hash of mDNS: FB0h */
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 2);
     set(E1000_MTA + (0xfb0 >> 5) * 4, 1u << (0xfb0 & 31));
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 3);
 }
 
@@ -381,13 +319,13 @@ static void test_flow_in(void **state)
 
     begin();
     for (f[20] = 0; f[20] < 10; f[20]++) {
-        net_send(&peer, f, sizeof(f));
+        net_send(&fake_peer.port, f, sizeof(f));
     }
     assert_int_equal(reg(E1000_RDH), RING - 1);
-    assert_false(net_can_send(&peer));
+    assert_false(net_can_send(&fake_peer.port));
     set(E1000_RDT, 3);
     assert_int_equal(reg(E1000_RDH), 2); /* three more */
-    assert_true(net_can_send(&peer));
+    assert_true(net_can_send(&fake_peer.port));
     assert_int_equal(ram(RX_BUF + 7 * RX_SIZE)[20], 7);
     assert_int_equal(ram(RX_BUF)[20], 8);
     assert_int_equal(ram(RX_BUF + RX_SIZE)[20], 9);
@@ -400,11 +338,11 @@ static void test_long(void **state)
 
     begin();
     f[4999] = 0x77;
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 0);
     assert_int_equal(reg(E1000_ROC), 1);
     set(E1000_RCTL, reg(E1000_RCTL) | 0x04000020); /* and without FCS */
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(reg(E1000_RDH), 3);
     assert_int_equal(*ram(RX_RING + 12), 1);
     assert_int_equal(*ram(RX_RING + 44) & 3, 3);
@@ -418,24 +356,24 @@ static void test_moderation(void **state)
 
     begin();
     set(E1000_ITR, 1000); /* 256 us */
-    net_send(&peer, f, sizeof(f));
-    assert_int_equal(irq, 1);
+    net_send(&fake_peer.port, f, sizeof(f));
+    assert_int_equal(fake_irq, 1);
     reg(E1000_ICR);
-    net_send(&peer, f, sizeof(f));
-    assert_int_equal(irq, 0);
+    net_send(&fake_peer.port, f, sizeof(f));
+    assert_int_equal(fake_irq, 0);
     clock_step(255 * NS_PER_US);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     clock_step(1 * NS_PER_US);
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     set(E1000_ITR, 0);
     reg(E1000_ICR);
     set(E1000_IMC, E1000_INT_RXDMT0);
     set(E1000_RDTR, 10); /* 10.24 us after the last frame, at most 20.48 us after the first */
     set(E1000_RADV, 20);
     for (unsigned n = 0; n < 3; n++) {
-        net_send(&peer, f, sizeof(f));
+        net_send(&fake_peer.port, f, sizeof(f));
         clock_step(8000);
-        assert_int_equal(irq, n == 2);
+        assert_int_equal(fake_irq, n == 2);
     }
     reg(E1000_ICR);
     set(E1000_RDTR, 0);
@@ -451,16 +389,16 @@ static void test_reset(void **state)
 {
     begin();
     set(E1000_ICS, E1000_INT_RXT0);
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     set(E1000_CTRL, E1000_CTRL_RST);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     assert_int_equal(reg(E1000_RCTL) | reg(E1000_TCTL) | reg(E1000_IMS) | reg(E1000_CTRL) >> 26, 0);
     assert_int_equal(reg(E1000_RA), 0x01005452);
 }
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, fake_pci_teardown)
     const struct CMUnitTest tests[] = {
         T(test_identity), T(test_microwire), T(test_link), T(test_send_legacy), T(test_segments), T(test_send_refused),
         T(test_flow_out), T(test_vlan_out), T(test_receive), T(test_receive_sums), T(test_filter), T(test_flow_in),

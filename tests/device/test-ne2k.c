@@ -1,74 +1,31 @@
 /*
  * The RTL8029AS through its ports, a fake peer at its port.
  */
-#include "tests/device/fake.h"
+#include "tests/device/fake-pci.h"
 
 #include <zlib.h>
 #include "base/mem.h"
 #include "hw/net/nic.h"
 #include "hw/pci/pci.h"
 
-enum { IO = 0xc000, TX_PAGE = 0x40, START = 0x46, STOP = 0x80 };
+enum { TX_PAGE = 0x40, START = 0x46, STOP = 0x80 };
 
 extern const DeviceClass ne2k_pci_class;
 
-static PciBus *bus;
-static int irq;
-static NetPort peer;
-static unsigned peer_got;
-static size_t peer_len;
-static uint8_t peer_frame[2048];
-static Device *dev;
-
-static void set_pirq(void *opaque, unsigned pirq, int level)
-{
-    irq = level;
-}
-
-static void peer_receive(void *opaque, const uint8_t *frame, size_t len)
-{
-    assert_true(len <= sizeof(peer_frame));
-    peer_got++;
-    peer_len = len;
-    memcpy(peer_frame, frame, len);
-}
-static const NetPortOps peer_ops = { .receive = peer_receive };
-
 static int setup(void **state)
 {
-    PciDevice *d;
-
-    fake_setup(state);
-    bus = pci_bus_new(set_pirq, NULL);
-    fake_board.pci = bus;
-    irq = 0;
-    peer_got = 0;
-    dev = fake_device(&ne2k_pci_class);
-    assert_true(device_set(dev, "mac", "52:54:00:01:02:03", NULL));
-    fake_realize(dev);
-    net_port_init(&peer, "peer", &peer_ops, NULL, false);
-    net_plug(&peer, net_find_card("ne2k_pci.0"));
-    d = pci_bus_find(bus, PCI_DEVFN(1, 0));
-    pci_config_write(d, PCI_BAR0, IO, 4);
-    pci_config_write(d, PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MASTER, 2);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    net_port_fini(&peer);
-    devices_free_all();
-    pci_bus_free(bus);
+    fake_pci_setup(state);
+    fake_card(&ne2k_pci_class, 0, -1);
     return 0;
 }
 
 static uint8_t reg(unsigned n)
 {
-    return in8((uint16_t)(IO + n));
+    return in8((uint16_t)(FAKE_IO + n));
 }
 static void set(unsigned n, unsigned val)
 {
-    out8((uint16_t)(IO + n), (uint8_t)val);
+    out8((uint16_t)(FAKE_IO + n), (uint8_t)val);
 }
 
 /* remote - set up remote DMA of @len bytes at @at; @cmd: 0Ah reads, 12h writes. */
@@ -86,7 +43,7 @@ static void put(unsigned at, const uint8_t *p, unsigned len)
 {
     remote(at, len, 0x12);
     for (unsigned n = 0; n < len; n += 2) {
-        port_write(IO + 0x10, ld_le16(p + n), 2);
+        port_write(FAKE_IO + 0x10, ld_le16(p + n), 2);
     }
 }
 
@@ -94,7 +51,7 @@ static void get(unsigned at, uint8_t *p, unsigned len)
 {
     remote(at, len, 0x0a);
     for (unsigned n = 0; n < len; n += 2) {
-        st_le16(p + n, (uint16_t)port_read(IO + 0x10, 2));
+        st_le16(p + n, (uint16_t)port_read(FAKE_IO + 0x10, 2));
     }
 }
 
@@ -131,7 +88,7 @@ static uint8_t curr(void)
 
 static void test_identity(void **state)
 {
-    PciDevice *d = pci_bus_find(bus, PCI_DEVFN(1, 0));
+    PciDevice *d = pci_bus_find(fake_bus, PCI_DEVFN(1, 0));
     uint8_t prom[16];
 
     assert_int_equal(pci_config_read(d, 0, 4), 0x802910ec);
@@ -148,7 +105,7 @@ static void test_identity(void **state)
     assert_int_equal(reg(7) & 0x40, 0x40); /* RDC */
     set(0x0e, 0x48);
     remote(0, 4, 0x0a);
-    assert_int_equal(port_read(IO + 0x10, 4), 0x54545252);
+    assert_int_equal(port_read(FAKE_IO + 0x10, 4), 0x54545252);
     set(0, 0xe2);
     assert_int_equal(reg(0x0e) | reg(0x0f) << 8, 0x8029);
 }
@@ -161,9 +118,9 @@ static void test_memory(void **state)
     begin();
     put(0x4000, data, 8);
     assert_int_equal(reg(7), 0x40);
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     set(7, 0x40);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     get(0x4000, back, 8);
     assert_memory_equal(back, data, 8);
     put(0x7ffc, data, 8); /* around the ring */
@@ -177,7 +134,7 @@ static void test_memory(void **state)
     assert_int_equal(back[0], 0xff);
     remote(0x4000, 2, 0x12);
     for (unsigned n = 0; n < 100; n++) { /* no more than was asked for */
-        port_write(IO + 0x10, 0xeeee, 2);
+        port_write(FAKE_IO + 0x10, 0xeeee, 2);
     }
     get(0x4002, back, 2);
     assert_int_equal(back[0], 3);
@@ -194,23 +151,23 @@ static void test_send(void **state)
     set(5, sizeof(f));
     set(6, 0);
     set(0, 0x26);
-    assert_int_equal(peer_got, 1);
-    assert_int_equal(peer_len, sizeof(f));
-    assert_memory_equal(peer_frame, f, sizeof(f));
+    assert_int_equal(fake_peer.got, 1);
+    assert_int_equal(fake_peer.len[0], sizeof(f));
+    assert_memory_equal(fake_peer.frame[0], f, sizeof(f));
     assert_int_equal(reg(4), 1);
     assert_int_equal(reg(0), 0x22); /* TXP is over */
     assert_int_equal(reg(7), 2);
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     set(7, 2);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     set(6, 0xff); /* longer than any frame: over at once, and nobody hears it */
     set(0, 0x26);
-    assert_int_equal(peer_got, 1);
+    assert_int_equal(fake_peer.got, 1);
     assert_int_equal(reg(7), 2);
     set(6, 0);
     assert_true(net_set_link("ne2k_pci.0", false, NULL));
     set(0, 0x26);
-    assert_int_equal(peer_got, 1);
+    assert_int_equal(fake_peer.got, 1);
     assert_int_equal(reg(4), 0x11); /* carrier lost */
     assert_true(net_set_link("ne2k_pci.0", true, NULL));
 }
@@ -228,7 +185,7 @@ static void test_loopback(void **state)
     set(4, TX_PAGE);
     set(5, sizeof(f));
     set(0, 0x26);
-    assert_int_equal(peer_got, 0);
+    assert_int_equal(fake_peer.got, 0);
     assert_int_equal(curr(), START);
     assert_int_equal(reg(4) << 16 | reg(12) << 8 | reg(7), 0x530202);
     for (unsigned n = 0; n < 8; n++) {
@@ -236,7 +193,7 @@ static void test_loopback(void **state)
     }
     assert_int_equal(got[0] << 24 | got[1] << 16 | got[2] << 8 | got[3], 68u << 24 | 0xa5);
     assert_int_equal(ld_le32(got + 4), crc32(0, f, sizeof(f)));
-    net_send(&peer, f, sizeof(f)); /* and the wire is not heard */
+    net_send(&fake_peer.port, f, sizeof(f)); /* and the wire is not heard */
     assert_int_equal(curr(), START);
 }
 
@@ -245,8 +202,8 @@ static void test_receive(void **state)
     uint8_t f[60] = { 0x52, 0x54, 0, 1, 2, 3, 2, 0, 0, 0, 0, 1, 8, 6, 0x77 }, back[68];
 
     begin();
-    net_send(&peer, f, 20); /* padded */
-    assert_int_equal(irq, 1);
+    net_send(&fake_peer.port, f, 20); /* padded */
+    assert_int_equal(fake_irq, 1);
     assert_int_equal(reg(7), 1);
     assert_int_equal(curr(), START + 1);
     get(START << 8, back, sizeof(back));
@@ -254,26 +211,26 @@ static void test_receive(void **state)
     assert_memory_equal(back + 4, f, sizeof(f));
     assert_int_equal(ld_le32(back + 64), crc32(0, f, sizeof(f)));
     f[5] = 4; /* another's */
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(curr(), START + 1);
     set(0x0c, 0x14);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(curr(), START + 2);
     memset(f, 0xff, 6);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     get((START + 2) << 8, back, 4);
     assert_int_equal(back[0], 0x21);
     memcpy(f, "\x01\x00\x5e\x00\x00\xfb", 6);
     set(0x0c, 0x0c);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(curr(), START + 3);
     set(0, 0x62);
     set(8 + (nic_hash(f) >> 3), 1u << (nic_hash(f) & 7));
     set(0, 0x22);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(curr(), START + 4);
     set(0x0c, 0x2c); /* monitor */
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(curr(), START + 4);
     assert_int_equal(reg(0x0f), 1);
     assert_int_equal(reg(0x0f), 0); /* cleared by reading */
@@ -287,26 +244,26 @@ static void test_flow(void **state)
 
     begin();
     for (f[20] = 0; f[20] < 12; f[20]++) {
-        net_send(&peer, f, sizeof(f));
+        net_send(&fake_peer.port, f, sizeof(f));
     }
     assert_int_equal(curr(), START + 9 * 6); /* 58 pages, six for each */
-    assert_false(net_can_send(&peer));
+    assert_false(net_can_send(&fake_peer.port));
     set(7, 1);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     clock_step(50000);
-    assert_int_equal(irq, 1);
+    assert_int_equal(fake_irq, 1);
     set(3, START + 17); /* the first three were read */
     get((START + 54) << 8, head, 4);
     assert_int_equal(head[1], START + 54 + 6 - (STOP - START)); /* it goes on at the first page */
     assert_int_equal(curr(), START + 12 * 6 - (STOP - START));
     set(3, curr() - 1); /* all were read */
-    assert_true(net_can_send(&peer));
+    assert_true(net_can_send(&fake_peer.port));
     set(7, 0x7f);
     clock_step(50000);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     set(0, 0x21);
     assert_int_equal(reg(7) & 0x80, 0x80);
-    net_send(&peer, f, sizeof(f));
+    net_send(&fake_peer.port, f, sizeof(f));
     assert_int_equal(curr(), START + 12 * 6 - (STOP - START));
 }
 
@@ -323,14 +280,14 @@ static void test_nonsense(void **state)
         set(0, 0x62);
         set(7, n * 3);
         set(0, 0x22);
-        net_send(&peer, f, sizeof(f));
+        net_send(&fake_peer.port, f, sizeof(f));
         set(4, n);
         set(6, 5);
         set(0, 0x26);
         set(0, 0x1a); /* Send Packet */
-        port_read(IO + 0x10, 4);
-        net_unplug(&peer);
-        net_plug(&peer, net_find_card("ne2k_pci.0"));
+        port_read(FAKE_IO + 0x10, 4);
+        net_unplug(&fake_peer.port);
+        net_plug(&fake_peer.port, net_find_card("ne2k_pci.0"));
     }
 }
 
@@ -339,18 +296,18 @@ static void test_reset(void **state)
     uint8_t f[60] = { 0x52, 0x54, 0, 1, 2, 3 };
 
     begin();
-    net_send(&peer, f, sizeof(f));
-    assert_int_equal(irq, 1);
+    net_send(&fake_peer.port, f, sizeof(f));
+    assert_int_equal(fake_irq, 1);
     reg(0x18);
     set(0x18, 0);
-    assert_int_equal(irq, 0);
+    assert_int_equal(fake_irq, 0);
     assert_int_equal(reg(7) & 0x81, 0x80);
     assert_int_equal(reg(0) & 3, 1);
 }
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, fake_pci_teardown)
     const struct CMUnitTest tests[] = {
         T(test_identity), T(test_memory), T(test_send),     T(test_loopback),
         T(test_receive),  T(test_flow),   T(test_nonsense), T(test_reset),
