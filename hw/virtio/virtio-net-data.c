@@ -274,9 +274,7 @@ static void receive(VirtioNet *s, const uint8_t *given, const uint8_t *frame, si
         st_le16(buffers, (uint16_t)count);
         elem_write(s->stash[pair].e[0], H_BUFFERS, buffers, sizeof(buffers));
     }
-    for (unsigned n = 0; n < count; n++) {
-        virtq_push(s->stash[pair].e[n], written[n]);
-    }
+    virtq_push_all(s->stash[pair].e, written, count);
     s->stash[pair].count -= count;
     memmove(s->stash[pair].e, s->stash[pair].e + count, s->stash[pair].count * sizeof(s->stash[pair].e[0]));
     virtq_notify(q);

@@ -125,7 +125,8 @@ static void set_status(VirtioDevice *d, uint8_t val)
         return;
     }
     if ((val & VIRTIO_FEATURES_OK) && !(old & VIRTIO_FEATURES_OK)) {
-        if (d->guest_features & ~d->host_features) { /* 2.2.2: not what was offered */
+        if ((d->guest_features & ~d->host_features) || /* 2.2.2: not what was offered */
+            (virtio_has(d, VIRTIO_F_RING_PACKED) && !virtio_has(d, VIRTIO_F_VERSION_1))) {
             val &= (uint8_t)~VIRTIO_FEATURES_OK;
         }
     }
@@ -238,11 +239,15 @@ static void ring_write(VirtQueue *q, uint64_t offset, uint32_t val)
     }
     switch (offset) {
     case C_Q_SIZE:
-        if (val != 0 && val <= q->max && (val & (val - 1)) == 0) {
+        if (val != 0 && val <= q->max && ((val & (val - 1)) == 0 || virtio_has(q->dev, VIRTIO_F_RING_PACKED))) {
             q->size = (uint16_t)val;
         }
         break;
-    case C_Q_ENABLE: q->enabled = val == 1; break;
+    case C_Q_ENABLE:
+        if (val == 1) {
+            virtq_enable(q);
+        }
+        break;
     case C_Q_DESC:
     case C_Q_DESC + 4: set_half(&q->desc, offset & 4, val); break;
     case C_Q_AVAIL:
@@ -348,6 +353,7 @@ static void set_pfn(VirtioDevice *d, VirtQueue *q, uint32_t pfn)
     q->avail = q->desc + 16ull * q->size;
     end = q->avail + 4 + 2ull * q->size + 2;
     q->used = (end + LEGACY_ALIGN - 1) & ~(uint64_t)(LEGACY_ALIGN - 1);
+    q->packed = false;
     q->enabled = true;
 }
 
@@ -515,7 +521,7 @@ void virtio_plug(VirtioDevice *d, unsigned id)
     st_le16(p->config + PCI_SUBSYS_VENDOR, 0x1af4);
     st_le16(p->config + PCI_SUBSYS, (uint16_t)(d->legacy ? id : 0x1100));
     d->host_features |= (d->event_idx ? VIRTIO_F_EVENT_IDX : 0) | (d->indirect_desc ? VIRTIO_F_INDIRECT_DESC : 0) |
-                        (d->modern ? VIRTIO_F_VERSION_1 : 0) | VIRTIO_F_ANY_LAYOUT;
+                        (d->modern ? VIRTIO_F_VERSION_1 | (d->packed ? VIRTIO_F_RING_PACKED : 0) : 0) | VIRTIO_F_ANY_LAYOUT;
     if (d->vectors > 0) {
         msix_init_bar(&d->msix, p, 0, d->vectors, 1);
     }
@@ -553,8 +559,12 @@ bool virtio_post_load(VirtioDevice *d, Error **errp)
     for (unsigned n = 0; n < VIRTIO_QUEUES_MAX; n++) {
         VirtQueue *q = &d->queues[n];
 
-        if (n < d->queue_count && (q->size == 0 || q->size > q->max || (q->size & (q->size - 1)) != 0)) {
+        if (n < d->queue_count && (q->size == 0 || q->size > q->max || (!q->packed && q->enabled && (q->size & (q->size - 1)) != 0))) {
             error_set(errp, "%s: a ring of %u descriptors", d->pci.dev.id, q->size);
+            return false;
+        }
+        if (q->packed && !vring_packed_ok(q)) {
+            error_set(errp, "%s: places outside of a ring", d->pci.dev.id);
             return false;
         }
         q->vector = n < d->queue_count ? vector_ok(d, q->vector) : VIRTIO_NO_VECTOR;
@@ -569,7 +579,8 @@ bool virtio_post_load(VirtioDevice *d, Error **errp)
 static const StateField queue_fields[] = {
     STATE_U64(VirtQueue, desc), STATE_U64(VirtQueue, avail), STATE_U64(VirtQueue, used), STATE_U16(VirtQueue, size),
     STATE_U16(VirtQueue, vector), STATE_U16(VirtQueue, last_avail), STATE_U16(VirtQueue, used_idx),
-    STATE_U16(VirtQueue, signalled), STATE_BOOL(VirtQueue, enabled), STATE_BOOL(VirtQueue, signalled_valid), STATE_END,
+    STATE_U16(VirtQueue, unsignalled), STATE_BOOL(VirtQueue, avail_wrap), STATE_BOOL(VirtQueue, used_wrap),
+    STATE_BOOL(VirtQueue, enabled), STATE_BOOL(VirtQueue, packed), STATE_END,
 };
 
 const StateField virtio_fields[] = {

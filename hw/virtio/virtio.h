@@ -2,7 +2,7 @@
  * Virtio devices on PCI: what they share. A device is a struct (VirtioDevice first) with a VirtioOps and queues; the
  * transport (virtio-pci.c) offers it to drivers of before 1.0 ("legacy") and to those of today ("modern").
  *
- * Source: Virtual I/O Device (VIRTIO) Version 1.2, OASIS; sections are quoted. Split rings; packed ones are not offered.
+ * Source: Virtual I/O Device (VIRTIO) Version 1.2, OASIS; sections are quoted. Split and packed rings.
  *
  * Everything a ring says is the guest's word: addresses are only used through dma_read() and dma_write(), chains are cut
  * at as many descriptors as the ring has, each of which is read once. A driver that breaks the rules finds its device
@@ -26,6 +26,7 @@ enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_
 #define VIRTIO_F_INDIRECT_DESC BIT64(28)
 #define VIRTIO_F_EVENT_IDX BIT64(29)
 #define VIRTIO_F_VERSION_1 BIT64(32)
+#define VIRTIO_F_RING_PACKED BIT64(34)
 
 /* 2.1, "Device Status Field" */
 enum { VIRTIO_ACKNOWLEDGE = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4, VIRTIO_FEATURES_OK = 8, VIRTIO_NEEDS_RESET = 64,
@@ -40,8 +41,9 @@ typedef struct VirtQueue {
     uint16_t size, vector;
     uint16_t last_avail;   /* what was taken */
     uint16_t used_idx;     /* what was given back */
-    uint16_t signalled;    /* used_idx when an interrupt was last considered */
-    bool enabled, signalled_valid;
+    uint16_t unsignalled;  /* places given back since an interrupt was last considered; at most UINT16_MAX, as at the start */
+    bool avail_wrap, used_wrap; /* of a packed ring: last_avail and used_idx are places of it, in an odd turn */
+    bool enabled, packed;
     /* constant after realize */
     uint16_t max;
     uint16_t index;
@@ -55,7 +57,8 @@ typedef struct VirtSeg {
 } VirtSeg;
 typedef struct VirtElem {
     VirtQueue *queue;
-    uint16_t head;
+    uint16_t id;     /* the driver's name for it */
+    uint16_t places; /* in the ring */
     uint16_t out_count, in_count;
     uint32_t out_len, in_len; /* bytes; the sum fits */
     VirtSeg seg[];
@@ -94,7 +97,7 @@ struct VirtioDevice {
     IoRegion legacy_bar, modern_bar;
     /* properties */
     char *disable_legacy;
-    bool disable_modern, event_idx, indirect_desc, any_ioeventfd;
+    bool disable_modern, event_idx, indirect_desc, packed, any_ioeventfd;
     uint32_t vectors;
 };
 
@@ -105,6 +108,7 @@ extern const StateField virtio_fields[]; /* of VirtioDevice: STATE_STRUCT(X, vir
     PROP_BOOL("disable-modern", S, virtio.disable_modern, false, "only for drivers of before 1.0"), \
     PROP_BOOL("event_idx", S, virtio.event_idx, true, "fewer notifications, by indexes"),          \
     PROP_BOOL("indirect_desc", S, virtio.indirect_desc, true, "tables of descriptors"),            \
+    PROP_BOOL("packed", S, virtio.packed, false, "packed rings for drivers of 1.1 and later"),     \
     PROP_BOOL("ioeventfd", S, virtio.any_ioeventfd, true, "no effect"),                            \
     PROP_U32("vectors", S, virtio.vectors, (def_vectors), "MSI-X vectors; 0: none")
 
@@ -140,14 +144,19 @@ void virtio_interrupt(VirtioDevice *d, uint16_t vector, uint8_t isr);
 
 /* ---- vring.c ---- */
 
-/* virtq_reset - as after power-on. */
+/* virtq_reset - as after power-on. virtq_enable - the driver has set it up: its form is what was agreed on. */
 void virtq_reset(VirtQueue *q);
+void virtq_enable(VirtQueue *q);
+/* vring_packed_ok - the places of a packed ring that was loaded are in it. */
+bool vring_packed_ok(const VirtQueue *q);
 /* virtq_pop - the next chain, the caller's until virtq_push() or virtq_drop(); NULL: there is none. */
 VirtElem *virtq_pop(VirtQueue *q);
 /* virtq_unpop - give the chain that was popped last back to the driver's side, as if it had not been. */
 void virtq_unpop(VirtElem *e);
-/* virtq_push - @written bytes of it were written; it is freed. virtq_notify - then tell the driver, if it wants to know. */
+/* virtq_push - @written bytes of it were written; it is freed. virtq_push_all - of @count chains (at least one) of a queue,
+ * which the driver finds together. virtq_notify - then tell the driver, if it wants to know. */
 void virtq_push(VirtElem *e, uint32_t written);
+void virtq_push_all(VirtElem *const e[], const uint32_t written[], unsigned count);
 void virtq_notify(VirtQueue *q);
 /* virtq_drop - free it; the device was reset in between. */
 void virtq_drop(VirtElem *e);

@@ -1,81 +1,121 @@
 /*
- * Split virtqueues: see virtio.h. Source: VIRTIO 1.2, 2.7 "Split Virtqueues".
+ * Virtqueues: see virtio.h. What is the same for split and packed rings; those are in vring-split.c and vring-packed.c.
  */
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/vring.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include "base/mem.h"
-
-enum { DESC_SIZE = 16, USED_ELEM = 8 };
-enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 }; /* 2.7.5 */
-enum { AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1 };       /* 2.7.6, 2.7.8 */
-
-typedef struct Desc {
-    uint64_t addr;
-    uint32_t len;
-    uint16_t flags, next;
-} Desc;
 
 void virtq_reset(VirtQueue *q)
 {
     q->desc = q->avail = q->used = 0;
     q->size = q->max;
     q->vector = VIRTIO_NO_VECTOR;
-    q->last_avail = q->used_idx = q->signalled = 0;
-    q->enabled = q->signalled_valid = false;
+    q->last_avail = q->used_idx = 0;
+    q->avail_wrap = q->used_wrap = true; /* 2.8.1 */
+    q->unsignalled = UINT16_MAX;
+    q->enabled = q->packed = false;
 }
 
-static uint16_t read16(VirtQueue *q, uint64_t addr)
+void virtq_enable(VirtQueue *q)
 {
-    uint8_t b[2];
+    q->packed = virtio_has(q->dev, VIRTIO_F_RING_PACKED);
+    q->enabled = q->packed || (q->size & (q->size - 1)) == 0;
+}
 
-    if (!dma_read(addr, b, sizeof(b))) {
+static const VirtRing *ring_of(const VirtQueue *q)
+{
+    return q->packed ? &vring_packed : &vring_split;
+}
+
+/* ---- for the rings ---- */
+
+void vring_read(VirtQueue *q, uint64_t addr, void *buf, unsigned len)
+{
+    if (!dma_read(addr, buf, len)) {
         virtio_fail(q->dev, "a ring is not in memory");
-        return 0;
+        memset(buf, 0, len);
     }
-    return ld_le16(b);
 }
 
-static void write16(VirtQueue *q, uint64_t addr, uint16_t val)
+void vring_write(VirtQueue *q, uint64_t addr, const void *buf, unsigned len)
 {
-    uint8_t b[2];
-
-    st_le16(b, val);
-    if (!dma_write(addr, b, sizeof(b))) {
+    if (!dma_write(addr, buf, len)) {
         virtio_fail(q->dev, "a ring is not in memory");
     }
 }
 
-static uint64_t used_event(const VirtQueue *q)
+bool vring_add(VirtElem *e, uint64_t addr, uint32_t len, unsigned flags)
 {
-    return q->avail + 4 + 2ull * q->size;
+    VirtioDevice *dev = e->queue->dev;
+    uint32_t *sum = flags & VRING_WRITE ? &e->in_len : &e->out_len;
+
+    if (!(flags & VRING_WRITE) && e->in_count > 0) {
+        virtio_fail(dev, "a buffer to read stands behind one to write");
+        return false;
+    }
+    if (len > UINT32_MAX - *sum) {
+        virtio_fail(dev, "a chain of 4 GiB");
+        return false;
+    }
+    if (e->out_count + e->in_count >= VIRTIO_RING_MAX) {
+        virtio_fail(dev, "a chain has no end");
+        return false;
+    }
+    *sum += len;
+    e->seg[e->out_count + e->in_count] = (VirtSeg){ addr, len };
+    *(flags & VRING_WRITE ? &e->in_count : &e->out_count) += 1;
+    return true;
 }
 
-static uint64_t avail_event(const VirtQueue *q)
+bool vring_table(VirtElem *e, uint64_t addr, uint32_t len, bool chained)
 {
-    return q->used + 4 + (uint64_t)USED_ELEM * q->size;
+    VirtQueue *q = e->queue;
+    unsigned count = len / VRING_DESC_SIZE, n = 0;
+
+    if (!virtio_has(q->dev, VIRTIO_F_INDIRECT_DESC) || len % VRING_DESC_SIZE != 0 || count == 0 || count > VIRTIO_RING_MAX) {
+        virtio_fail(q->dev, "a table of descriptors that may not be");
+        return false;
+    }
+    for (unsigned steps = 0; steps < count; steps++) {
+        uint8_t d[VRING_DESC_SIZE];
+        unsigned flags;
+
+        vring_read(q, addr + (uint64_t)VRING_DESC_SIZE * n, d, sizeof(d));
+        flags = ld_le16(d + (chained ? 12 : 14));
+        if (q->dev->broken || !vring_add(e, ld_le64(d), ld_le32(d + 8), flags)) {
+            return false;
+        }
+        if (flags & VRING_INDIRECT) {
+            virtio_fail(q->dev, "a table of descriptors in another");
+            return false;
+        }
+        if (chained && !(flags & VRING_NEXT)) {
+            return true;
+        }
+        n = chained ? ld_le16(d + 14) : n + 1;
+        if (chained && n >= count) {
+            virtio_fail(q->dev, "a descriptor's number is too large");
+            return false;
+        }
+    }
+    if (chained) {
+        virtio_fail(q->dev, "a chain has no end");
+    }
+    return !chained;
 }
+
+/* ---- for devices ---- */
 
 static bool usable(const VirtQueue *q)
 {
     return q->enabled && virtio_running(q->dev);
 }
 
-/* waiting - how many chains the driver has put in that were not taken. */
-static unsigned waiting(VirtQueue *q)
-{
-    uint16_t n = (uint16_t)(read16(q, q->avail + 2) - q->last_avail);
-
-    if (n > q->size) {
-        virtio_fail(q->dev, "more is available than the ring holds");
-        return 0;
-    }
-    return q->dev->broken ? 0 : n;
-}
-
 bool virtq_empty(VirtQueue *q)
 {
-    return !usable(q) || waiting(q) == 0;
+    return !usable(q) || !ring_of(q)->available(q);
 }
 
 bool virtq_wait(VirtQueue *q)
@@ -83,111 +123,38 @@ bool virtq_wait(VirtQueue *q)
     if (!usable(q)) {
         return false;
     }
-    if (virtio_has(q->dev, VIRTIO_F_EVENT_IDX)) {
-        write16(q, avail_event(q), q->last_avail);
-    } else {
-        write16(q, q->used, 0);
-    }
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* "2.7.10.1": the index is read again after it is asked for */
-    return waiting(q) > 0;
+    ring_of(q)->ask(q);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* "2.7.10.1": it is looked again after it is asked for */
+    return ring_of(q)->available(q);
 }
 
 void virtq_quiet(VirtQueue *q)
 {
-    if (usable(q) && !virtio_has(q->dev, VIRTIO_F_EVENT_IDX)) {
-        write16(q, q->used, USED_NO_NOTIFY);
-    }
-}
-
-static bool read_desc(VirtQueue *q, uint64_t table, unsigned n, Desc *d)
-{
-    uint8_t b[DESC_SIZE];
-
-    if (!dma_read(table + (uint64_t)DESC_SIZE * n, b, sizeof(b))) {
-        virtio_fail(q->dev, "a descriptor is not in memory");
-        return false;
-    }
-    *d = (Desc){ ld_le64(b), ld_le32(b + 8), ld_le16(b + 12), ld_le16(b + 14) };
-    return true;
-}
-
-static bool add(VirtElem *e, const Desc *d)
-{
-    VirtioDevice *dev = e->queue->dev;
-    uint32_t *len = d->flags & DESC_WRITE ? &e->in_len : &e->out_len;
-
-    if (!(d->flags & DESC_WRITE) && e->in_count > 0) {
-        virtio_fail(dev, "a buffer to read stands behind one to write");
-        return false;
-    }
-    if (d->len > UINT32_MAX - *len) {
-        virtio_fail(dev, "a chain of 4 GiB");
-        return false;
-    }
-    *len += d->len;
-    e->seg[e->out_count + e->in_count] = (VirtSeg){ d->addr, d->len };
-    *(d->flags & DESC_WRITE ? &e->in_count : &e->out_count) += 1;
-    return true;
-}
-
-/* walk - the chain from @head on in a table of @count descriptors. */
-static bool walk(VirtElem *e, uint64_t table, unsigned count, unsigned head, bool indirect)
-{
-    VirtQueue *q = e->queue;
-    unsigned n = head;
-    Desc d;
-
-    for (unsigned steps = 0;; steps++) {
-        if (steps == count || n >= count || e->out_count + e->in_count >= VIRTIO_RING_MAX) {
-            virtio_fail(q->dev, n >= count ? "a descriptor's number is too large" : "a chain has no end");
-            return false;
-        }
-        if (!read_desc(q, table, n, &d)) {
-            return false;
-        }
-        if (d.flags & DESC_INDIRECT) {
-            unsigned inner = d.len / DESC_SIZE;
-
-            if (indirect || !virtio_has(q->dev, VIRTIO_F_INDIRECT_DESC) || (d.flags & DESC_NEXT) ||
-                d.len % DESC_SIZE != 0 || inner == 0 || inner > VIRTIO_RING_MAX) {
-                virtio_fail(q->dev, "a table of descriptors that may not be");
-                return false;
-            }
-            return walk(e, d.addr, inner, 0, true);
-        }
-        if (!add(e, &d)) {
-            return false;
-        }
-        if (!(d.flags & DESC_NEXT)) {
-            return true;
-        }
-        n = d.next;
+    if (usable(q)) {
+        ring_of(q)->hush(q);
     }
 }
 
 VirtElem *virtq_pop(VirtQueue *q)
 {
     VirtElem *e;
-    unsigned head;
 
     if (virtq_empty(q)) {
         return NULL;
     }
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    head = read16(q, q->avail + 4 + 2ull * (q->last_avail % q->size));
     e = xrealloc(NULL, 1, sizeof(*e) + VIRTIO_RING_MAX * sizeof(e->seg[0]));
-    *e = (VirtElem){ .queue = q, .head = (uint16_t)head };
-    if (!walk(e, q->desc, q->size, head, false)) {
+    *e = (VirtElem){ .queue = q };
+    if (!ring_of(q)->take(e)) {
         free(e);
         return NULL;
     }
-    q->last_avail++;
     return e;
 }
 
 void virtq_unpop(VirtElem *e)
 {
-    e->queue->last_avail--;
+    ring_of(e->queue)->untake(e);
     free(e);
 }
 
@@ -196,42 +163,36 @@ void virtq_drop(VirtElem *e)
     free(e);
 }
 
-void virtq_push(VirtElem *e, uint32_t written)
+void virtq_push_all(VirtElem *const e[], const uint32_t written[], unsigned count)
 {
-    VirtQueue *q = e->queue;
-    uint8_t b[USED_ELEM];
+    VirtQueue *q = e[0]->queue;
 
     if (usable(q)) {
-        st_le32(b, e->head);
-        st_le32(b + 4, written);
-        if (!dma_write(q->used + 4 + (uint64_t)USED_ELEM * (q->used_idx % q->size), b, sizeof(b))) {
-            virtio_fail(q->dev, "a ring is not in memory");
-        }
-        __atomic_thread_fence(__ATOMIC_RELEASE);
-        q->used_idx++;
-        write16(q, q->used + 2, q->used_idx);
+        unsigned places = ring_of(q)->give(q, e, written, count);
+
+        q->unsignalled = (uint16_t)MIN(q->unsignalled + places, UINT16_MAX);
     }
-    free(e);
+    for (unsigned n = 0; n < count; n++) {
+        free(e[n]);
+    }
 }
 
-/* wanted - 2.7.7, "Used Buffer Notification Suppression". */
-static bool wanted(VirtQueue *q)
+void virtq_push(VirtElem *e, uint32_t written)
 {
-    uint16_t old = q->signalled, now = q->used_idx;
-    bool valid = q->signalled_valid;
-
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!virtio_has(q->dev, VIRTIO_F_EVENT_IDX)) {
-        return !(read16(q, q->avail) & AVAIL_NO_INTERRUPT);
-    }
-    q->signalled = now;
-    q->signalled_valid = true;
-    return !valid || (uint16_t)(now - read16(q, used_event(q)) - 1) < (uint16_t)(now - old);
+    virtq_push_all(&e, &written, 1);
 }
 
 void virtq_notify(VirtQueue *q)
 {
-    if (usable(q) && wanted(q)) {
+    bool wanted;
+
+    if (!usable(q)) {
+        return;
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    wanted = ring_of(q)->wanted(q);
+    q->unsignalled = 0;
+    if (wanted) {
         virtio_interrupt(q->dev, q->vector, 1);
     }
 }

@@ -2,30 +2,19 @@
  * virtio-net by its registers and rings: the control queue, two pairs of queues, packets with a header. What drivers that
  * keep the rules see, real guests judge (tests/system/test_network.py, test_tap.py).
  */
-#include "tests/device/fake.h"
+#include "tests/device/fake-virtio.h"
 
-#include "base/mem.h"
-#include "hw/pci/pci.h"
 #include "hw/virtio/virtio-net.h"
 #include "net/backend.h"
 
-enum { MODERN = 0x80000000u, RINGS = 0x10000, RING = 0x3000, AVAIL = 0x1000, USED = 0x2000, BUF = 0x40000, SIZE = 8,
-       RAM = 1 << 20, CTRL = 4, QUEUES = 5 };
-enum { NEXT = 1, WRITE = 2 };
+enum { CTRL = 4, BUF = VIO_BUF };
 
 extern const DeviceClass virtio_net_class;
 
-static PciBus *bus;
-static IoRegion low;
-static Device *dev;
 static NetBackend *hub;
 static unsigned offload, got;
 static size_t got_len;
 static unsigned got_queue;
-
-static void set_pirq(void *opaque, unsigned pirq, int level)
-{
-}
 
 static void peer_receive(void *opaque, const uint8_t *frame, size_t len)
 {
@@ -40,32 +29,11 @@ static bool peer_set_offload(void *opaque, unsigned what)
 }
 static const NetPortOps peer_ops = { .receive = peer_receive, .set_offload = peer_set_offload };
 
-static uint8_t *ram(uint32_t at)
-{
-    return ram_host() + at;
-}
-static uint32_t get(uint32_t at, unsigned size)
-{
-    return (uint32_t)mem_in(MODERN + at, size);
-}
-static void set(uint32_t at, uint32_t val, unsigned size)
-{
-    mem_out(MODERN + at, val, size);
-}
-
 static int setup(void **state)
 {
-    PciDevice *d;
+    Device *dev;
 
-    fake_setup(state);
-    if (ram_host() == NULL) {
-        assert_true(ram_create(2 << 20, NULL));
-    }
-    memset(ram_host(), 0, RAM);
-    ram_region_init(&low, "low", 0, 0xa0000);
-    assert_true(mem_map(&low, 0, 0, false, NULL));
-    bus = pci_bus_new(set_pirq, NULL);
-    fake_board.pci = bus;
+    fake_pci_setup(state);
     got = 0;
     machine_unlock();
     hub = net_hub_port(0, NULL);
@@ -75,82 +43,39 @@ static int setup(void **state)
     dev = fake_device(&virtio_net_class);
     assert_true(device_set(dev, "mac", "52:54:00:01:02:03", NULL) && device_set(dev, "netdev", hub->id, NULL) &&
                 device_set(dev, "mq", "on", NULL) && device_set(dev, "romfile", "", NULL));
-    fake_realize(dev);
-    d = pci_bus_find(bus, PCI_DEVFN(1, 0));
-    pci_config_write(d, PCI_BAR0 + 16, MODERN, 4);
-    pci_config_write(d, PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MEMORY | PCI_CMD_MASTER, 2);
+    vio_device(dev);
     return 0;
 }
+VIO_SETUPS(setup)
 
 static int teardown(void **state)
 {
-    devices_free_all();
-    mem_unmap(&low);
-    pci_bus_free(bus);
+    fake_pci_teardown(state);
     machine_unlock();
     net_backend_free(hub);
     machine_lock();
     return 0;
 }
 
-static void begin(uint32_t features)
+/* count - chains of @q that came back since it was called last. */
+static unsigned count(unsigned q)
 {
-    set(0x14, 0, 1);
-    set(0x14, 3, 1);
-    set(0x08, 0, 4);
-    set(0x0c, features, 4);
-    set(0x08, 1, 4);
-    set(0x0c, 1, 4); /* VERSION_1 */
-    set(0x14, 11, 1);
-    assert_int_equal(get(0x14, 1), 11);
-    for (unsigned q = 0; q < QUEUES; q++) {
-        uint32_t at = RINGS + q * RING;
+    unsigned n = 0;
 
-        memset(ram(at), 0, RING);
-        set(0x16, q, 2);
-        set(0x18, SIZE, 2);
-        set(0x20, at, 4);
-        set(0x28, at + AVAIL, 4);
-        set(0x30, at + USED, 4);
-        set(0x1c, 1, 2);
+    while (vio_used(q, NULL) >= 0) {
+        n++;
     }
-    set(0x14, 15, 1);
-}
-
-static void offer(unsigned q, unsigned n, uint32_t addr, uint32_t len, unsigned flags)
-{
-    uint8_t *d = ram(RINGS + q * RING + 16 * n);
-
-    st_le64(d, addr);
-    st_le32(d + 8, len);
-    st_le16(d + 12, (uint16_t)flags);
-    st_le16(d + 14, (uint16_t)(n + 1));
-}
-static void kick(unsigned q, unsigned head)
-{
-    uint8_t *avail = ram(RINGS + q * RING + AVAIL);
-    unsigned at = ld_le16(avail + 2);
-
-    st_le16(avail + 4 + 2 * (at % SIZE), (uint16_t)head);
-    st_le16(avail + 2, (uint16_t)(at + 1));
-    set(0x3000 + 4 * q, q, 2);
-}
-static unsigned used(unsigned q)
-{
-    return ld_le16(ram(RINGS + q * RING + USED + 2));
+    return n;
 }
 
 /* command - of @len bytes by the control queue; its answer. */
 static unsigned command(const void *bytes, uint32_t len)
 {
-    unsigned before = used(CTRL);
-
     memcpy(ram(BUF), bytes, len);
     *ram(BUF + 0x1000) = 0xee;
-    offer(CTRL, 0, BUF, len, NEXT);
-    offer(CTRL, 1, BUF + 0x1000, 1, WRITE);
-    kick(CTRL, 0);
-    assert_int_equal(used(CTRL), before + 1);
+    vio_put(CTRL, (const VioBuf[]){ { BUF, len, false }, { BUF + 0x1000, 1, true } }, 2);
+    vio_kick(CTRL);
+    vio_done(CTRL, 1);
     return *ram(BUF + 0x1000);
 }
 #define COMMAND(...) command((const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
@@ -159,17 +84,17 @@ static void test_commands(void **state)
 {
     static uint8_t table[2 + 4 + 6 * 100 + 4] = { 1, 0, 100 };
 
-    begin(1u << 17 | 1u << 22);
+    vio_begin(1u << 17 | 1u << 22);
     assert_int_equal(COMMAND(0, 0, 0), 1); /* none of them was agreed on */
     assert_int_equal(COMMAND(1, 1, 2, 4, 6, 8, 10, 12), 1);
-    begin(get(0x04, 4));
+    vio_begin(vio_offered());
     assert_int_equal(COMMAND(0, 0, 0), 0); /* promiscuous no more */
     assert_int_equal(COMMAND(0, 5, 1), 0);
     assert_int_equal(COMMAND(0, 6, 1), 1);
     assert_int_equal(COMMAND(0, 0), 1);
     assert_int_equal(COMMAND(0), 1);
     assert_int_equal(COMMAND(1, 1, 2, 4, 6, 8, 10, 12), 0);
-    assert_int_equal(get(0x2000, 4), 0x08060402);
+    assert_int_equal(vio_get(0x2000, 4), 0x08060402);
     assert_int_equal(COMMAND(1, 1, 2, 4, 6), 1);
     assert_int_equal(COMMAND(1, 0, 1, 0, 0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0), 0);
     assert_int_equal(COMMAND(1, 0, 255, 255, 255, 255, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0), 1);
@@ -183,16 +108,16 @@ static void test_commands(void **state)
 
 static void test_offloads(void **state)
 {
-    begin(get(0x04, 4));
+    vio_begin(vio_offered());
     assert_int_equal(offload, 31);
     assert_int_equal(COMMAND(5, 0, 2, 0, 0, 0, 0, 0, 0, 0), 0);
     assert_int_equal(offload, NET_OFFLOAD_CSUM);
     assert_int_equal(COMMAND(5, 0, 2, 1, 0, 0, 0, 0, 0, 0x80), 1);
     assert_int_equal(COMMAND(5, 0, 2), 1);
     assert_int_equal(offload, NET_OFFLOAD_CSUM);
-    set(0x14, 0, 1);
+    vio_set(0x14, 0, 1);
     assert_int_equal(offload, 0);
-    begin(1u << 1 | 1u << 7 | 1u << 17 | 1u << 22 | 1u << 2); /* what was not agreed on cannot be had later */
+    vio_begin(1u << 1 | 1u << 7 | 1u << 17 | 1u << 22 | 1u << 2); /* what was not agreed on cannot be had later */
     assert_int_equal(offload, NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4);
     assert_int_equal(COMMAND(5, 0, 2, 1, 0, 0, 0, 0, 0, 0), 1);
 }
@@ -201,33 +126,29 @@ static void test_pairs(void **state)
 {
     uint8_t f[100] = { 0x52, 0x54, 0, 1, 2, 3 };
 
-    begin(get(0x04, 4));
-    assert_int_equal(get(0x2008, 2), 2);
+    vio_begin(vio_offered());
+    assert_int_equal(vio_get(0x2008, 2), 2);
     assert_int_equal(COMMAND(4, 0, 0, 0), 1);
     assert_int_equal(COMMAND(4, 0, 3, 0), 1);
     for (unsigned n = 0; n < 4; n++) {
-        offer(0, n, BUF + 0x4000 + n * 0x800, 0x800, WRITE);
-        kick(0, n);
-        offer(2, n, BUF + 0x8000 + n * 0x800, 0x800, WRITE);
-        kick(2, n);
+        vio_give(0, BUF + 0x4000 + n * 0x800, 0x800, true);
+        vio_give(2, BUF + 0x8000 + n * 0x800, 0x800, true);
     }
     hub->port.queue = 1;
     net_send(&hub->port, f, sizeof(f)); /* one pair: all come there */
-    assert_int_equal(used(0) << 8 | used(2), 0x100);
+    assert_int_equal(count(0) << 8 | count(2), 0x100);
     assert_int_equal(COMMAND(4, 0, 2, 0), 0);
     net_send(&hub->port, f, sizeof(f));
-    assert_int_equal(used(0) << 8 | used(2), 0x101);
+    assert_int_equal(count(0) << 8 | count(2), 0x001);
     hub->port.queue = 0;
     net_send(&hub->port, f, sizeof(f));
-    assert_int_equal(used(0) << 8 | used(2), 0x201);
-    offer(3, 0, BUF + 0x4000, 12 + 60, 0);
+    assert_int_equal(count(0) << 8 | count(2), 0x100);
     memset(ram(BUF + 0x4000), 0, 12);
-    kick(3, 0);
+    vio_give(3, BUF + 0x4000, 12 + 60, false);
     assert_int_equal(got << 8 | got_queue, 0x101);
     assert_int_equal(got_len, 60);
     assert_int_equal(COMMAND(4, 0, 1, 0), 0);
-    offer(3, 1, BUF + 0x4000, 12 + 60, 0);
-    kick(3, 1); /* not in use */
+    vio_give(3, BUF + 0x4000, 12 + 60, false); /* not in use */
     assert_int_equal(got, 1);
 }
 
@@ -237,34 +158,81 @@ static void test_header(void **state)
     static uint8_t f[3000] = { 0x52, 0x54, 0, 1, 2, 3 };
     uint8_t h[10] = { 1, 1, 54, 0, 0xb4, 5, 34, 0, 16, 0 };
 
-    begin(get(0x04, 4));
+    vio_begin(vio_offered());
     for (unsigned n = 0; n < 4; n++) {
-        offer(0, n, BUF + 0x4000 + n * 0x1000, 0x1000, WRITE);
-        kick(0, n);
+        vio_give(0, BUF + 0x4000 + n * 0x1000, 0x1000, true);
     }
     assert_true(net_send_vnet(&hub->port, h, f, sizeof(f)));
-    assert_int_equal(used(0), 1);
+    vio_done(0, 12 + sizeof(f));
     assert_memory_equal(ram(BUF + 0x4000), h, 10);
     h[7] = 0x10; /* outside */
     net_send_vnet(&hub->port, h, f, sizeof(f));
-    assert_int_equal(used(0), 1);
+    vio_none(0);
     h[7] = 0;
     h[1] = 5; /* of no known kind */
     net_send_vnet(&hub->port, h, f, sizeof(f));
     assert_int_equal(COMMAND(5, 0, 2, 0, 0, 0, 0, 0, 0, 0), 0);
     h[1] = 1; /* not taken any more */
     net_send_vnet(&hub->port, h, f, sizeof(f));
-    assert_int_equal(used(0), 1);
+    vio_none(0);
     h[1] = 0;
     net_send_vnet(&hub->port, h, f, 100);
-    assert_int_equal(used(0), 2);
+    vio_done(0, 12 + 100);
     assert_int_equal(*ram(BUF + 0x5000), 1);
+}
+
+/* A packet in several buffers, which come back together; and a machine that is saved while the device has some. */
+static void test_merged(void **state)
+{
+    static uint8_t f[1000] = { 0x52, 0x54, 0, 1, 2, 3, [998] = 7, 8 };
+    uint8_t *b = ram(BUF + 0x4000);
+
+    vio_begin(1u << 15); /* MRG_RXBUF */
+    for (unsigned n = 0; n < 6; n++) {
+        vio_give(0, BUF + 0x4000 + n * 0x1000, 300, true);
+    }
+    assert_true(net_can_send(&hub->port)); /* it has taken those that the largest packet needs */
+    net_send(&hub->port, f, sizeof(f));
+    assert_int_equal(ld_le16(b + 10), 4);
+    for (unsigned n = 0; n < 4; n++) {
+        vio_done(0, n < 3 ? 300 : 112);
+    }
+    assert_int_equal(ld_le16(b + 0x3000 + 110), 0x0807);
+    fake_reload();
+    vio_give(0, BUF + 0xa000, 300, true);
+    net_send(&hub->port, f, 600); /* the two that were there, and the new one */
+    assert_int_equal(ld_le16(b + 0x4000 + 10), 3);
+    vio_done(0, 300);
+    vio_done(0, 300);
+    vio_done(0, 12);
+    vio_none(0);
+    assert_false(vio_broken());
+}
+
+/* A driver that offers places of the ring again which it has not got back. */
+static void test_twice(void **state)
+{
+    static uint8_t f[1000] = { 0x52, 0x54, 0, 1, 2, 3 };
+
+    vio_begin(1u << 15);
+    for (unsigned n = 0; n < VIO_SIZE + 1; n++) {
+        vio_give(0, BUF, 40, true);
+        net_can_send(&hub->port);
+        net_send(&hub->port, f, sizeof(f)); /* does not fit: they stay taken */
+    }
+    assert_true(vio_broken());
+    vio_begin(1u << 15);
+    vio_give(0, BUF, 1012, true);
+    net_send(&hub->port, f, sizeof(f));
+    vio_done(0, 1012);
 }
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = { T(test_commands), T(test_offloads), T(test_pairs), T(test_header) };
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_split, teardown), { #f " packed", f, setup_packed, teardown, NULL }
+    const struct CMUnitTest tests[] = {
+        T(test_commands), T(test_offloads), T(test_pairs), T(test_header), T(test_merged), T(test_twice),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
  * Fuzz virtio: a disk, a card, the entropy device, serial ports, the balloon and a tablet behind one driver. The input is
- * a program of register accesses of both kinds of drivers, whole set-ups, bytes of rings and descriptor tables, chains
+ * a program of register accesses of both kinds of drivers, whole set-ups with split and packed rings, bytes of rings and descriptor tables, chains
  * with a header that is nearly right, frames and bytes that come in, clock steps, and saved states (also damaged ones).
  */
 #include "base/optlist.h"
@@ -17,11 +17,19 @@
 
 enum { MODERN = 0x80000000, MODERN_STEP = 0x10000, LEGACY = 0xc000, LEGACY_STEP = 0x100, DEVICES = 6 };
 /* In memory: for each device and queue a page with all of its ring, and pages of buffers behind them. */
-enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 6, BUFFERS = 0x40000, SIZE = 16 };
+enum { RINGS = 0x10000, PAGE = 0x1000, AVAIL = 0x400, USED = 0x800, QUEUES = 6, BUFFERS = 0x40000, SIZE = 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* A driver's place in a packed ring. */
+typedef struct Place {
+    unsigned at;
+    bool wrap;
+} Place;
+
 static Board board;
+static Place places[DEVICES][QUEUES];
+static bool packed[DEVICES];
 static NetPort *peer;
 static unsigned heard;
 
@@ -105,18 +113,18 @@ static void build(void)
     make_line();
     make_drive_as((BlockParams){ .name = "d", .discard = true }, 1 << 20, NULL);
     board.pci = pci_bus_new(NULL, NULL);
-    plug_props(&board, "virtio-blk-pci", "drive=d");
+    plug_props(&board, "virtio-blk-pci", "drive=d,packed=on");
     machine_unlock();
     hub = net_hub_port(0, NULL);
     machine_lock();
     peer = &hub->port; /* that we play */
     peer->queues = 2;
     peer->ops = &peer_ops;
-    plug_props(&board, "virtio-net-pci", "romfile=,mq=on,netdev=hub0port0");
-    plug_props(&board, "virtio-rng-pci", "max-bytes=4096");
-    plug_props(&board, "virtio-serial-pci", "max_ports=2");
-    plug_props(&board, "virtio-balloon-pci", "free-page-reporting=on,guest-stats-polling-interval=1");
-    plug_props(&board, "virtio-tablet-pci", "vectors=2");
+    plug_props(&board, "virtio-net-pci", "romfile=,mq=on,netdev=hub0port0,packed=on");
+    plug_props(&board, "virtio-rng-pci", "max-bytes=4096,packed=on");
+    plug_props(&board, "virtio-serial-pci", "max_ports=2,packed=on");
+    plug_props(&board, "virtio-balloon-pci", "free-page-reporting=on,guest-stats-polling-interval=1,packed=on");
+    plug_props(&board, "virtio-tablet-pci", "vectors=2,packed=on");
     plug_props(&board, "virtconsole", "nr=0");
     plug_props(&board, "virtserialport", "name=a,chardev=line");
     line = chardev_find("line");
@@ -168,7 +176,7 @@ static uint32_t ring(unsigned dev, unsigned q)
 static void set_up(Input *in)
 {
     unsigned dev = (unsigned)take(in, 1) % DEVICES;
-    uint32_t features = (uint32_t)take(in, 4);
+    uint32_t features = (uint32_t)take(in, 4), high;
 
     set(dev, 0x14, 0, 1);
     set(dev, 0x14, 3, 1);
@@ -176,9 +184,12 @@ static void set_up(Input *in)
     set(dev, 0x08, 0, 4);
     set(dev, 0x0c, features, 4);
     set(dev, 0x08, 1, 4);
-    set(dev, 0x0c, (uint32_t)take(in, 1) & 1, 4);
+    high = (uint32_t)take(in, 1) & 5;
+    set(dev, 0x0c, high, 4);
+    packed[dev] = high == 5;
     set(dev, 0x14, 11, 1);
     for (unsigned q = 0; q < QUEUES; q++) {
+        places[dev][q] = (Place){ 0, true };
         set(dev, 0x16, q, 2);
         set(dev, 0x18, SIZE, 2);
         set(dev, 0x20, ring(dev, q), 4);
@@ -194,7 +205,23 @@ static void put16(uint64_t at, uint16_t val)
     dma_write(at, &val, sizeof(val));
 }
 
-/* offer - a chain of some buffers at the front of a ring; the first bytes of them are the input's. */
+/* put - descriptor @n of a chain, of which @d is made for a split ring: at the front, or where the driver of a packed one is. */
+static void put(unsigned dev, unsigned q, unsigned n, uint8_t *d)
+{
+    Place *p = &places[dev][q];
+
+    if (!packed[dev]) {
+        dma_write(ring(dev, q) + 16 * n, d, 16);
+        return;
+    }
+    st_le16(d + 14, (uint16_t)(ld_le16(d + 12) | (p->wrap ? 0x80 : 0x8000)));
+    st_le16(d + 12, (uint16_t)p->at);
+    dma_write(ring(dev, q) + 16 * p->at, d, 16);
+    p->at = (p->at + 1) % SIZE;
+    p->wrap ^= p->at == 0;
+}
+
+/* offer - a chain of some buffers; the first bytes of them are the input's. */
 static void offer(Input *in)
 {
     unsigned dev = (unsigned)take(in, 1) % DEVICES, q = (unsigned)take(in, 1) % QUEUES, count = (unsigned)take(in, 1) % 4 + 1;
@@ -210,11 +237,13 @@ static void offer(Input *in)
         st_le16(d + 12, (uint16_t)((n + 1 < count) | (how & 0x80 ? 2 : 0) | (how & 0x20 && how & 0x10 ? 4 : 0)));
         st_le16(d + 14, (uint16_t)(n + 1));
         dma_write(BUFFERS + (how & 15) * PAGE, head, sizeof(head));
-        dma_write(ring(dev, q) + 16 * n, d, sizeof(d));
+        put(dev, q, n, d);
     }
-    dma_read(ring(dev, q) + AVAIL + 2, &idx, sizeof(idx));
-    put16(ring(dev, q) + AVAIL + 4 + 2 * (idx % SIZE), 0);
-    put16(ring(dev, q) + AVAIL + 2, (uint16_t)(idx + 1));
+    if (!packed[dev]) {
+        dma_read(ring(dev, q) + AVAIL + 2, &idx, sizeof(idx));
+        put16(ring(dev, q) + AVAIL + 4 + 2 * (idx % SIZE), 0);
+        put16(ring(dev, q) + AVAIL + 2, (uint16_t)(idx + 1));
+    }
     set(dev, 0x3000 + 4 * q, 0, 2);
 }
 

@@ -1,17 +1,21 @@
 """Virtio disks and entropy in a real guest, by each kind of driver; cards are in test_network.py."""
 import hashlib
 import os
+import re
 import subprocess
 
 import pytest
 
 from test_disks import boot_sector, boots
-from test_network import dhcp, ready, sh
+from test_network import Host, dhcp, ready, sh
+from test_virtio_ports import connect, receive
 from vm import DOPPEL, LIMIT, STEP, VM, linux, wait_for
 
 MIB = 1 << 20
 TRANSPORTS = ["", ",disable-legacy=on", ",disable-modern=on,vectors=0", ",event_idx=off,indirect_desc=off,num-queues=2",
-              ",disable-modern=on,queue-size=16"]
+              ",disable-modern=on,queue-size=16", ",packed=on,indirect_desc=off,queue-size=16",
+              *[pytest.param(t, marks=pytest.mark.full) for t in (",packed=on", ",packed=on,event_idx=off,num-queues=2",
+                                                                  ",packed=on,disable-modern=on")]]
 
 
 def sha(data):
@@ -116,7 +120,7 @@ REFUSED = [
     ("virtio-blk-pci,drive=d,disable-legacy=on,disable-modern=on", "no driver is left"),
     ("virtio-blk-pci,drive=d,disable-legacy=x", "want on, off or auto"), ("virtio-rng-pci,vectors=1000", "at most 128"),
     ("virtio-net-pci,tx=now", "want bh or timer"), ("virtio-net-pci,x-txburst=0", "at least 1"),
-    ("virtio-net-pci,packed=on", "packed"),
+    ("virtio-net-pci,packed=x", "packed"),
 ]
 
 
@@ -126,6 +130,69 @@ def test_refused(tmp_path, device, says):
     p = subprocess.run([DOPPEL, "-S", "-display", "none", "-drive", f"if=none,id=d,file={tmp_path}/d,format=raw", "-device",
                         device], capture_output=True, text=True, timeout=LIMIT)
     assert p.returncode == 1 and says in p.stderr and p.stderr.count("\n") == 1, p.stderr
+
+
+PACKED = ["virtio-blk-pci,drive=d", "virtio-net-pci,netdev=n", "virtio-scsi-pci,id=hba", "virtio-serial-pci,id=vs",
+          "virtio-balloon-pci,guest-stats-polling-interval=1", "virtio-rng-pci", "virtio-keyboard-pci", "virtio-tablet-pci"]
+
+
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("how", ["", pytest.param(",event_idx=off,indirect_desc=off,vectors=0", marks=pytest.mark.full)])
+def test_packed(tmp_path, how):
+    """Each device with packed rings, some thousand times around; then in another process, where it was."""
+    data, more = os.urandom(8 * MIB), os.urandom(2 * MIB)
+    (tmp_path / "d").write_bytes(data)
+    (tmp_path / "s").write_bytes(data)
+    args = ["-netdev", "user,id=n", "-drive", f"if=none,id=d,file={tmp_path}/d,format=raw", "-drive",
+            f"if=none,id=s,file={tmp_path}/s,format=raw", "-chardev", f"socket,id=c,path={tmp_path}/p,server=on,wait=off",
+            "-d", "guest_errors"]
+    for d in PACKED:
+        args += ["-device", d + ",packed=on" + how]
+    args += ["-device", "scsi-hd,drive=s,bus=hba.0", "-device", "virtserialport,chardev=c,name=x,bus=vs.0"]
+
+    def work(vm):
+        for disk in "vda", "sda":
+            assert sha(data) in sh(vm, f"echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/{disk} bs=4k 2>/dev/null | sha256sum")
+        assert "300 packets received" in sh(vm, "ping -A -c 300 -s 1000 10.0.2.2")
+        down, up = Host(more), Host()
+        assert hashlib.md5(more).hexdigest() in sh(vm, f"nc 10.0.2.2 {down.port} </dev/null | md5sum")
+        sh(vm, f"dd if=/dev/vda bs=1M count=4 2>/dev/null | nc 10.0.2.2 {up.port}")
+        assert up.result() == data[:4 * MIB]
+        sh(vm, "dd if=/dev/hwrng bs=512 count=64 of=/dev/null 2>/dev/null")
+        s = connect(tmp_path / "p")
+        sh(vm, "exec 5<>/dev/vport3p1")
+        s.sendall(b"line\n" * 1000)
+        assert hashlib.md5(b"line\n" * 1000).hexdigest() in sh(vm, "head -n 1000 <&5 | md5sum")
+        sh(vm, "seq 2000 >&5; exec 5>&-")
+        assert receive(s, 8893).split() == [str(n + 1).encode() for n in range(2000)]
+        s.close()
+        assert vm.mon.cmd("balloon 200") == ""
+        wait_for(lambda: "actual=200" in vm.mon.cmd("info balloon"), STEP)
+        wait_for(lambda: "stat-total-memory" in vm.mon.cmd("info qtree"), STEP)
+        sh(vm, "e=$(grep -l 'Virtio Keyboard' /sys/class/input/event*/device/name); e=${e%/device/name}; (dd if=/dev/input/${e##*/} "
+               "bs=24 count=400 2>/dev/null | wc -c >/tmp/ev) & sleep 0.5")
+        for _ in range(100):
+            assert vm.mon.cmd("sendkey ret 1") == ""
+        assert "9600" in sh(vm, "wait; cat /tmp/ev")
+        assert vm.mon.cmd("balloon 256") == ""
+        wait_for(lambda: "actual=256" in vm.mon.cmd("info balloon"), STEP)
+
+    with linux("amd64", "-m", "256", *args, initrd="initrd-amd64-plug", monitor=True) as vm:
+        ready(vm)
+        dhcp(vm)
+        bits = re.findall(r"^[01]{64}$", sh(vm, "cat /sys/bus/virtio/devices/*/features"), re.M)
+        assert [b[32] + b[34] for b in bits] == ["11"] * len(PACKED)  # VERSION_1, RING_PACKED
+        work(vm)
+        assert "broke the rules" not in vm.stderr()
+        assert vm.mon.cmd(f"migrate file:{tmp_path}/state") == ""
+        vm.mon.send("quit\n")
+        assert vm.wait() == 0
+    with linux("amd64", "-m", "256", *args, "-incoming", f"file:{tmp_path}/state", initrd="initrd-amd64-plug", monitor=True) as vm:
+        wait_for(lambda: "inmigrate" not in vm.mon.cmd("info status"))
+        vm.mon.cmd("cont")
+        vm.send("\n")
+        work(vm)
+        assert "broke the rules" not in vm.stderr()
 
 
 @pytest.mark.usefixtures("guests")
