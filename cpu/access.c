@@ -163,13 +163,24 @@ void tlb_protect_tracked(CpuState *c)
     }
 }
 
-void cpu_take_view(CpuState *c)
+static void renew_view(CpuState *c)
 {
     flat_view_unref(c->view);
     flat_view_unref(c->view_smm);
     c->view = flat_view(false);
     c->view_smm = flat_view(true);
+}
+
+void cpu_take_view(CpuState *c)
+{
+    renew_view(c);
     tlb_flush(c, true);
+}
+
+void cpu_see_view(CpuState *c)
+{
+    renew_view(c);
+    tlb_empty(c, true);
 }
 
 /* Translate one page for data, filling the TLB. Raises #PF. */

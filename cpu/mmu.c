@@ -72,6 +72,9 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n)
         engine_stored(c, ram, n);
     } else if (r != NULL && !tape_write(c, TAPE_MMIO_WRITE, pa, val & ~0ull >> (64 - 8 * n))) {
         mmio_write(r->region, r->offset + (pa - r->first), val, n);
+        if (__atomic_load_n(&c->requests, __ATOMIC_RELAXED) & REQ_MAP_CHANGED) {
+            cpu_see_view(c); /* the next access may be to what this one has put there (flash) */
+        }
     }
 }
 

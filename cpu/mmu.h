@@ -77,6 +77,8 @@ void tlb_protect(CpuState *c, uint64_t host);
 void tlb_protect_tracked(CpuState *c);
 /* cpu_take_view - adopt the newest flat views; flushes. Own thread. */
 void cpu_take_view(CpuState *c);
+/* cpu_see_view - the same for data alone, inside of an instruction: REQ_MAP_CHANGED stays for the code. */
+void cpu_see_view(CpuState *c);
 
 static inline FlatView *cpu_view(const CpuState *c)
 {

@@ -199,6 +199,13 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         pc.parallel[n] = cfg->parallel[n];
         pc.parallel_port[n] = cfg->parallel_port[n];
     }
+    for (unsigned n = 0; n < ARRAY_SIZE(pc.flash); n++) {
+        if (cfg->pflash[n] != NULL && drive_find(cfg, DRIVE_PFLASH, 0, n) != NULL) {
+            error_set(errp, "flash %u was given twice: by -machine pflash%u= and as a drive", n, n);
+            return false;
+        }
+        pc.flash[n] = drive_flash(cfg, n);
+    }
     if (!pc_build(&pc, errp)) {
         return false;
     }
@@ -283,6 +290,9 @@ void board_start(void)
 void board_destroy(void)
 {
     accel_fini();
+    if (pc_writes_late()) {
+        block_drain(); /* the guest takes for done what it has written there */
+    }
     machine_lock();
     pc_free();
     machine_unlock();

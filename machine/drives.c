@@ -24,6 +24,13 @@ const Drive *drive_find(const MachineConfig *cfg, DriveIf iface, unsigned bus, u
     return NULL;
 }
 
+const char *drive_flash(const MachineConfig *cfg, unsigned unit)
+{
+    const Drive *d = drive_find(cfg, DRIVE_PFLASH, 0, unit);
+
+    return cfg->pflash[unit] != NULL ? cfg->pflash[unit] : d != NULL ? d->id : NULL;
+}
+
 void drives_free(MachineConfig *cfg)
 {
     for (size_t n = 0; n < cfg->drive_count; n++) {

@@ -18,6 +18,7 @@ typedef enum DriveIf {
     DRIVE_IDE,
     DRIVE_FLOPPY,
     DRIVE_VIRTIO,
+    DRIVE_PFLASH,
 } DriveIf;
 
 typedef struct Drive {
@@ -40,6 +41,9 @@ typedef struct Drive {
     char *from;         /* the option, for messages */
 } Drive;
 
+/* drive_flash - what the firmware's flash @unit is given: the id of if=pflash's drive, or the node of -machine pflashN=.
+ * NULL: there is none. */
+const char *drive_flash(const struct MachineConfig *cfg, unsigned unit);
 /* drives_open - make the back ends; and an empty CD-ROM and floppy drive, unless not wanted. */
 bool drives_open(struct MachineConfig *cfg, struct Error **errp);
 /* drives_plug - devices for those on IDE and for those of virtio. Machine lock held, board made. */

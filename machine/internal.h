@@ -44,7 +44,7 @@ OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
 bool uuid_parse(const char *s, uint8_t out[16]);
 /* machine/options-drive.c */
 OptHandler opt_blockdev, opt_drive, opt_disk;
-enum { DISK_CD = 4, DISK_FLOPPY = 8 }; /* with the index, what opt_disk() adds */
+enum { DISK_CD = 4, DISK_FLOPPY = 8, DISK_PFLASH = 16 }; /* with the index, what opt_disk() adds */
 bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
 /* machine/options.c: finish what needs to be seen as a whole */
 bool accel_finish(Parser *p, struct Error **errp); /* options-accel.c */

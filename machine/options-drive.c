@@ -20,12 +20,12 @@ static const struct {
     unsigned buses, units; /* places; 0: any number */
 } interfaces[] = {
     { "ide", DRIVE_IDE, 2, 2 }, { "floppy", DRIVE_FLOPPY, 1, 2 }, { "virtio", DRIVE_VIRTIO, 1, 0 },
-    { "none", DRIVE_NONE, 1, 0 },
+    { "none", DRIVE_NONE, 1, 0 }, { "pflash", DRIVE_PFLASH, 1, 2 },
 };
 
 static bool parse_if(const char *name, unsigned *which, Error **errp)
 {
-    static const char *const not_yet[] = { "pflash", "sd", "mtd", "xen" };
+    static const char *const not_yet[] = { "sd", "mtd", "xen" };
 
     if (strcmp(name, "scsi") == 0) { /* no board here has an adapter of its own, as QEMU's have none */
         error_set(errp, "machine type does not support if=scsi,bus=0,unit=0");
@@ -367,7 +367,7 @@ bool opt_drive(void *opaque, const OptionDef *def, const char *arg, Error **errp
     return ok;
 }
 
-/* -hda to -hdd (user: the index), -cdrom, -fda, -fdb: a file and where it goes. */
+/* -hda to -hdd (user: the index), -cdrom, -fda, -fdb, -pflash: a file and where it goes; @index NULL: the next place. */
 static bool add_file(MachineConfig *cfg, const char *name, const char *file, const char *key,
                      const char *value, const char *index, Error **errp)
 {
@@ -376,7 +376,9 @@ static bool add_file(MachineConfig *cfg, const char *name, const char *file, con
     bool ok;
 
     opt_set(l, "file", file);
-    opt_set(l, "index", index);
+    if (index != NULL) {
+        opt_set(l, "index", index);
+    }
     opt_set(l, key, value);
     ok = add_drive(cfg, l, from, errp);
     opt_free(l);
@@ -389,6 +391,9 @@ bool opt_disk(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     autofree char *name = xasprintf("-%s", def->name);
     const char index[2] = { (char)('0' + (def->user & 3)), 0 };
 
+    if (def->user == DISK_PFLASH) {
+        return add_file(p->cfg, name, arg, "if", "pflash", NULL, errp);
+    }
     if (def->user & DISK_FLOPPY) {
         return add_file(p->cfg, name, arg, "if", "floppy", index, errp);
     }

@@ -73,6 +73,12 @@ bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **er
         opt_bad(l, "smm=off: SMM cannot be switched off yet");
     }
     cfg->usb = opt_get_bool(l, "usb", cfg->usb);
+    for (unsigned n = 0; n < ARRAY_SIZE(cfg->pflash); n++) {
+        static const char *const keys[] = { "pflash0", "pflash1" };
+
+        free(cfg->pflash[n]);
+        cfg->pflash[n] = xstrdup(opt_get_str(l, keys[n], NULL));
+    }
     for (size_t i = 0; i < ARRAY_SIZE(accepted); i++) {
         opt_get_str(l, accepted[i], NULL); /* no effect on what the guest sees */
     }

@@ -225,6 +225,8 @@ void config_free(MachineConfig *c)
     free(c->initrd);
     free(c->append);
     free(c->bios);
+    free(c->pflash[0]);
+    free(c->pflash[1]);
     firmware_config_fini(&c->firmware);
     free(c->gdb);
     free(c->name);
@@ -284,6 +286,17 @@ static bool boot_finish(Parser *p, Error **errp)
     }
     if (c->none && p->bios == NULL) {
         return true;
+    }
+    if (drive_flash(c, 0) != NULL) {
+        if (p->bios != NULL) {
+            error_set(errp, "-bios and a flash cannot be given together: both are the firmware");
+            return false;
+        }
+        return true;
+    }
+    if (drive_flash(c, 1) != NULL) {
+        error_set(errp, "flash 1 goes below flash 0, which is not there");
+        return false;
     }
     c->bios = rom_find(c, bios);
     if (c->bios == NULL) {

@@ -129,7 +129,7 @@ uint8_t *pc_smbios_tables(Pc *p, uint32_t base, size_t *len, uint8_t anchor[SMBI
     if (p->cfg.uuid != NULL) {
         memcpy(s.uuid, p->cfg.uuid, sizeof(s.uuid));
     }
-    if (p->cfg.bios == NULL) { /* the board is the firmware */
+    if (!p->firmware) { /* the board is the firmware */
         s.bios = true;
         s.field[SMBIOS_BIOS_VENDOR] = s.field[SMBIOS_BIOS_VENDOR] ?: "doppel";
         s.field[SMBIOS_BIOS_VERSION] = s.field[SMBIOS_BIOS_VERSION] ?: DOPPEL_VERSION;
@@ -176,14 +176,14 @@ bool pc_tables(Pc *p, Error **errp)
     p->high_end = p->below_4g;
     pc_cmos(p);
     pc_disks(p);
-    if (p->cfg.bios != NULL) {
+    if (p->firmware) {
         /* the firmware keeps its own tables at the top */
         p->high_end -= MIN(PC_BIOS_TOP, p->high_end - BOOT_HIGH);
     } else if (p->cfg.acpi && p->below_4g >= (2u << 20)) {
         pc_place_acpi(p);
     }
     pc_e820(p);
-    return (p->cfg.bios != NULL || pc_place_smbios(p, errp)) && pc_fw_cfg(p, errp);
+    return (p->firmware || pc_place_smbios(p, errp)) && pc_fw_cfg(p, errp);
 }
 
 /* pc_mtrrs - as PC firmware leaves them: write-back, but for the VGA window and the PCI hole. SDM

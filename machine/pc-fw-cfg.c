@@ -165,8 +165,8 @@ static bool add_e820(Pc *p, FwCfg *f, Error **errp)
         { 0, p->below_4g, E820_RAM },
         { PC_GIB4, p->above_4g, E820_RAM },
     };
-    const E820Entry *e = p->cfg.bios != NULL ? ram : p->e820;
-    unsigned count = p->cfg.bios == NULL ? p->e820_count : p->above_4g > 0 ? 2 : 1;
+    const E820Entry *e = p->firmware ? ram : p->e820;
+    unsigned count = !p->firmware ? p->e820_count : p->above_4g > 0 ? 2 : 1;
     uint8_t map[E820_MAX * 20];
 
     for (unsigned i = 0; i < count; i++) {
@@ -175,6 +175,38 @@ static bool add_e820(Pc *p, FwCfg *f, Error **errp)
         st_le32(map + 20 * i + 16, e[i].type);
     }
     return fw_cfg_add_file(f, "etc/e820", map, 20 * count, errp);
+}
+
+/* add_kernel - for firmware that starts a kernel by itself (UEFI's does): its files as they are, a Linux kernel's setup
+ * code apart from the rest. Linux, Documentation/arch/x86/boot.rst, "THE REAL-MODE KERNEL HEADER". */
+static bool add_kernel(Pc *p, FwCfg *f, Error **errp)
+{
+    const char *text = p->cfg.append != NULL ? p->cfg.append : "";
+    uint8_t *kernel, *initrd = NULL;
+    size_t len, initrd_len = 0, setup = 0;
+
+    kernel = boot_read_file(p->cfg.kernel, "kernel", &len, errp);
+    if (kernel == NULL ||
+        (p->cfg.initrd != NULL && (initrd = boot_read_file(p->cfg.initrd, "initrd", &initrd_len, errp)) == NULL)) {
+        free(kernel);
+        return false;
+    }
+    if (len > 0x206 && memcmp(kernel + 0x202, "HdrS", 4) == 0) {
+        setup = MIN(len, ((kernel[0x1f1] != 0 ? kernel[0x1f1] : 4) + 1u) * 512u);
+    }
+    fw_cfg_add_u32(f, FW_CFG_SETUP_SIZE, (uint32_t)setup);
+    fw_cfg_add_bytes(f, FW_CFG_SETUP_DATA, kernel, setup);
+    fw_cfg_add_u32(f, FW_CFG_KERNEL_SIZE, (uint32_t)(len - setup));
+    fw_cfg_add_bytes(f, FW_CFG_KERNEL_DATA, kernel + setup, len - setup);
+    fw_cfg_add_u32(f, FW_CFG_INITRD_SIZE, (uint32_t)initrd_len);
+    if (initrd != NULL) {
+        fw_cfg_add_bytes(f, FW_CFG_INITRD_DATA, initrd, initrd_len);
+    }
+    fw_cfg_add_u32(f, FW_CFG_CMDLINE_SIZE, (uint32_t)strlen(text) + 1);
+    fw_cfg_add_bytes(f, FW_CFG_CMDLINE_DATA, text, strlen(text) + 1);
+    free(kernel);
+    free(initrd);
+    return true;
 }
 
 bool pc_fw_cfg(Pc *p, Error **errp)
@@ -196,7 +228,7 @@ bool pc_fw_cfg(Pc *p, Error **errp)
     pc_set_order(p, usual_order(p));
     p->once = c != NULL && c->boot.once[0] != 0;
     return add_e820(p, f, errp) && fw_cfg_add_file(f, "etc/system-states", states, 6, errp) &&
-           (p->cfg.bios == NULL || ((!p->cfg.acpi || add_acpi(p, f, errp)) && add_smbios(p, f, errp))) &&
-           add_boot(p, f, c != NULL ? &c->boot : &plain, errp) &&
+           (!p->firmware || ((!p->cfg.acpi || add_acpi(p, f, errp)) && add_smbios(p, f, errp))) &&
+           (p->cfg.kernel == NULL || p->flash[0] == NULL || add_kernel(p, f, errp)) && add_boot(p, f, c != NULL ? &c->boot : &plain, errp) &&
            (c == NULL || add_users(f, c, errp));
 }

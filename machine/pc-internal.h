@@ -36,6 +36,8 @@ typedef struct Pc {
     IoRegion ram_low, ram_high, ram_4g, rom_top;
     uint8_t *rom;                /* PC_ROM_SIZE bytes */
     uint8_t *bios;               /* firmware image, or NULL */
+    Device *flash[2];            /* firmware and its variables, or NULL */
+    bool firmware;               /* there is some: in bios or flash[0] */
     LapicBus *lapics;
     PciBus *pci;
     Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *ide, *pm, *fw_cfg, *kbd, *vmport, *vmmouse, *dma, *fdc,

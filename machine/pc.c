@@ -21,6 +21,7 @@
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/board.h"
 #include "hw/block/fdc.h"
+#include "hw/block/pflash.h"
 #include "hw/char/parallel.h"
 #include "hw/char/serial-isa.h"
 #include "hw/dma/i8237.h"
@@ -169,6 +170,9 @@ static bool pc_make_rom(Pc *p, Error **errp)
 
     p->rom = xnewn(uint8_t, PC_ROM_SIZE);
     memset(p->rom, 0xff, PC_ROM_SIZE);
+    if (p->cfg.flash[0] != NULL) {
+        return true; /* pc_make_flash() */
+    }
     if (p->cfg.bios == NULL) {
         memcpy(p->rom + PC_ROM_SIZE - sizeof(reset_rom), reset_rom, sizeof(reset_rom));
         rom_region_init(&p->rom_top, "pc.bios", p->rom + PC_ROM_SIZE - 0x20000, 0x20000);
@@ -197,6 +201,42 @@ static Device *pc_device(Pc *p, const DeviceClass *cls, const char *id)
 
     dev->board = &p->board;
     return dev;
+}
+
+/* pc_make_flash - the first chip ends at 4 GiB, the second is below it; the first's last 128 KiB are at 1 MiB too, as
+ * a ROM has them. */
+static bool pc_make_flash(Pc *p, Error **errp)
+{
+    hwaddr end = PC_GIB4;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(p->flash) && p->cfg.flash[n] != NULL; n++) {
+        autofree char *id = xasprintf("system.flash%u", n);
+        Device *dev = pc_device(p, &pflash_class, id);
+
+        pflash_connect(dev, end);
+        if (!device_set(dev, "drive", p->cfg.flash[n], errp) || !device_realize(dev, errp)) {
+            error_prepend(errp, "flash %u: ", n);
+            device_free(dev);
+            return false;
+        }
+        p->flash[n] = dev;
+        end -= pflash_size(dev);
+        if (end < PC_GIB4 - PC_FLASH_MAX) {
+            error_set(errp, "flash %u: combined size of system firmware exceeds %u bytes", n, PC_FLASH_MAX);
+            return false;
+        }
+    }
+    if (p->flash[0] != NULL) {
+        uint64_t size = pflash_size(p->flash[0]), low = MIN(size, 0x20000u);
+
+        memcpy(p->rom + PC_ROM_SIZE - low, pflash_bytes(p->flash[0]) + size - low, low);
+    }
+    return true;
+}
+
+bool pc_writes_late(void)
+{
+    return pc->flash[0] != NULL;
 }
 
 static bool pc_make_lapics(Pc *p, Error **errp)
@@ -438,11 +478,13 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
     pc = p;
     p->cfg = *cfg;
-    p->direct = cfg->kernel != NULL && (!cfg->kernel_bios || cfg->bios == NULL) &&
+    p->direct = cfg->kernel != NULL && cfg->flash[0] == NULL && (!cfg->kernel_bios || cfg->bios == NULL) &&
                 !boot_needs_bios(cfg->kernel);
     if (p->direct) {
         p->cfg.bios = NULL;
-    } else if (cfg->bios == NULL && cfg->kernel != NULL) {
+    }
+    p->firmware = p->cfg.bios != NULL || cfg->flash[0] != NULL;
+    if (!p->direct && !p->firmware && cfg->kernel != NULL) {
         error_set(errp, "%s: a kernel this old needs a BIOS", cfg->kernel);
         return false;
     }
@@ -453,7 +495,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
     p->board.reset_request = machine_reset_request;
     p->board.shutdown_request = machine_shutdown_request;
     return pc_make_ram(p, errp) && pc_make_rom(p, errp) && pc_make_lapics(p, errp) &&
-           pc_make_bridges(p, errp) && pc_make_isa(p, errp);
+           pc_make_bridges(p, errp) && pc_make_isa(p, errp) && pc_make_flash(p, errp);
 }
 
 bool pc_complete(Error **errp)
@@ -476,7 +518,7 @@ void pc_reset(void)
     for (unsigned i = 0; i < p->cfg.cpus; i++) {
         cpu_reset(p->cfg.cpu[i], false);
     }
-    if (p->cfg.bios == NULL) {
+    if (!p->firmware) {
         pc_firmware(p);
     }
     if (p->direct && p->cfg.cpus > 0) {

@@ -15,6 +15,7 @@ struct Error;
 
 #define PC_SERIAL_MAX 4
 #define PC_PARALLEL_MAX 3
+#define PC_FLASH_MAX (8u << 20) /* of both */
 #define PC_RAM_BELOW_4G 0xe0000000u
 
 typedef struct PcConfig {
@@ -25,6 +26,7 @@ typedef struct PcConfig {
     /* NULL for none; borrowed until pc_complete(). With a kernel, bios is used only where the
      * kernel is so old that it needs one. */
     const char *kernel, *initrd, *append, *bios;
+    const char *flash[2]; /* drives or nodes: the flash that ends at 4 GiB, the one below it; NULL for none */
     bool hpet, acpi;
     bool graphics;    /* the user may look at a screen (fw_cfg tells firmware when not) */
     bool kernel_bios; /* kernels start through the BIOS, which sets the screen up */
@@ -54,6 +56,10 @@ bool pc_complete(struct Error **errp);
 void pc_reset(void);
 /* pc_free - take the board apart again (tests). */
 void pc_free(void);
+
+/* pc_writes_late - there is a device whose writes are done when the guest was told so: a flash. Its last ones need
+ * block_drain(). */
+bool pc_writes_late(void);
 
 /* pc_board - for Device.board of what is plugged in later. */
 struct Board *pc_board(void);

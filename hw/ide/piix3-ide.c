@@ -269,7 +269,6 @@ void piix3_ide_firmware(Device *dev)
 {
     PciDevice *d = &container_of(dev, Piix3Ide, pci.dev)->pci;
 
-    pci_config_write(d, IDETIM, 0x80008000u, 4);
     pci_config_write(d, PCI_BAR0 + 16, 0xc000, 4);
     pci_config_write(d, PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MASTER, 2);
 }
@@ -288,6 +287,8 @@ static bool piix3_ide_realize(Device *dev, struct Error **errp)
     st_le16(d->config + PCI_STATUS, 0x0280);
     st_le16(d->wmask + PCI_COMMAND, PCI_CMD_IO | PCI_CMD_MASTER);
     d->wmask[PCI_INT_LINE] = 0; /* the channels' interrupts are IRQ 14 and 15 */
+    /* The data sheet's reset value decodes nothing. EDK2 never sets the bits: on the boards it knows they are set. */
+    st_le32(d->config + IDETIM, 0x80008000u);
     memset(d->wmask + IDETIM, 0xff, 5); /* and SIDETIM */
     d->config_written = ide_written;
     io_region_init(&s->io, &bm_io_ops, s, "piix-bmdma", 16);

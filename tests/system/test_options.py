@@ -530,6 +530,16 @@ def opt_blockdev(tmp):
 
 
 @row
+def opt_pflash(tmp):
+    flash = tmp / "flash"
+    flash.write_bytes(b"\xf4" * 65536)
+    with monitor("-pflash", flash) as vm:
+        assert "f4" in vm.mon.cmd("xp /1bx 0xffff0000")
+        assert "system.flash" in vm.mon.cmd("info mtree")
+    refused("-pflash", tmp / "none", names="none")
+
+
+@row
 def opt_drive(tmp):
     d, e = disk(tmp), disk(tmp, "e.img")
     got = blocks("-drive", f"file={d},format=raw,index=1,cache=writethrough,serial=x",
