@@ -328,6 +328,38 @@ BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
     return img;
 }
 
+BlockImage *image_open_data(const BlockImage *img, const char *path, Error **errp)
+{
+    unsigned keep = IMAGE_READ_ONLY | IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT | IMAGE_NATIVE | IMAGE_URING;
+    BlockImage *data = open_path(path, path, &raw_format, img->flags & keep, BLK_WRITEBACK, errp);
+
+    if (data == NULL) {
+        error_prepend(errp, "Could not open '%s': its data file: ", img->file);
+    }
+    return data;
+}
+
+static _Thread_local const char *given_data;
+
+const char *image_given_data(void)
+{
+    const char *data = given_data;
+
+    given_data = NULL;
+    return data;
+}
+
+BlockImage *image_open_split(const char *file, const char *format, unsigned flags, BlockCache cache, const char *data,
+                             Error **errp)
+{
+    BlockImage *img;
+
+    given_data = data;
+    img = image_open_with(file, format, flags, cache, errp);
+    given_data = NULL;
+    return img;
+}
+
 BlockImage *image_ref(BlockImage *img)
 {
     __atomic_add_fetch(&img->refs, 1, __ATOMIC_RELAXED);
@@ -351,13 +383,16 @@ int image_read(BlockImage *img, uint64_t offset, uint8_t *buf, uint32_t len)
     return img->fmt->read(img, offset, buf, len);
 }
 
-bool image_map(BlockImage *img, uint64_t offset, const void *buf, uint32_t len, bool write, uint64_t *at)
+bool image_map(BlockImage *img, uint64_t offset, AioPiece *p)
 {
-    if (img->fmt->map == NULL || img->host.remote != NULL || (write && (img->read_only || img->cache == BLK_WRITETHROUGH)) ||
-        !img->fmt->map(img, offset, len, write, at)) {
+    const HostFile *file;
+
+    if (img->fmt->map == NULL || (p->write && (img->read_only || img->cache == BLK_WRITETHROUGH)) ||
+        !img->fmt->map(img, offset, p->len, p->write, &p->offset, &file)) {
         return false;
     }
-    if (!host_suits(&img->host, *at, buf, len)) {
+    p->fd = file->fd;
+    if (file->remote != NULL || !host_suits(file, p->offset, p->buf, p->len)) {
         image_unmap(img);
         return false;
     }

@@ -49,9 +49,9 @@ typedef struct ImageFormat {
     int (*flush)(BlockImage *img);
     /* status - of the range at @offset (below img->size), at most @len bytes of it. */
     int (*status)(BlockImage *img, uint64_t offset, uint64_t len, ImageRange *r);
-    /* map - [@offset, +@len) lies in a row in the host file, at *at, and is read there, or written, without any more ado;
+    /* map - [@offset, +@len) lies in a row in a host file, at *at of *file, and is read there, or written, without any more ado;
      * it stays so until unmap (NULL: nothing to do). False: it does not, or is not known. NULL: never. Without errors. */
-    bool (*map)(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at);
+    bool (*map)(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at, const HostFile **file);
     void (*unmap)(BlockImage *img);
     /* truncate - to a larger size, or a smaller one behind which all is zeros; NULL: cannot */
     int (*truncate)(BlockImage *img, uint64_t size);
@@ -95,6 +95,14 @@ enum {
 };
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
                             struct Error **errp);
+/* image_open_data - a file with nothing but data of @img, which is named in it: opened as that is, raw, from the format's
+ * open(); a plain file name, never a protocol. */
+BlockImage *image_open_data(const BlockImage *img, const char *path, struct Error **errp);
+/* image_open_split - as image_open_with(), but such data are in the file @data, whatever the image says. */
+BlockImage *image_open_split(const char *file, const char *format, unsigned flags, BlockCache cache, const char *data,
+                             struct Error **errp);
+/* image_given_data - from the format's open(): that file, or NULL. Only once. */
+const char *image_given_data(void);
 /* image_overlay - an image of as many bytes in front of @behind, which it takes over unless it fails: nothing is written
  * to that; what is written is gone with the image. */
 BlockImage *image_overlay(BlockImage *behind, struct Error **errp);
@@ -112,8 +120,9 @@ int image_zero_keep(BlockImage *img, uint64_t offset, uint64_t len);
 /* image_discard - the guest does not need the range any more: parts of it read as zeros then. */
 int image_discard(BlockImage *img, uint64_t offset, uint64_t len);
 int image_flush(BlockImage *img);
-/* image_map - see ImageFormat; also, the host takes it as it is in @buf. image_unmap - after it. */
-bool image_map(BlockImage *img, uint64_t offset, const void *buf, uint32_t len, bool write, uint64_t *at);
+/* image_map - see ImageFormat; also, the host takes it as it is in p->buf: the rest of *p that says what and where. image_unmap
+ * - after it. */
+bool image_map(BlockImage *img, uint64_t offset, AioPiece *p);
 void image_unmap(BlockImage *img);
 /* image_aio - what its flags say. */
 HostAio image_aio(const BlockImage *img);

@@ -50,7 +50,7 @@ typedef struct BlockNode {
     bool read_only, auto_read_only, direct, no_flush, discard, no_locks, force_share;
     BlockDetect detect;
     HostAio aio;       /* of a file */
-    struct BlockNode *file, *backing;
+    struct BlockNode *file, *backing, *data; /* data: the one with a qcow2 image's data, or NULL */
     bool no_backing;   /* not the one either that the image names */
     BlockImage *img;   /* opened, or NULL */
     char *group;       /* of a throttle node: an object */
@@ -90,6 +90,7 @@ static void drop(BlockNode *n)
         *p = n->next;
         drop(n->file);
         drop(n->backing);
+        drop(n->data);
         if (n->blk != NULL) {
             blk_free(n->blk);
         }
@@ -292,6 +293,15 @@ static bool parse_format(Parse *p, const char *prefix, BlockNode *n)
                   n->file->drv->name);
         return false;
     }
+    if (strcmp(n->drv->name, "qcow2") == 0 && (text_of(p, prefix, "data-file") != NULL || has_inner(p, prefix, "data-file"))) {
+        if (!parse_child(p, prefix, "data-file", n, &n->data)) {
+            return false;
+        }
+        if (strcmp(n->data->drv->name, "file") != 0 && strncmp(n->data->drv->name, "host_", 5) != 0) {
+            error_set(p->errp, "node '%s' is not a file: data-file=%s over it is not supported yet", n->data->name, n->data->drv->name);
+            return false;
+        }
+    }
     n->no_backing = behind != NULL && *behind == 0;
     if (!n->drv->backing || n->no_backing || (behind == NULL && !has_inner(p, prefix, "backing"))) {
         return true;
@@ -408,12 +418,13 @@ static bool open_image(BlockNode *n, Error **errp)
         error_set(errp, "force-share=on can only be used with read-only images");
         return false;
     }
-    if (n != f && f->img != NULL) {
-        error_set(errp, "node '%s' is used by a device already", f->name);
+    if (n != f && (f->img != NULL || (n->data != NULL && n->data->img != NULL))) {
+        error_set(errp, "node '%s' is used by a device already", f->img != NULL ? f->name : n->data->name);
         return false;
     }
-    n->img = image_open_with(f->filename, n->drv->format ? n->drv->name : "raw", flags,
-                             n->no_flush || f->no_flush ? BLK_UNSAFE : BLK_WRITEBACK, errp);
+    n->img = image_open_split(f->filename, n->drv->format ? n->drv->name : "raw", flags,
+                              n->no_flush || f->no_flush ? BLK_UNSAFE : BLK_WRITEBACK,
+                              n->data != NULL ? n->data->filename : NULL, errp);
     if (n->img != NULL && several && !shared && !blk_share_checked(n->img, errp)) {
         image_unref(n->img);
         n->img = NULL;
@@ -435,7 +446,7 @@ static bool open_tree(BlockNode *n, Error **errp)
 static bool unexpected(void *opaque, const char *key, const char *value, Error **errp)
 {
     static const char *const later[] = { "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size", "cache-size",
-                                         "cache-clean-interval", "lazy-refcounts", "overlap-check", "encrypt", "data-file",
+                                         "cache-clean-interval", "lazy-refcounts", "overlap-check", "encrypt",
                                          "discard-no-unref", "pass-discard-request", "pass-discard-snapshot",
                                          "pass-discard-other", "offset", "size", "pr-manager", "drop-cache", "aio-max-batch", "tls-creds", "tls-hostname",
                                          "x-dirty-bitmap", "open-timeout" };

@@ -116,7 +116,7 @@ int qcow2_set_backing(BlockImage *img, const char *file, const char *format)
 {
     Qcow2 *q = img->priv;
     size_t len = file != NULL ? strlen(file) : 0, format_len = format != NULL ? strlen(format) : 0;
-    int r = len > 1023 || format_len > 15 ? -EINVAL : 0;
+    int r = len > 1023 || format_len > 15 || (len != 0 && q->data_raw) ? -EINVAL : 0; /* raw data hide all */
 
     pthread_mutex_lock(&q->lock);
     r = r == 0 ? qcow2_flush_locked(q, true) : r;

@@ -412,7 +412,7 @@ static int put_directory(Qcow2 *q)
     st_be32(ext, q->bitmap_count);
     st_be64(ext + 8, bytes);
     st_be64(ext + 16, offset);
-    q->autoclear = q->bitmap_count != 0 ? AUTOCLEAR_BITMAPS : 0;
+    q->autoclear = (q->autoclear & ~(uint64_t)AUTOCLEAR_BITMAPS) | (q->bitmap_count != 0 ? AUTOCLEAR_BITMAPS : 0);
     r = qcow2_rewrite_header(q, QEXT_BITMAPS, ext, q->bitmap_count != 0 ? sizeof(ext) : 0, q->backing_file);
     if (r == 0) {
         q->directory = offset;

@@ -55,10 +55,31 @@ static void refer(Check *c, uint64_t offset, uint64_t bytes, const char *what)
     }
 }
 
-static void check_entry(Check *c, uint64_t entry, uint64_t guest, bool active, uint64_t *next)
+/* check_units - "Extended L2 Entries": a subcluster is not both data and zeros, and has data only where there is a place. */
+static void check_units(Check *c, QEntry e, uint64_t guest)
 {
     const Qcow2 *q = c->q;
+    bool place = qcow2_has_place(q, e);
 
+    if (q->extended && ((e.units & e.units >> QCOW2_UNITS & L2_ALL_DATA) != 0 || (!place && (e.units & L2_ALL_DATA) != 0) ||
+                        (e.desc & L2_COMPRESSED ? e.units != 0 : (e.desc & L2_ZERO) != 0))) {
+        say(c, "ERROR: entry of 0x%" PRIx64 " does not make sense: 0x%" PRIx64 ", 0x%" PRIx64, guest, e.desc, e.units);
+        c->result->corruptions++;
+    }
+}
+
+static void check_entry(Check *c, QEntry e, uint64_t guest, bool active, uint64_t *next)
+{
+    const Qcow2 *q = c->q;
+    uint64_t entry = e.desc;
+    bool zeros = !q->extended && q->version >= 3 && (entry & L2_ZERO);
+
+    check_units(c, e, guest);
+    if ((entry & L2_COMPRESSED) && q->data_file != NULL) {
+        say(c, "ERROR: compressed data of 0x%" PRIx64 " and an external data file", guest);
+        c->result->corruptions++;
+        return;
+    }
     if (entry & L2_COMPRESSED) {
         unsigned x = 62 - (q->cluster_bits - 8);
         uint64_t at = entry & ((1ull << x) - 1), sectors = (entry >> x & ((1ull << (62 - x)) - 1)) + 1;
@@ -69,7 +90,7 @@ static void check_entry(Check *c, uint64_t entry, uint64_t guest, bool active, u
         c->result->fragmented += active;
         return;
     }
-    if ((entry & L2_OFFSET) == 0) {
+    if (!qcow2_has_place(q, e)) {
         return;
     }
     if ((entry & L2_OFFSET) % q->cluster_size != 0) {
@@ -77,8 +98,13 @@ static void check_entry(Check *c, uint64_t entry, uint64_t guest, bool active, u
         c->result->corruptions++;
         return;
     }
-    refer(c, entry & L2_OFFSET, q->cluster_size, "data");
-    if (active && !(q->version >= 3 && (entry & L2_ZERO))) {
+    if (q->data_file == NULL) {
+        refer(c, entry & L2_OFFSET, q->cluster_size, "data");
+    } else if (!(entry & L2_COPIED) || (entry & L2_OFFSET) != guest) {
+        say(c, "ERROR: data of 0x%" PRIx64 " is not at its place in the data file: entry 0x%" PRIx64, guest, entry);
+        c->result->corruptions++;
+    }
+    if (active && !zeros) {
         c->result->allocated++;
         c->result->fragmented += *next != 0 && *next != (entry & L2_OFFSET);
         *next = (entry & L2_OFFSET) + q->cluster_size;
@@ -115,7 +141,7 @@ static int check_l1(Check *c, const uint64_t *l1, uint32_t size, bool active)
             return r;
         }
         for (uint64_t k = 0; k < 1ull << q->l2_bits; k++) {
-            check_entry(c, ld_be64(t->data + 8 * k), ((uint64_t)n << q->l2_bits | k) << q->cluster_bits, active,
+            check_entry(c, l2_get(q, t->data, k), ((uint64_t)n << q->l2_bits | k) << q->cluster_bits, active,
                         &next);
         }
     }
@@ -255,14 +281,16 @@ static int check_copied(Check *c)
                 c->result->corruptions++;
             }
         }
-        for (uint64_t k = 0; r == 0 && k < 1ull << q->l2_bits; k++) {
+        for (uint64_t k = 0; r == 0 && k < 1ull << q->l2_bits && q->data_file == NULL; k++) {
+            QEntry entry;
             uint64_t e;
 
             r = table_get(q, at, false, false, &t); /* the counts' tables come in between */
             if (r != 0) {
                 break;
             }
-            e = ld_be64(t->data + 8 * k);
+            entry = l2_get(q, t->data, k);
+            e = entry.desc;
             if ((e & L2_COMPRESSED) || (e & L2_OFFSET) == 0) {
                 continue;
             }
@@ -272,7 +300,8 @@ static int check_copied(Check *c)
                 if (!(c->fix & QCOW2_FIX_ERRORS)) {
                     c->result->corruptions++;
                 } else if ((r = table_get(q, at, false, false, &t)) == 0) {
-                    st_be64(t->data + 8 * k, (e & ~L2_COPIED) | (count == 1 ? L2_COPIED : 0));
+                    entry.desc = (e & ~L2_COPIED) | (count == 1 ? L2_COPIED : 0);
+                    l2_put(q, t->data, k, entry);
                     t->dirty = true;
                     c->result->corruptions_fixed++;
                 }

@@ -111,7 +111,8 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
 {
     Qcow2 *q = img->priv;
     unsigned x = 62 - (q->cluster_bits - 8);
-    uint64_t at, old, sectors, entry;
+    uint64_t at, sectors;
+    QEntry old, entry;
     int r;
 
     if (img->read_only || len == 0 || len >= q->cluster_size || offset % q->cluster_size != 0) {
@@ -119,14 +120,14 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
     }
     qcow2_bitmaps_mark(q, offset, MIN(q->cluster_size, img->size - offset));
     pthread_mutex_lock(&q->lock);
-    r = q->broken ? -EIO : l2_find(q, offset, &old);
-    if (r == 0 && old != 0) {
+    r = q->broken ? -EIO : q->data_file != NULL ? -ENOTSUP : l2_find(q, offset, &old);
+    if (r == 0 && (old.desc | old.units) != 0) {
         r = -EEXIST; /* only what is not there yet, as qemu-img has it */
     }
     r = r == 0 ? place_packed(q, len, &at) : r;
     if (r == 0) {
         sectors = ((at + len - 1) >> 9) - (at >> 9);
-        entry = L2_COMPRESSED | sectors << x | at;
+        entry = (QEntry){ L2_COMPRESSED | sectors << x | at, 0 };
         q->active++;
         pthread_mutex_unlock(&q->lock);
         r = host_write(&img->host, at, data, len);
@@ -138,5 +139,63 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
         }
     }
     pthread_mutex_unlock(&q->lock);
+    return r;
+}
+
+/* ---- reading ---- */
+
+static int inflate_zlib(uint8_t *out, uint32_t out_len, const uint8_t *in, uint32_t in_len)
+{
+    z_stream z = { .next_in = (uint8_t *)in, .avail_in = in_len, .next_out = out, .avail_out = out_len };
+    int r;
+
+    if (inflateInit2(&z, -12) != Z_OK) { /* "raw deflate", window of 4 KiB */
+        return -ENOMEM;
+    }
+    r = inflate(&z, Z_FINISH);
+    inflateEnd(&z);
+    /* the sectors that hold the data may hold more behind it */
+    return (r == Z_STREAM_END || r == Z_BUF_ERROR) && z.avail_out == 0 ? 0 : -EIO;
+}
+
+static int inflate_zstd(uint8_t *out, uint32_t out_len, const uint8_t *in, uint32_t in_len)
+{
+#ifdef CONFIG_ZSTD
+    ZSTD_DCtx *d = ZSTD_createDCtx();
+    ZSTD_outBuffer o = { out, out_len, 0 };
+    ZSTD_inBuffer i = { in, in_len, 0 };
+    size_t r = 1;
+
+    if (d == NULL) {
+        return -ENOMEM;
+    }
+    while (o.pos < o.size && r != 0 && !ZSTD_isError(r)) {
+        size_t before = i.pos + o.pos;
+
+        r = ZSTD_decompressStream(d, &o, &i);
+        if (i.pos + o.pos == before) {
+            break;
+        }
+    }
+    ZSTD_freeDCtx(d);
+    return o.pos == o.size && !ZSTD_isError(r) ? 0 : -EIO;
+#else
+    return -ENOTSUP; /* refused when it is opened */
+#endif
+}
+
+int qcow2_read_packed(Qcow2 *q, QEntry entry, uint8_t *out)
+{
+    unsigned x = 62 - (q->cluster_bits - 8);
+    uint64_t at = entry.desc & ((1ull << x) - 1), sectors = (entry.desc >> x & ((1ull << (62 - x)) - 1)) + 1;
+    uint32_t len = (uint32_t)(sectors * 512 - (at & 511));
+    uint8_t *in = try_newn(uint8_t, len);
+    int r = in == NULL ? -ENOMEM : host_read(&q->img->host, at, in, len);
+
+    if (r == 0) {
+        r = q->compression == 1 ? inflate_zstd(out, q->cluster_size, in, len)
+                                : inflate_zlib(out, q->cluster_size, in, len);
+    }
+    free(in);
     return r;
 }

@@ -41,7 +41,10 @@ static bool make_header(uint8_t *c, const Qcow2Options *o, Error **errp)
     st_be64(c + QH_REFTABLE_OFFSET, o->cluster_size);
     st_be32(c + QH_REFTABLE_CLUSTERS, 1);
     if (o->version >= 3) {
-        st_be64(c + QH_INCOMPATIBLE, o->compression != 0 ? INCOMPAT_COMPRESSION : 0);
+        st_be64(c + QH_INCOMPATIBLE, (o->compression != 0 ? INCOMPAT_COMPRESSION : 0) |
+                                         (o->data_file != NULL ? INCOMPAT_DATA_FILE : 0) |
+                                         (o->extended_l2 ? INCOMPAT_EXTENDED_L2 : 0));
+        st_be64(c + QH_AUTOCLEAR, o->data_raw ? AUTOCLEAR_RAW_DATA : 0);
         st_be64(c + QH_COMPATIBLE, o->lazy_refcounts ? COMPAT_LAZY_REFCOUNTS : 0);
         st_be32(c + QH_REFCOUNT_ORDER, (uint32_t)__builtin_ctz(o->refcount_bits));
         st_be32(c + QH_LENGTH, QH_V3_LENGTH);
@@ -49,6 +52,15 @@ static bool make_header(uint8_t *c, const Qcow2Options *o, Error **errp)
     }
     if (o->backing_format != NULL) {
         at = put_extension(c, at, QEXT_BACKING_FORMAT, o->backing_format, (uint32_t)strlen(o->backing_format));
+    }
+    if (o->data_file != NULL) {
+        size_t len = strlen(o->data_file);
+
+        if (len > 1023 || at + len + 24 > o->cluster_size) {
+            error_set(errp, "the data file's name is too long for clusters of %u bytes", o->cluster_size);
+            return false;
+        }
+        at = put_extension(c, at, QEXT_DATA_FILE, o->data_file, (uint32_t)len);
     }
     if (o->version >= 3 && o->cluster_size - at > sizeof(names) + 64) {
         for (size_t n = 0; n < ARRAY_SIZE(features); n++) {
@@ -97,32 +109,52 @@ static bool write_smallest(HostFile *f, const Qcow2Options *o, Error **errp)
     return ok && r == 0;
 }
 
+/* fill - what was preallocated, on the host. */
+static int fill(BlockImage *img, unsigned how)
+{
+    Qcow2 *q = img->priv;
+    uint8_t *zeros = try_newn(uint8_t, q->cluster_size);
+    int r = zeros == NULL ? -ENOMEM : 0;
+
+    for (uint64_t at = 0; r == 0 && at < img->size; at += q->cluster_size) {
+        uint64_t len = MIN(q->cluster_size, img->size - at), offset;
+        QEntry e;
+
+        r = l2_find(q, at, &e);
+        offset = qcow2_place(q, e, at);
+        len = q->data_file != NULL ? len : q->cluster_size;
+        r = r != 0 ? r : how == QCOW2_PREALLOC_FALLOC ? host_allocate(q->data, offset, len) : host_write(q->data, offset, zeros, len);
+    }
+    free(zeros);
+    return r;
+}
+
 /* preallocate - a cluster for each of the guest's. */
 static int preallocate(BlockImage *img, const Qcow2Options *o)
 {
     Qcow2 *q = img->priv;
-    int r = 0;
+    int r;
 
     pthread_mutex_lock(&q->lock);
-    for (uint64_t at = 0; r == 0 && at < img->size; at += q->cluster_size) {
-        uint64_t offset;
-
-        r = qcow2_alloc(q, 1, &offset);
-        r = r == 0 ? l2_set(q, at, offset | L2_COPIED) : r;
-        if (r == 0 && o->preallocation == QCOW2_PREALLOC_FALLOC) {
-            r = host_allocate(&img->host, offset, q->cluster_size);
-        } else if (r == 0 && o->preallocation == QCOW2_PREALLOC_FULL) {
-            uint8_t *zeros = try_newn(uint8_t, q->cluster_size);
-
-            r = zeros == NULL ? -ENOMEM : host_write(&img->host, offset, zeros, q->cluster_size);
-            free(zeros);
-        }
-    }
+    r = qcow2_place_all(q, 0, img->size);
+    r = r == 0 && o->preallocation > QCOW2_PREALLOC_METADATA ? fill(img, o->preallocation) : r;
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
     r = r == 0 ? host_truncate(&img->host, q->end << q->cluster_bits) : r;
     q->touched = q->end << q->cluster_bits;
     pthread_mutex_unlock(&q->lock);
     return r;
+}
+
+/* make_data_file - empty. */
+static bool make_data_file(const char *name, Error **errp)
+{
+    int fd = image_create_file(name, errp);
+
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    return true;
 }
 
 /* name_backing - the first cluster anew, with the backing file's name; what has changed since is kept. */
@@ -152,6 +184,11 @@ bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
     int r;
 
     if (fd < 0) {
+        return false;
+    }
+    if (o->data_file != NULL && !make_data_file(o->data_file, errp)) {
+        close(fd);
+        unlink(path);
         return false;
     }
     r = host_file_init(&file, fd, false);

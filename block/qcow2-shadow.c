@@ -148,7 +148,7 @@ static int add_entry(Shadow *s, uint64_t entry, int delta)
     if ((entry & L2_OFFSET) % q->cluster_size != 0) {
         return -EIO;
     }
-    return (entry & L2_OFFSET) != 0 ? add(s, (entry & L2_OFFSET) >> q->cluster_bits, delta) : 0;
+    return (entry & L2_OFFSET) != 0 && q->data_file == NULL ? add(s, (entry & L2_OFFSET) >> q->cluster_bits, delta) : 0;
 }
 
 int shadow_tree(Shadow *s, const uint64_t *l1, uint32_t l1_size, int delta)
@@ -166,7 +166,7 @@ int shadow_tree(Shadow *s, const uint64_t *l1, uint32_t l1_size, int delta)
         r = at % q->cluster_size != 0 ? -EIO : add(s, at >> q->cluster_bits, delta);
         r = r == 0 ? host_read(&q->img->host, at, l2, q->cluster_size) : r;
         for (uint64_t k = 0; k < 1ull << q->l2_bits && r == 0; k++) {
-            r = add_entry(s, ld_be64(l2 + 8 * k), delta);
+            r = add_entry(s, l2_get(q, l2, k).desc, delta);
         }
     }
     free(l2);
@@ -267,15 +267,17 @@ static int mark(Shadow *s, uint8_t *l2, bool shared, bool *changed)
 
     *changed = false;
     for (uint64_t k = 0; k < 1ull << q->l2_bits && r == 0; k++) {
-        uint64_t e = ld_be64(l2 + 8 * k), count = 0, want;
+        QEntry entry = l2_get(q, l2, k);
+        uint64_t e = entry.desc, count = 0, want;
 
-        if ((e & L2_COMPRESSED) || (e & L2_OFFSET) == 0) {
+        if ((e & L2_COMPRESSED) || (e & L2_OFFSET) == 0 || q->data_file != NULL) {
             continue;
         }
         r = shared ? 0 : count_of(s, (e & L2_OFFSET) >> q->cluster_bits, &count);
         want = (e & ~L2_COPIED) | (count == 1 ? L2_COPIED : 0);
         if (want != e) {
-            st_be64(l2 + 8 * k, want);
+            entry.desc = want;
+            l2_put(q, l2, k, entry);
             *changed = true;
         }
     }

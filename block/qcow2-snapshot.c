@@ -190,8 +190,8 @@ static int begin(Change *c, BlockImage *img, const char *name, bool by_id)
 
     *c = (Change){ .q = q };
     pthread_mutex_lock(&q->lock);
-    if (img->read_only) {
-        return -EROFS;
+    if (img->read_only || q->data_file != NULL) {
+        return img->read_only ? -EROFS : -ENOTSUP; /* a place is one cluster's of the guest's for good */
     }
     r = qcow2_flush_locked(q, true);
     r = r == 0 ? qcow2_flush_locked(q, true) : r;

@@ -185,6 +185,9 @@ static int flush_tables(Qcow2 *q, bool sync)
     sync = sync && q->img->cache != BLK_UNSAFE;
     r = !(q->incompatible & INCOMPAT_DIRTY) && changed(q) ? qcow2_set_dirty(q, true) : 0;
     r = r == 0 ? write_tables(q, true, &counts) : r;
+    if (r == 0 && sync && q->data != f) {
+        r = host_flush(q->data);
+    }
     if (r == 0 && sync) {
         r = host_flush(f); /* the data as well, which tables will refer to */
     }

@@ -28,13 +28,6 @@ static bool bad(const BlockImage *img, Error **errp, const char *why)
 /* read_features - "incompatible_features": those that change the meaning of the tables. */
 static bool read_features(Qcow2 *q, const uint8_t *h, Error **errp)
 {
-    static const struct {
-        uint64_t bit;
-        const char *why;
-    } refused[] = {
-        { INCOMPAT_DATA_FILE, "external data files are not supported yet" },
-        { INCOMPAT_EXTENDED_L2, "extended L2 entries are not supported yet" },
-    };
     BlockImage *img = q->img;
 
     if (q->version < 3) {
@@ -45,10 +38,9 @@ static bool read_features(Qcow2 *q, const uint8_t *h, Error **errp)
     q->compatible = ld_be64(h + QH_COMPATIBLE);
     q->refcount_order = ld_be32(h + QH_REFCOUNT_ORDER);
     q->compression = ld_be32(h + QH_LENGTH) > QH_COMPRESSION ? h[QH_COMPRESSION] : 0;
-    for (size_t n = 0; n < ARRAY_SIZE(refused); n++) {
-        if (q->incompatible & refused[n].bit) {
-            return bad(img, errp, refused[n].why);
-        }
+    q->extended = q->incompatible & INCOMPAT_EXTENDED_L2;
+    if (q->extended && q->cluster_bits < QCOW2_EXTENDED_BITS_MIN) {
+        return bad(img, errp, "extended L2 entries need clusters of at least 16 KiB");
     }
     if (q->incompatible & ~31ull) {
         error_set(errp, "Could not open '%s': unknown incompatible features 0x%llx", img->file,
@@ -96,7 +88,8 @@ static bool read_header(Qcow2 *q, uint8_t *h, Error **errp)
         return false;
     }
     q->cluster_size = 1u << q->cluster_bits;
-    q->l2_bits = q->cluster_bits - 3;
+    q->l2_bits = q->cluster_bits - (q->extended ? 4 : 3);
+    q->unit_bits = q->cluster_bits - (q->extended ? 5 : 0);
     q->block_bits = q->cluster_bits + 3 - q->refcount_order;
     img->size = (ld_be64(h + QH_SIZE) + 511) & ~511ull;
     q->l1_size = ld_be32(h + QH_L1_SIZE);
@@ -164,12 +157,16 @@ static bool read_names(Qcow2 *q, const uint8_t *h, Error **errp)
             free(q->backing_format);
             q->backing_format = xstrndup((char *)c + ext + 8, size);
         }
+        if (type == QEXT_DATA_FILE && size <= NAME_MAX_BYTES && size != 0) {
+            free(q->data_name);
+            q->data_name = xstrndup((char *)c + ext + 8, size);
+        }
         if (type == QEXT_BITMAPS && q->version >= 3 && (ld_be64(h + QH_AUTOCLEAR) & AUTOCLEAR_BITMAPS) &&
             q->bitmaps == NULL) {
             if (!qcow2_bitmaps_read(q, c + ext + 8, size, errp)) {
                 goto out;
             }
-            q->autoclear = AUTOCLEAR_BITMAPS;
+            q->autoclear |= AUTOCLEAR_BITMAPS;
         }
         ext += 8 + ((size + 7ull) & ~7ull);
     }
@@ -193,6 +190,30 @@ static bool open_backing(Qcow2 *q, Error **errp)
     if (img->backing == NULL) {
         error_prepend(errp, "Could not open backing file: ");
         return false;
+    }
+    return true;
+}
+
+/* open_data - the file with the data: the one that the user names, else a plain name in the image. That is not relative to
+ * the image's folder: qemu-img has it so. */
+static bool open_data(Qcow2 *q, const uint8_t *h, const char *given, Error **errp)
+{
+    q->data = &q->img->host;
+    if (!(q->incompatible & INCOMPAT_DATA_FILE)) {
+        return given == NULL || bad(q->img, errp, "'data-file' can only be set for images with an external data file");
+    }
+    if (given == NULL && q->data_name == NULL) {
+        return bad(q->img, errp, "'data-file' is required for this image");
+    }
+    q->data_file = image_open_data(q->img, given != NULL ? given : q->data_name, errp);
+    if (q->data_file == NULL) {
+        return false;
+    }
+    q->data = &q->data_file->host;
+    q->data_raw = ld_be64(h + QH_AUTOCLEAR) & AUTOCLEAR_RAW_DATA;
+    q->autoclear |= q->data_raw ? AUTOCLEAR_RAW_DATA : 0;
+    if (q->data_raw && q->backing_file != NULL) {
+        return bad(q->img, errp, "a raw data file and an image behind it cannot be");
     }
     return true;
 }
@@ -297,6 +318,8 @@ static void qcow2_free(Qcow2 *q)
     free(q->pending);
     free(q->backing_file);
     free(q->backing_format);
+    free(q->data_name);
+    image_unref(q->data_file);
     free(q);
 }
 
@@ -327,13 +350,14 @@ static bool make_writable(Qcow2 *q, const uint8_t *h, Error **errp)
 static bool qcow2_open(BlockImage *img, Error **errp)
 {
     Qcow2 *q = xnew(Qcow2);
+    const char *data = image_given_data();
     uint8_t h[QH_V3_LENGTH];
 
     q->img = img;
     img->priv = q;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->idle, NULL);
-    if (!read_header(q, h, errp) || !read_names(q, h, errp)) {
+    if (!read_header(q, h, errp) || !read_names(q, h, errp) || !open_data(q, h, data, errp)) {
         goto fail;
     }
     q->l1 = read_table(img, q->l1_offset, q->l1_size);
@@ -364,6 +388,9 @@ static bool qcow2_writable(BlockImage *img, Error **errp)
     }
     if (q->incompatible & INCOMPAT_CORRUPT) {
         return bad(img, errp, "the image is marked as corrupt; it can be opened read-only, or repaired");
+    }
+    if (q->data_file != NULL && !image_make_writable(q->data_file, errp)) {
+        return false;
     }
     return make_writable(q, h, errp);
 }
@@ -466,7 +493,7 @@ static int resize(Qcow2 *q, uint64_t size, uint32_t entries)
 static int qcow2_truncate(BlockImage *img, uint64_t size)
 {
     Qcow2 *q = img->priv;
-    uint64_t entries = MAX(qcow2_l1_entries(q, size), q->l1_size);
+    uint64_t entries = MAX(qcow2_l1_entries(q, size), q->l1_size), old = img->size;
     int r;
 
     if (q->snapshots != 0 && q->version < 3) {
@@ -474,6 +501,12 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
     }
     if (entries > QCOW2_L1_MAX / 8) {
         return -EFBIG;
+    }
+    if (q->data_file != NULL) { /* a shorter one would read as zeros, too; who knows nothing of this image looks at its size */
+        r = size > old || q->data_raw ? image_truncate(q->data_file, size) : 0;
+        if (r != 0) {
+            return r;
+        }
     }
     pthread_mutex_lock(&q->lock);
     q->active++; /* nothing is given up until the header leads to the new table */
@@ -483,6 +516,9 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
     q->active--;
     if (r == 0) {
         qcow2_bitmaps_resized(q);
+    }
+    if (r == 0 && q->data_raw && size > old) {
+        r = qcow2_place_all(q, old, size);
     }
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
     pthread_mutex_unlock(&q->lock);

@@ -19,7 +19,11 @@
  * change for the first time, and cleared when all is in the file. Who opens the image for writing next finds it set
  * after a crash and gives the leaked clusters back; so does QEMU. Version 2 has no such bit, and keeps its leaks.
  *
- * Not there yet: encryption, external data files, extended L2 entries.
+ * Data can lie in another file ("external data file"): then each cluster of the guest's has its place there, by the same
+ * number, and no count. With "Extended L2 Entries" a cluster has 32 subclusters, each of which is data, zeros or nothing by
+ * itself; below, a unit is one of those, or the cluster where there are none.
+ *
+ * Not there yet: encryption.
  */
 #ifndef BLOCK_QCOW2_H
 #define BLOCK_QCOW2_H
@@ -42,12 +46,13 @@ enum { QH_VERSION = 4, QH_BACKING_OFFSET = 8, QH_BACKING_SIZE = 16, QH_CLUSTER_B
 enum { INCOMPAT_DIRTY = 1, INCOMPAT_CORRUPT = 2, INCOMPAT_DATA_FILE = 4, INCOMPAT_COMPRESSION = 8,
        INCOMPAT_EXTENDED_L2 = 16 };
 enum { COMPAT_LAZY_REFCOUNTS = 1 };
-enum { AUTOCLEAR_BITMAPS = 1 };
+enum { AUTOCLEAR_BITMAPS = 1, AUTOCLEAR_RAW_DATA = 2 };
 
 /* "Header extensions" */
 #define QEXT_BACKING_FORMAT 0xe2792acau
 #define QEXT_FEATURE_NAMES 0x6803f857u
 #define QEXT_BITMAPS 0x23852875u
+#define QEXT_DATA_FILE 0x44415441u
 
 /* "L1 table entry", "L2 table entry", "Standard Cluster Descriptor" */
 #define L2_COPIED (1ull << 63)     /* the reference count is exactly one */
@@ -55,6 +60,25 @@ enum { AUTOCLEAR_BITMAPS = 1 };
 #define L2_ZERO 1ull
 #define L2_OFFSET 0x00fffffffffffe00ull
 #define REFTABLE_OFFSET 0xfffffffffffffe00ull
+
+/* "Extended L2 Entries": subclusters of a cluster, and the bitmap that says that all are data, or zeros. */
+enum { QCOW2_UNITS = 32, QCOW2_EXTENDED_BITS_MIN = 14 };
+#define L2_ALL_DATA 0x00000000ffffffffull
+#define L2_ALL_ZERO 0xffffffff00000000ull
+
+/* An entry of an L2 table; `units` is 0 without extended ones. */
+typedef struct QEntry {
+    uint64_t desc, units;
+} QEntry;
+
+/* What a unit is. */
+typedef enum QKind {
+    Q_NOTHING, /* what is behind shows */
+    Q_ZERO,
+    Q_DATA,
+    Q_PACKED, /* with the whole cluster */
+    Q_DAMAGED,
+} QKind;
 
 /* Limits that no sensible image comes near: what is read into memory is bounded by them. */
 #define QCOW2_L1_MAX (32u << 20)      /* bytes */
@@ -89,11 +113,17 @@ typedef struct Qcow2 {
     BlockImage *img;
     /* constant while it is open */
     unsigned version, cluster_bits, l2_bits; /* entries of an L2 table: 1 << l2_bits */
+    unsigned unit_bits;                      /* bytes of a unit: 1 << unit_bits */
+    bool extended;                           /* entries of the L2 tables */
     unsigned refcount_order;                 /* bits of a count: 1 << refcount_order */
     unsigned block_bits;                     /* counts of a refcount block: 1 << block_bits */
     uint32_t cluster_size;
     uint8_t compression;                     /* 0 zlib, 1 zstd */
     char *backing_file, *backing_format;     /* as named in the file, or NULL */
+    char *data_name;                         /* the same; of the file with the data */
+    BlockImage *data_file;                   /* that, or NULL */
+    HostFile *data;                          /* where data lie: there, or in the image */
+    bool data_raw;                           /* that file is to be the disk, for those who know nothing of this one */
     /* under `lock` */
     pthread_mutex_t lock;
     pthread_cond_t idle; /* a cluster is no longer busy */
@@ -188,15 +218,32 @@ int qcow2_give_up_now(Qcow2 *q); /* all of those; from the flush */
 /* ---- qcow2-map.c ---- */
 
 /* l2_find - the L2 entry of @guest (an offset); 0 where there is no table. */
-int l2_find(Qcow2 *q, uint64_t guest, uint64_t *entry);
+int l2_find(Qcow2 *q, uint64_t guest, QEntry *entry);
+/* l2_get, l2_put - entry @n of a table in memory. Any thread that has it. */
+QEntry l2_get(const Qcow2 *q, const uint8_t *table, uint64_t n);
+void l2_put(const Qcow2 *q, uint8_t *table, uint64_t n, QEntry entry);
+/* qcow2_has_place - a cluster with a place for its data, whatever is there. qcow2_owns - and nobody else has it. */
+bool qcow2_has_place(const Qcow2 *q, QEntry entry);
+bool qcow2_owns(const Qcow2 *q, QEntry entry);
+/* qcow2_kind - of the unit that has the guest's byte @offset; @entry is its cluster's. */
+QKind qcow2_kind(const Qcow2 *q, QEntry entry, uint64_t offset);
+/* qcow2_place - of the guest's byte @offset, in the file with the data. */
+uint64_t qcow2_place(const Qcow2 *q, QEntry entry, uint64_t offset);
 /* l2_absent - bytes from @guest on for which there is no L2 table, 0 when there is one. */
 uint64_t l2_absent(Qcow2 *q, uint64_t guest);
 /* l2_set - set it; makes or copies the table. */
-int l2_set(Qcow2 *q, uint64_t guest, uint64_t entry);
+int l2_set(Qcow2 *q, uint64_t guest, QEntry entry);
 /* compressed_clusters - "Compressed Clusters Descriptor": the first and last cluster that its sectors touch. */
-uint64_t compressed_clusters(const Qcow2 *q, uint64_t entry, uint64_t *last);
+uint64_t compressed_clusters(const Qcow2 *q, uint64_t desc, uint64_t *last);
 /* qcow2_free_entry - what @entry referred to is no longer needed. */
-void qcow2_free_entry(Qcow2 *q, uint64_t entry);
+void qcow2_free_entry(Qcow2 *q, QEntry entry);
+/* qcow2_new_places - for at most *n clusters of the guest's from @guest on, in a row: as many as there are. Two ways back,
+ * for one that no table has held: qcow2_take_back() or qcow2_give_up(), both by qcow2_no_place(). */
+int qcow2_new_places(Qcow2 *q, uint64_t guest, uint64_t *n, uint64_t *offset);
+void qcow2_no_place(Qcow2 *q, uint64_t offset, bool at_once);
+/* qcow2_place_all - each cluster of [@from, @to) that has no place gets one; what it reads as stays the same only where
+ * there is nothing behind. */
+int qcow2_place_all(Qcow2 *q, uint64_t from, uint64_t to);
 
 /* ---- qcow2.c ---- */
 
@@ -275,6 +322,9 @@ int qcow2_make_empty(BlockImage *img);
 
 /* ---- qcow2-compress.c ---- */
 
+/* qcow2_read_packed - the whole cluster of the compressed @entry into @out. Without the lock. */
+int qcow2_read_packed(Qcow2 *q, QEntry entry, uint8_t *out);
+
 /* A thread's means to compress. */
 typedef struct Qcow2Packer Qcow2Packer;
 Qcow2Packer *qcow2_packer_new(void);
@@ -296,6 +346,9 @@ typedef struct Qcow2Options {
     unsigned preallocation; /* QCOW2_PREALLOC_* */
     unsigned compression;
     const char *backing_file, *backing_format; /* or NULL */
+    const char *data_file; /* which is made too; or NULL */
+    bool data_raw;
+    bool extended_l2;
     const char *compat; /* the version as the user wrote it, or NULL; only shown */
     bool whole; /* of another format's image: static, or fixed */
     bool exact_size; /* of a VPC image */

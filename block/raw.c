@@ -48,9 +48,10 @@ static int raw_write(BlockImage *img, uint64_t offset, const uint8_t *buf, uint3
 }
 
 /* raw_map - not what reaches behind the end of the file: that may have to be cut again. */
-static bool raw_map(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at)
+static bool raw_map(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at, const HostFile **file)
 {
     *at = offset;
+    *file = &img->host;
     return !(write && img->guessed && offset < 16) && offset + len <= img->host.end;
 }
 

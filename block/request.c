@@ -177,15 +177,15 @@ static bool by_engine(BlockReq *req)
 {
     HostAio aio = image_aio(req->img);
     bool write = req->op == OP_WRITE;
-    uint64_t at;
 
     if (aio == HOST_AIO_THREADS || req->plain || req->len == 0 || (req->op != OP_READ && !write) ||
-        (write && req->blk->detect_zeroes != BLK_DETECT_OFF && mem_is_zero(req->data, req->len)) ||
-        !image_map(req->img, req->offset, req->data, (uint32_t)req->len, write, &at)) {
+        (write && req->blk->detect_zeroes != BLK_DETECT_OFF && mem_is_zero(req->data, req->len))) {
         return false;
     }
-    req->piece = (AioPiece){ .fd = req->img->host.fd, .write = write, .buf = req->data, .len = (uint32_t)req->len,
-                             .offset = at, .done = piece_done };
+    req->piece = (AioPiece){ .write = write, .buf = req->data, .len = (uint32_t)req->len, .done = piece_done };
+    if (!image_map(req->img, req->offset, &req->piece)) {
+        return false;
+    }
     if (!host_aio_start(aio, &req->piece)) {
         image_unmap(req->img);
         return false;

@@ -178,11 +178,9 @@ static void slot_next(Slot *s)
 
     while (slot_take(s, r)) {
         uint32_t len = (uint32_t)MIN(b->size, b->img->size - s->at);
-        uint64_t at;
 
-        if (image_map(b->img, s->at, s->buf, len, b->write, &at)) {
-            s->piece = (AioPiece){ .fd = b->img->host.fd, .write = b->write, .buf = s->buf, .len = len, .offset = at,
-                                   .done = slot_done };
+        s->piece = (AioPiece){ .write = b->write, .buf = s->buf, .len = len, .done = slot_done };
+        if (image_map(b->img, s->at, &s->piece)) {
             if (host_aio_start(b->aio, &s->piece)) {
                 return;
             }

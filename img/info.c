@@ -257,8 +257,11 @@ static void info_human(const BlockImage *img)
     if (q->version >= 3) {
         printf("    lazy refcounts: %s\n", onoff(q->compatible & COMPAT_LAZY_REFCOUNTS));
         bitmaps_human(q);
-        printf("    refcount bits: %u\n    corrupt: %s\n    extended l2: false\n", 1u << q->refcount_order,
-               onoff(q->incompatible & INCOMPAT_CORRUPT));
+        printf("    refcount bits: %u\n", 1u << q->refcount_order);
+        if (q->data_file != NULL) {
+            printf("    data file: %s\n    data file raw: %s\n", q->data_name != NULL ? q->data_name : q->data_file->file, onoff(q->data_raw));
+        }
+        printf("    corrupt: %s\n    extended l2: %s\n", onoff(q->incompatible & INCOMPAT_CORRUPT), onoff(q->extended));
     } else {
         printf("    refcount bits: %u\n", 1u << q->refcount_order);
     }
@@ -293,9 +296,14 @@ static void info_json(const BlockImage *img, const char *pad)
             bitmaps_json(q, pad);
         }
         printf(",\n%s            \"refcount-bits\": %u", pad, 1u << q->refcount_order);
+        if (q->data_file != NULL) {
+            printf(",\n%s            \"data-file\": ", pad);
+            img_json(q->data_name != NULL ? q->data_name : q->data_file->file);
+            printf(",\n%s            \"data-file-raw\": %s", pad, onoff(q->data_raw));
+        }
         if (q->version >= 3) {
-            printf(",\n%s            \"corrupt\": %s,\n%s            \"extended-l2\": false", pad,
-                   onoff(q->incompatible & INCOMPAT_CORRUPT), pad);
+            printf(",\n%s            \"corrupt\": %s,\n%s            \"extended-l2\": %s", pad,
+                   onoff(q->incompatible & INCOMPAT_CORRUPT), pad, onoff(q->extended));
         }
         printf("\n%s        }\n%s    }", pad, pad);
     } else if (img->fmt == &vmdk_format) {
@@ -541,7 +549,7 @@ static int extent_at(BlockImage *img, uint64_t start, Extent *e)
             break;
         }
         if (i->backing == NULL || start >= i->backing->size) {
-            e->flags = IMAGE_ZERO;
+            e->flags = IMAGE_ZERO | (i->backing == NULL ? r.flags & IMAGE_OFFSET : 0);
             break;
         }
     }

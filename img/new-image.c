@@ -101,8 +101,20 @@ static void take_qcow2(OptList *l, NewImage *image)
     if (o->compression != 0 && o->version == 2) {
         opt_bad(l, "Non-zlib compression type is only supported with compatibility level 1.1 and above");
     }
-    if (opt_get_bool(l, "extended_l2", false)) {
-        opt_bad(l, "extended_l2=on is not supported yet");
+    o->extended_l2 = opt_get_bool(l, "extended_l2", false);
+    if (o->extended_l2 && o->version == 2) {
+        opt_bad(l, "Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+    } else if (o->extended_l2 && o->cluster_size < 1u << QCOW2_EXTENDED_BITS_MIN) {
+        opt_bad(l, "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes");
+    }
+    o->data_file = opt_get_str(l, "data_file", NULL);
+    o->data_raw = opt_get_bool(l, "data_file_raw", false);
+    if (o->data_file != NULL && o->version == 2) {
+        opt_bad(l, "External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+    } else if (o->data_raw && o->data_file == NULL) {
+        opt_bad(l, "data-file-raw requires data-file");
+    } else if (o->data_raw && o->backing_file != NULL) {
+        opt_bad(l, "Backing file and data-file-raw cannot be used at the same time");
     }
     if (o->backing_file != NULL && o->preallocation != QCOW2_PREALLOC_OFF) {
         opt_bad(l, "Backing file and preallocation cannot be used at the same time");
@@ -118,7 +130,7 @@ static void print_qcow2(const NewImage *image)
 {
     const Qcow2Options *o = &image->q;
 
-    printf(" cluster_size=%u extended_l2=off%s%s compression_type=%s size=%llu", o->cluster_size,
+    printf(" cluster_size=%u extended_l2=%s%s%s compression_type=%s size=%llu", o->cluster_size, onoff(o->extended_l2),
            o->preallocation ? " preallocation=" : "", o->preallocation ? preallocations[o->preallocation] : "",
            compressions[o->compression], (unsigned long long)o->size);
     if (o->backing_file != NULL) {
@@ -126,6 +138,12 @@ static void print_qcow2(const NewImage *image)
     }
     if (o->compat != NULL) {
         printf(" compat=%s", o->compat);
+    }
+    if (o->data_file != NULL) {
+        printf(" data_file=%s", o->data_file);
+    }
+    if (o->data_raw) {
+        printf(" data_file_raw=on");
     }
     printf(" lazy_refcounts=%s refcount_bits=%u\n", onoff(o->lazy_refcounts), o->refcount_bits);
 }

@@ -1,6 +1,7 @@
 /*
  * Fuzz the image formats: the input is a qcow2, VDI, VPC or VMDK file, in memory. It is opened, read, described, checked, written to,
- * enlarged and repaired. Names in it are not followed: an image that has one behind it is not opened.
+ * enlarged and repaired. Names in it are not followed: an image that has one behind it is not opened, and its data
+ * file is ours.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,18 +64,21 @@ static void use(BlockImage *img, unsigned how)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int fd = -1;
-    static char path[32];
+    static int fd = -1, data_fd;
+    static char path[32], data_path[32];
     bool vdi = size > 512 && ld_le32(data + 1 + 0x40) == 0xbeda107f;
     bool vpc = size > 512 && (memcmp(data + 1, "conectix", 8) == 0 || memcmp(data + size - 512, "conectix", 8) == 0);
     bool vmdk = size > 512 && (memcmp(data + 1, "KDMV", 4) == 0 || memcmp(data + 1, "# Disk", 6) == 0);
     Error *err = NULL;
     BlockImage *img;
     unsigned how;
+    bool split;
 
     if (fd < 0) {
         fd = memfd_create("image", 0);
+        data_fd = memfd_create("data", 0);
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        snprintf(data_path, sizeof(data_path), "/proc/self/fd/%d", data_fd);
     }
     if (size < 100 || size > FILE_MAX || (!vdi && !vpc && !vmdk && ld_be64(data + 1 + QH_BACKING_OFFSET) != 0)) {
         return 0;
@@ -83,9 +87,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data + 1, size - 1, 0) != (ssize_t)(size - 1)) {
         abort();
     }
-    img = image_open_with(path, vdi ? "vdi" : vpc ? "vpc" : vmdk ? "vmdk" : "qcow2",
-                          (how & 1 || data[1] == '#' ? IMAGE_READ_ONLY : 0) | IMAGE_NO_BACKING,
-                          how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, &err);
+    split = !vdi && !vpc && !vmdk && ld_be32(data + 1 + QH_VERSION) >= 3 && (ld_be64(data + 1 + QH_INCOMPATIBLE) & INCOMPAT_DATA_FILE);
+    if (split && ftruncate(data_fd, FILE_MAX) != 0) {
+        abort();
+    }
+    img = image_open_split(path, vdi ? "vdi" : vpc ? "vpc" : vmdk ? "vmdk" : "qcow2",
+                           (how & 1 || data[1] == '#' ? IMAGE_READ_ONLY : 0) | IMAGE_NO_BACKING,
+                           how & 2 ? BLK_UNSAFE : BLK_WRITEBACK, split ? data_path : NULL, &err);
     error_free(err);
     if (img != NULL) {
         use(img, how);

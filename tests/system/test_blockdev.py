@@ -168,6 +168,8 @@ REFUSED = [
     ("driver=qcow2,node-name=d,file=x", "Cannot find device='x' nor node-name='x'"),
     ("driver=raw,node-name=d,file.driver=file,file.filename=F,read-only=maybe", "read-only"),
     ("driver=raw,node-name=d,file.driver=qcow2,file.file.driver=file,file.file.filename=F", "a format over another"),
+    ("driver=qcow2,node-name=d,file.driver=file,file.filename=F,data-file.driver=file,data-file.filename=F",
+     "'data-file' can only be set for images with an external data file"),
     ("driver=file,node-name=d,filename=F,aio=native", "requires cache.direct=on"),
     ("driver=raw,node-name=d,force-share=on,file.driver=file,file.filename=F", "can only be used with read-only images"),
     ('{"driver": "file"', "JSON parse error"), ('{"driver": "file", "filename": ["x"]}', "Invalid parameter type for 'filename'"),
@@ -179,6 +181,21 @@ def test_refused(text, says, tmp_path):
     img("create", "-f", "qcow2", tmp_path / "F", "1M")
     p = run("-S", "-display", "none", "-blockdev", text, cwd=tmp_path)
     assert p.returncode == 1 and says in p.stderr and p.stderr.count("\n") == 1, p.stderr
+
+
+def test_data_file(tmp_path):
+    """The file with the data, by another name than the image has it, and as a node of its own."""
+    img("create", "-f", "qcow2", "-o", f"data_file={tmp_path}/gone", tmp_path / "F", "1M")
+    os.rename(tmp_path / "gone", tmp_path / "here")
+    p = run("-S", "-display", "none", "-blockdev", f"driver=qcow2,node-name=d,file.driver=file,file.filename={tmp_path}/F")
+    assert p.returncode == 1 and "gone': No such file" in p.stderr
+    for child in (["data-file.driver=file", f"data-file.filename={tmp_path}/here"], ["data-file=n"]):
+        with VM("-blockdev", f"driver=file,node-name=n,filename={tmp_path}/here", "-blockdev",
+                ",".join(["driver=qcow2,node-name=d", "file.driver=file", f"file.filename={tmp_path}/F", *child]),
+                "-device", "virtio-blk-pci,drive=d", monitor=True) as m:
+            assert f"{tmp_path}/F (qcow2)" in m.mon.cmd("info block")
+            p = subprocess.run([IMG, "info", f"{tmp_path}/here"], capture_output=True, text=True)
+            assert p.returncode == 1 and "lock" in p.stderr
 
 
 @pytest.mark.usefixtures("guests")

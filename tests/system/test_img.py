@@ -53,7 +53,14 @@ def same_maps(path):
 
 OPTIONS = ["", "compat=0.10", "cluster_size=512", "cluster_size=2M", "refcount_bits=1", "refcount_bits=64",
            "preallocation=metadata", "preallocation=falloc", "preallocation=full", "lazy_refcounts=on",
-           "compression_type=zstd,cluster_size=4k"]
+           "compression_type=zstd,cluster_size=4k", "extended_l2=on", "extended_l2=on,cluster_size=16k,preallocation=metadata",
+           "data_file=d.data", "data_file=d.data,data_file_raw=on", "extended_l2=on,data_file=d.data"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Names of data files are relative to where one is."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -84,7 +91,9 @@ def test_glued_options(tmp_path):
 
 
 @pytest.mark.parametrize("maker,option", itertools.product((IMG, QEMU), ("", "compat=0.10", "cluster_size=512",
-                                                                        "cluster_size=2M,preallocation=metadata")))
+                                                                        "cluster_size=2M,preallocation=metadata",
+                                                                        "extended_l2=on", "data_file=d.data",
+                                                                        "data_file=d.data,data_file_raw=on")))
 def test_convert_both_ways(tmp_path, content, maker, option):
     reader = QEMU if maker == IMG else IMG
     opts = ["-o", option] if option else []
@@ -93,12 +102,67 @@ def test_convert_both_ways(tmp_path, content, maker, option):
         assert "No errors" in tool(p, "check", tmp_path / "x.qcow2")
     same(content, "raw", tmp_path / "x.qcow2", "qcow2")
     same_maps(tmp_path / "x.qcow2")
+    if "raw=on" in option:
+        assert (tmp_path / "d.data").read_bytes() == content.read_bytes()
     tool(reader, "convert", "-f", "qcow2", "-O", "raw", tmp_path / "x.qcow2", tmp_path / "back.raw")
     assert (tmp_path / "back.raw").read_bytes() == content.read_bytes()
 
 
+@pytest.mark.parametrize("option", ["extended_l2=on", "data_file=d.data", "data_file=d.data,data_file_raw=on",
+                                    "extended_l2=on,cluster_size=16k", "extended_l2=on,data_file=d.data"])
+def test_alternately(tmp_path, option):
+    """Written to by one and the other in turns; after each both find it clean and the same."""
+    path, rnd = tmp_path / "x.qcow2", random.Random(3)
+    io = {IMG: os.path.join(ROOT, "doppel-io"), QEMU: shutil.which("qemu-io")}
+    tool(QEMU, "create", "-q", "-f", "qcow2", "-o", option, path, "8M")
+    for n in range(24):
+        program = (IMG, QEMU)[n % 2]
+        at, size = rnd.randrange(0, 15000) * 512, rnd.randrange(1, 500) * 512
+        size = min(size, (8 << 20) - at)
+        what = ("write -P %d" % (n + 1), "write -P %d" % (n + 1), "write -z", "discard")[n % 4 if n % 8 < 4 else n % 3]
+        tool(io[program], "-c", f"{what} {at} {size}", path)
+        for p in (IMG, QEMU):
+            assert "No errors" in tool(p, "check", path)
+        shown = []
+        for p, name in ((IMG, "a.raw"), (QEMU, "b.raw")):
+            tool(p, "convert", "-O", "raw", path, tmp_path / name)
+            shown.append((tmp_path / name).read_bytes())
+        assert shown[0] == shown[1]
+        if "raw=on" in option and program == IMG:
+            assert (tmp_path / "d.data").read_bytes() == shown[0]
+    for p, size in ((IMG, "9M"), (QEMU, "10M")):
+        tool(p, "resize", path, size)
+        for q in (IMG, QEMU):
+            assert "No errors" in tool(q, "check", path)
+        same_maps(path)
+
+
+def test_data_file_refused(tmp_path):
+    """What cannot be; and a name in an image is a file's name, whatever it looks like."""
+    path = tmp_path / "x.qcow2"
+    (tmp_path / "y").write_bytes(bytes(512))
+    for option, why in (("data_file_raw=on", "data-file-raw requires data-file"),
+                        ("data_file=d,compat=0.10", "External data files are only supported with compatibility level 1.1"),
+                        ("extended_l2=on,compat=0.10", "Extended L2 entries are only supported with compatibility level 1.1"),
+                        ("extended_l2=on,cluster_size=8k", "cluster sizes of at least 16384 bytes"),
+                        ("data_file=d,data_file_raw=on,backing_file=y,backing_fmt=raw", "cannot be used at the same time")):
+        for p in (IMG, QEMU):
+            assert why in tool(p, "create", "-f", "qcow2", "-o", option, path, "1M", code=1), option
+    tool(IMG, "create", "-f", "qcow2", "-o", "data_file=d.data", path, "1M")
+    for p in (IMG, QEMU):
+        tool(p, "snapshot", "-c", "x", path, code=1)
+    for name in ("nbd:x:10", "json:{}", "/nope"):
+        image = bytearray(path.read_bytes())
+        at = image.index(b"ATAD"[::-1])
+        assert image[at:at + 8] == b"DATA\0\0\0\6"
+        image[at + 7] = len(name)
+        image[at + 8:at + 16] = name.encode().ljust(8, b"\0")
+        (tmp_path / "bad.qcow2").write_bytes(image)
+        assert f"Could not open '{name}': No such file or directory" in tool(IMG, "info", tmp_path / "bad.qcow2", code=1)
+
+
 @pytest.mark.parametrize("option", ["compression_type=zlib", "compression_type=zstd", "cluster_size=512",
-                                    "cluster_size=2M"])
+                                    "extended_l2=on", "cluster_size=2M"])
 def test_compressed(tmp_path, content, option):
     path = tmp_path / "c.qcow2"
     tool(QEMU, "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", option, content, path)
@@ -159,7 +223,7 @@ def show_snapshots(path):
 
 @pytest.mark.parametrize("maker,option", itertools.product((IMG, QEMU), ("", "compat=0.10", "cluster_size=512",
                                                                         "cluster_size=2M,preallocation=metadata",
-                                                                        "refcount_bits=4")))
+                                                                        "refcount_bits=4", "extended_l2=on")))
 def test_snapshots(tmp_path, content, maker, option):
     """Made by one, applied and deleted by the other, alternately, with writes between; both find all clean."""
     other = QEMU if maker == IMG else IMG

@@ -38,6 +38,7 @@ static const Kind kinds[] = {
     { "vmdk", { DISK, 0 } },
     { "vmdk", { DISK, 0, .whole = true } },
     { "vhdx", { DISK, 0 } },
+    { "qcow2", { DISK, 3, 16384, 16, .extended_l2 = true } },
 };
 
 static char *path_of(const char *name)
@@ -449,6 +450,7 @@ int main(void)
         { "64 KiB clusters, counts of 1 bit", run_kind, NULL, say_where, (void *)&kinds[2] },
         { "version 2", run_kind, NULL, say_where, (void *)&kinds[3] },
         { "with an image behind, counts of 64 bits", run_kind, NULL, say_where, (void *)&kinds[4] },
+        { "16 KiB clusters in 32 parts", run_kind, NULL, say_where, (void *)&kinds[11] },
         { "raw", run_kind, NULL, say_where, (void *)&kinds[5] },
         { "VDI", run_kind, NULL, say_where, (void *)&kinds[6] },
         { "VPC", run_kind, NULL, say_where, (void *)&kinds[7] },

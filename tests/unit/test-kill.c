@@ -94,12 +94,14 @@ int main(void)
         { 1 << 20, 3, 4096, 16, true, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 3, 1024, 64, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 2, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+        { 1 << 20, 3, 16384, 16, .extended_l2 = true },
     };
     const struct CMUnitTest tests[] = {
         { "64 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
         { "4 KiB clusters, lazy counts", test_kind, NULL, NULL, (void *)&kinds[1] },
         { "1 KiB clusters, counts of 64 bits", test_kind, NULL, NULL, (void *)&kinds[2] },
         { "version 2", test_kind, NULL, NULL, (void *)&kinds[3] },
+        { "16 KiB clusters in 32 parts", test_kind, NULL, NULL, (void *)&kinds[4] },
     };
     const char *s = getenv("KILL_SEED"), *n = getenv("KILL_CYCLES");
 

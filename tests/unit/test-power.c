@@ -92,11 +92,13 @@ int main(void)
         { 1 << 20, 0, .backing_format = "vmdk" },
         { 1 << 20, 0, .backing_format = "vmdk", .whole = true },
         { 2 << 20, 0, .backing_format = "vhdx" },
+        { 1 << 20, 3, 16384, 16, .extended_l2 = true },
     };
     const struct CMUnitTest tests[] = {
         { "4 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
         { "512-byte clusters", test_kind, NULL, NULL, (void *)&kinds[1] },
         { "64 KiB clusters, preallocated", test_kind, NULL, NULL, (void *)&kinds[2] },
+        { "16 KiB clusters in 32 parts", test_kind, NULL, NULL, (void *)&kinds[11] },
         { "2 KiB clusters, counts of 1 bit", test_kind, NULL, NULL, (void *)&kinds[3] },
         { "version 2", test_kind, NULL, NULL, (void *)&kinds[4] },
         { "raw", test_kind, NULL, NULL, (void *)&kinds[5] },

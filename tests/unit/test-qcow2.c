@@ -34,6 +34,8 @@ static uint64_t rnd(void)
 
 static const char *format = "qcow2"; /* of what is opened */
 
+static char data_path[64];
+
 static char *path_of(const char *name)
 {
     return xasprintf("%s/%s", dir, name);
@@ -120,6 +122,10 @@ static void snapshot_op(BlockImage *img, uint8_t *model)
     const Qcow2 *q = img->priv;
     Saved *s = &saved[rnd() % ARRAY_SIZE(saved)];
 
+    if (q->data_file != NULL) {
+        assert_int_equal(qcow2_snapshot_create(img, "none"), -ENOTSUP);
+        return;
+    }
     if (s->model == NULL) {
         int r;
 
@@ -240,6 +246,20 @@ static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
     return img;
 }
 
+/* data_compare - a raw data file is the disk; it goes. */
+static void data_compare(const Qcow2Options *o, const uint8_t *model)
+{
+    uint8_t *data = xnewn(uint8_t, MODEL_MAX);
+    int fd = open(data_path, O_RDONLY);
+    ssize_t n = read(fd, data, MODEL_MAX);
+
+    assert_true(n >= (ssize_t)o->size);
+    assert_true(!o->data_raw || memcmp(data, model, (size_t)n) == 0);
+    close(fd);
+    free(data);
+    unlink(data_path);
+}
+
 static void run(const Qcow2Options *o, unsigned ops, const char *behind)
 {
     autofree char *path = path_of("x.qcow2");
@@ -279,6 +299,9 @@ static void run(const Qcow2Options *o, unsigned ops, const char *behind)
     compare(img, model, 0, (uint32_t)img->size);
     image_unref(img);
     snapshots_compare(path);
+    if (o->data_file != NULL) {
+        data_compare(o, model);
+    }
     free(model);
     unlink(path);
     format = "qcow2";
@@ -302,6 +325,12 @@ static void test_model(void **state)
         { 12 << 20, 3, 2 << 20, 16, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
         { 6 << 20, 3, 8192, 2, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
         { 6 << 20, 3, 16384, 8, false, QCOW2_PREALLOC_FULL, 0, NULL, NULL },
+        { 12 << 20, 3, 65536, 16, .extended_l2 = true },
+        { 6 << 20, 3, 16384, 1, .extended_l2 = true, .preallocation = QCOW2_PREALLOC_METADATA },
+        { 12 << 20, 3, 65536, 16, .data_file = data_path },
+        { 6 << 20, 3, 4096, 16, .data_file = data_path, .data_raw = true },
+        { 12 << 20, 3, 2 << 20, 64, .data_file = data_path, .extended_l2 = true },
+        { 12 << 20, 3, 16384, 16, .data_file = data_path, .data_raw = true, .extended_l2 = true },
         { 12 << 20, 0 },
         { 12 << 20, 0, .backing_format = "vdi" },
         { 12 << 20, 0, .backing_format = "vpc" },
@@ -337,6 +366,13 @@ static void test_backing(void **state)
     assert_int_equal(image_zero(img, 2 << 20, 1 << 18), 0);
     image_unref(img);
     run(&o, op_count(), base);
+    o.extended_l2 = true;
+    run(&o, op_count(), base);
+    o.data_file = data_path;
+    run(&o, op_count(), base);
+    o.extended_l2 = false;
+    run(&o, op_count(), base);
+    o.data_file = NULL;
     o.version = 2;
     run(&o, op_count(), base);
     free(junk);
@@ -376,16 +412,15 @@ static void *work(void *opaque)
     return NULL;
 }
 
-static void test_threads(void **state)
+static void threads_on(const Qcow2Options *o)
 {
-    static const Qcow2Options o = { 8 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL };
     autofree char *path = path_of("threads.qcow2");
     pthread_t threads[4];
     Worker w[4];
     uint8_t buf[512];
     BlockImage *img;
 
-    must_create(path, &o);
+    must_create(path, o);
     img = must_open(path, false);
     for (unsigned n = 0; n < 4; n++) {
         w[n] = (Worker){ img, n, 2000, 0 };
@@ -406,6 +441,12 @@ static void test_threads(void **state)
     unlink(path);
 }
 
+static void test_threads(void **state)
+{
+    threads_on(&(Qcow2Options){ 8 << 20, 3, 65536, 16 });
+    threads_on(&(Qcow2Options){ 8 << 20, 3, 65536, 16, .extended_l2 = true });
+}
+
 /* ---- damaged images ---- */
 
 /* image_bytes - the first MiB; 0. */
@@ -414,16 +455,15 @@ static int image_bytes(int fd, uint8_t *buf)
     return pread(fd, buf, 1 << 20, 0) < 4096;
 }
 
-static void test_damage(void **state)
+static void damage(const Qcow2Options *o)
 {
-    static const Qcow2Options o = { 4 << 20, 3, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL };
     autofree char *path = path_of("damaged.qcow2");
     uint8_t *good = xnewn(uint8_t, 1 << 20), *bad = xnewn(uint8_t, 1 << 20), *buf = xnewn(uint8_t, 1 << 20);
     BlockImage *img;
     unsigned opened = 0;
     int fd;
 
-    must_create(path, &o);
+    must_create(path, o);
     img = must_open(path, false);
     for (unsigned n = 0; n < 40; n++) {
         memset(buf, (int)n + 1, 4096);
@@ -438,7 +478,7 @@ static void test_damage(void **state)
 
         memcpy(bad, good, 1 << 20);
         for (unsigned k = rnd() % 8 + 1; k > 0; k--) {
-            bad[rnd() % (rnd() % 2 ? 256 : 65536)] = (uint8_t)rnd();
+            bad[rnd() % (rnd() % 2 ? 256 : o->cluster_size * 16)] = (uint8_t)rnd();
         }
         assert_int_equal(pwrite(fd, bad, 1 << 20, 0), 1 << 20);
         img = image_open(path, "qcow2", rnd() % 2, BLK_WRITEBACK, &err);
@@ -471,6 +511,12 @@ static void test_damage(void **state)
     free(bad);
     free(buf);
     unlink(path);
+}
+
+static void test_damage(void **state)
+{
+    damage(&(Qcow2Options){ 4 << 20, 3, 4096, 16 });
+    damage(&(Qcow2Options){ 4 << 20, 3, 16384, 16, .extended_l2 = true });
 }
 
 /* damaged - a fresh image of @size bytes in front of its blocks, with bytes changed in its tables: in one range mostly, else in
@@ -538,7 +584,10 @@ static void test_damaged_vmdk(void **state)
 
 static int setup(void **state)
 {
-    return mkdtemp(dir) != NULL ? 0 : -1;
+    bool ok = mkdtemp(dir) != NULL;
+
+    snprintf(data_path, sizeof(data_path), "%s/x.data", dir);
+    return ok ? 0 : -1;
 }
 
 static int teardown(void **state)
