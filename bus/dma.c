@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include "base/log.h"
 #include "base/mem.h"
 #include "bus/lock.h"
 
@@ -79,14 +80,49 @@ static bool copy_out(const FlatView *v, hwaddr addr, const uint8_t *buf, uint64_
     return ok;
 }
 
+static uint64_t refused; /* under the machine lock */
+
+/* refuse - if [@addr, @addr + @len) has a device's registers, that counts. */
+static void refuse(const FlatView *v, hwaddr addr, uint64_t len, const char *what)
+{
+    uint64_t fit = clip(addr, len), n;
+
+    for (uint64_t done = 0; done < fit; done += n) {
+        const FlatRange *r = span(v, addr + done, fit - done, &n);
+
+        if (r != NULL && r->host == NULL) {
+            log_guest("dma: a device may not %s %s (0x%llx)", what, r->region->name, (unsigned long long)(addr + done));
+            refused++;
+            return;
+        }
+    }
+}
+
 bool dma_read(hwaddr addr, void *buf, uint64_t len)
 {
-    return copy_in(mem_view(false), addr, buf, len);
+    const FlatView *v = mem_view(false);
+    bool ok = copy_in(v, addr, buf, len);
+
+    if (!ok) {
+        refuse(v, addr, len, "read");
+    }
+    return ok;
 }
 
 bool dma_write(hwaddr addr, const void *buf, uint64_t len)
 {
-    return copy_out(mem_view(false), addr, buf, len, false);
+    const FlatView *v = mem_view(false);
+    bool ok = copy_out(v, addr, buf, len, false);
+
+    if (!ok) {
+        refuse(v, addr, len, "write");
+    }
+    return ok;
+}
+
+uint64_t dma_refused(void)
+{
+    return refused;
 }
 
 void ram_write(uint64_t ram_offset, const void *buf, uint64_t len)

@@ -203,9 +203,11 @@ void mmio_write(IoRegion *r, uint64_t offset, uint64_t val, unsigned size);
 /* dma_read/dma_write - copy between host memory and guest-physical memory, for devices. Only RAM
  * (and, reading, ROM) is reached: device registers are refused, so no device can program itself.
  * False when any byte was not RAM (those read as 0xff, writes to them are dropped). @len is
- * checked against address wrap. Machine lock held. */
+ * checked against address wrap. Machine lock held. dma_refused - how many were for device registers
+ * since the start (-d guest_errors names them). */
 bool dma_read(hwaddr addr, void *buf, uint64_t len);
 bool dma_write(hwaddr addr, const void *buf, uint64_t len);
+uint64_t dma_refused(void);
 
 /* ram_write - store to guest RAM that is not at its place in the map (a bridge shows something else
  * there for reads), and tell the engines. In bounds. Machine lock held. */

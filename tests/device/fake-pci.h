@@ -95,19 +95,23 @@ static inline PciDevice *fake_place(unsigned slot, int io, int mmio)
     return d;
 }
 
-/* fake_card - a network card in slot 1, with an address that tests know, and fake_peer at the other end of its cable. */
-static inline Device *fake_card(const DeviceClass *cls, int io, int mmio)
+/* fake_plug - @dev, a network card, in slot 1, with an address that tests know, and fake_peer at the other end of its cable.
+ * fake_card - a card of that class. */
+static inline Device *fake_plug(Device *dev, int io, int mmio)
 {
-    Device *dev = fake_device(cls);
-    autofree char *name = NULL;
+    autofree char *name = xasprintf("%s.0", dev->cls->name);
 
-    assert_true(device_set(dev, "mac", "52:54:00:01:02:03", NULL));
+    assert_true(device_set(dev, "mac", "52:54:00:01:02:03", NULL) && device_set(dev, "romfile", "", NULL));
     fake_realize(dev);
-    name = xasprintf("%s.0", cls->name);
     net_port_init(&fake_peer.port, "peer", &fake_peer_ops, &fake_peer, false);
     net_plug(&fake_peer.port, net_find_card(name));
     fake_place(1, io, mmio);
     return dev;
+}
+
+static inline Device *fake_card(const DeviceClass *cls, int io, int mmio)
+{
+    return fake_plug(fake_device(cls), io, mmio);
 }
 
 /* fake_reload - all devices are saved, reset and loaded again: they go on where they were. */

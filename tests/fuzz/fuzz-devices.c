@@ -5,7 +5,7 @@
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
  * serial, kbd, fw_cfg, pci, pm, hotplug (its ports; cards come, and go when the guest says so), ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
- * memory), vmport, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet (the same); default all. Without libFuzzer the program
+ * memory), vmport, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet, rtl8139 (the same); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include "base/optlist.h"
@@ -60,6 +60,9 @@ enum { NET_RING = 8 };
 #define PCNET_INIT 0x5400u
 #define PCNET_RX 0x5440u
 #define PCNET_TX 0x54c0u
+#define RTL_IO 0xc500u
+#define RTL_TX 0x5600u
+#define RTL_RX 0x5700u
 
 /* Where accesses go: pieces of port and memory space. */
 typedef struct Area {
@@ -100,6 +103,8 @@ static const Area areas[] = {
     { "ne2k", false, NE2K_IO, 0x20 },     { "pcnet", false, PCNET_IO, 0x20 },
     { "pcnet", true, PCNET_MMIO, 0x20 },  { "pcnet", true, PCNET_INIT, 28 },
     { "pcnet", true, PCNET_RX, 16 * NET_RING }, { "pcnet", true, PCNET_TX, 16 * NET_RING },
+    { "rtl8139", false, RTL_IO, 0x80 },   { "rtl8139", false, RTL_IO + 0xd8, 0x18 },
+    { "rtl8139", true, RTL_RX, 16 * NET_RING }, { "rtl8139", true, RTL_TX, 16 * NET_RING },
 };
 static unsigned used[ARRAY_SIZE(areas)], used_count;
 
@@ -188,7 +193,8 @@ static void plug(const char *driver, bool with_line)
     if (strcmp(driver, "piix3-usb-uhci") == 0) {
         must(device_set(dev, "addr", "1.2", &err), err);
     }
-    if (strcmp(driver, "e1000") == 0 || strcmp(driver, "ne2k_pci") == 0 || strcmp(driver, "pcnet") == 0) {
+    if (strcmp(driver, "e1000") == 0 || strcmp(driver, "ne2k_pci") == 0 || strcmp(driver, "pcnet") == 0 ||
+        strcmp(driver, "rtl8139") == 0) {
         must(device_set(dev, "romfile", "", &err), err);
     }
     if (dev->cls == &vga_pci_class) {
@@ -215,8 +221,8 @@ static Chardev *make_line(const char *text)
 
 /* ---- the network: somebody who hears, and is deaf now and then ---- */
 
-enum { CARD_E1000, CARD_NE2K, CARD_PCNET, CARDS };
-static const char *const cards[CARDS] = { "e1000", "ne2k_pci", "pcnet" };
+enum { CARD_E1000, CARD_NE2K, CARD_PCNET, CARD_RTL, CARDS };
+static const char *const cards[CARDS] = { "e1000", "ne2k_pci", "pcnet", "rtl8139" };
 static NetPort net_peer[CARDS];
 static unsigned net_heard;
 static unsigned net_devfn[CARDS];
@@ -561,6 +567,32 @@ static void start_pcnet(void)
     }
 }
 
+/* start_rtl8139 - descriptors of C+ mode; it runs, and hears all. */
+static void start_rtl8139(void)
+{
+    static const struct {
+        uint8_t at, size;
+        uint16_t val;
+    } regs[] = {
+        { 0x37, 1, 0x10 }, { 0xe0, 2, 3 }, { 0x20, 4, RTL_TX }, { 0xe4, 4, RTL_RX }, { 0x30, 4, NET_BUF },
+        { 0x37, 1, 0x0c }, { 0x44, 4, 0x0f }, { 0x3c, 2, 0xffff }, { 0xd9, 1, 0x40 },
+    };
+    uint8_t d[16] = { 0 };
+
+    config_write(net_devfn[CARD_RTL], 0x10, RTL_IO);
+    config_write(net_devfn[CARD_RTL], 0x04, 5);
+    for (unsigned n = 0; n < NET_RING; n++) {
+        st_le32(d + 8, NET_BUF + 0x100 * n);
+        st_le32(d, 0x80000000 | (n == NET_RING - 1 ? 0x40000000 : 0) | 256);
+        dma_write(RTL_RX + 16 * n, d, 16);
+        st_le32(d, 0x30000000 | (n < 2 ? 0x80000000 : 0) | (n == NET_RING - 1 ? 0x40000000 : 0) | 60);
+        dma_write(RTL_TX + 16 * n, d, 16);
+    }
+    for (unsigned n = 0; n < ARRAY_SIZE(regs); n++) {
+        port_write((uint16_t)(RTL_IO + regs[n].at), regs[n].val, regs[n].size);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Input in = { data, size };
@@ -581,6 +613,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start_net();
     start_ne2k();
     start_pcnet();
+    start_rtl8139();
     for (unsigned n = 0; in.left > 0 && n < 4096; n++) {
         step(&in);
     }
