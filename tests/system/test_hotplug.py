@@ -90,22 +90,55 @@ def test_many(tmp_path):
         remove(vm, "first")  # what was there at the start may go too
 
 
+AGAIN = [*CARDS, "virtio-blk-pci,drive=d"]
+OTHERS = ["virtio-scsi-pci", "virtio-serial-pci", "virtio-balloon-pci", "virtio-rng-pci", "virtio-keyboard-pci", "virtio-tablet-pci",
+          "virtio-net-pci,packed=on", "virtio-blk-pci,drive=d,packed=on"]
+
+
 @pytest.mark.usefixtures("guests")
-@pytest.mark.parametrize("what", [*CARDS, "virtio-blk-pci,drive=d"])
-@pytest.mark.parametrize("count", [8, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.parametrize("what, count", [*[(w, 8) for w in AGAIN],
+                                         *[pytest.param(w, 50, marks=pytest.mark.full) for w in AGAIN + OTHERS]])
 def test_again_and_again(tmp_path, what, count):
     (tmp_path / "disk").write_bytes(bytes(MIB))
-    seen = "/sys/block/vda" if "blk" in what else "/sys/class/net/eth0"
     with machine() as vm:
         ready(vm)
         for n in range(count):
+            slot = 3 + n % 9
             if "drive=" in what:
                 add_drive(vm, tmp_path)
-            add(vm, f"{what},id=x,addr={3 + n % 9:x}")
-            wait_guest(vm, f"[ -e {seen} ]")
+            add(vm, f"{what},id=x,addr={slot:x}")
+            seen = "/sys/block/vda" if "blk" in what else f"/sys/bus/pci/devices/0000:00:{slot:02x}.0/driver"
+            wait_guest(vm, f"[ -e {seen} ]" if what in OTHERS or "blk" in what else "[ -e /sys/class/net/eth0 ]")
             remove(vm, "x")
         wait_guest(vm, f"[ ! -e {seen} ]")
         assert "MemAvailable" in sh(vm, "cat /proc/meminfo")
+
+
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("count", [6, pytest.param(40, marks=pytest.mark.full)])
+def test_busy(tmp_path, count):
+    """An rtl8139 comes and goes, in use, while two processors have no time for it: nothing ends, nothing else stops."""
+    (tmp_path / "disk").write_bytes(bytes(8 * MIB))
+    args = ("-smp", "2", "-netdev", "user,id=n", "-netdev", "user,id=m,net=10.0.3.0/24", "-device", "virtio-net-pci,netdev=m",
+            "-drive", f"if=virtio,file={tmp_path}/disk,format=raw")
+    with machine(*args) as vm:
+        ready(vm)
+        dhcp(vm)
+        sh(vm, "echo 1 >/tmp/go; (while [ -e /tmp/go ]; do dd if=/dev/vda of=/dev/vda bs=64k conv=fsync,notrunc; done) "
+               ">/dev/null 2>&1 & (ping -A -s 1400 10.0.3.2 >/dev/null 2>&1) & "
+               "for n in 1 2 3; do (while [ -e /tmp/go ]; do :; done) & done; true")
+        for n in range(count):
+            add(vm, f"rtl8139,netdev=n,id=x,addr={5 + n % 5:x}")
+            if n % 3 < 2:  # now and then it goes before the guest has looked at it
+                wait_guest(vm, "[ -e /sys/class/net/eth1 ]")
+            if n % 3 == 0:
+                dhcp(vm, "eth1")
+                sh(vm, "ping -A 10.0.2.2 >/dev/null 2>&1 & true")
+            remove(vm, "x")
+            wait_guest(vm, "[ ! -e /sys/class/net/eth1 ]")
+        sh(vm, "rm /tmp/go; killall ping; true", STEP * 2)
+        assert "3 packets received" in sh(vm, "ping -c 3 -i 0.2 10.0.3.2")
+        assert vm.p.poll() is None
 
 
 @pytest.mark.usefixtures("guests")

@@ -221,18 +221,6 @@ def test_two_guests_tcp(tmp_path):
     two_guests(f"listen=127.0.0.1:{port}", f"connect=127.0.0.1:{port}", tmp_path / "dump")
 
 
-@pytest.mark.full
-def test_two_guests_udp():
-    one, two = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
-    two_guests(f"udp=127.0.0.1:{two},localaddr=127.0.0.1:{one}", f"udp=127.0.0.1:{one},localaddr=127.0.0.1:{two}")
-
-
-@pytest.mark.full
-def test_two_guests_mcast():
-    group = f"mcast=230.0.0.1:{free_port(socket.SOCK_DGRAM)},localaddr=127.0.0.1"
-    two_guests(group, group)
-
-
 def frame_of(n):
     return struct.pack(">I", 60) + bytes([0xff] * 6 + [2, 0, 0, 0, 0, 1, 0x88, 0xb5, n] + [0] * 45)
 

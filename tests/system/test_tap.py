@@ -2,13 +2,12 @@
 import hashlib
 import os
 import re
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from test_network import free_port, guest, ready, sh
+from test_network import guest, ready, sh
 from vm import DOPPEL, LIMIT, ROOT, STEP, VM, linux, run, wait_for
 
 SCRIPTS = os.path.join(ROOT, "scripts", "network")
@@ -144,38 +143,6 @@ def test_refused(ns, tmp_path):
         assert p.returncode == 1 and says in p.stderr and p.stderr.count("\n") == 1, (arg, p.stderr)
     with VM("-S", monitor=True) as vm:
         assert "confined" in vm.mon.cmd("netdev_add tap,id=n,script=no")
-
-
-def pair(first, second):
-    with guest(net=f"{first},id=n") as a, guest("-name", "b", net=f"{second},id=n") as b:
-        for vm, host in (a, 1), (b, 2):
-            up(vm, f"192.168.9.{host}")
-        assert "2 packets received" in sh(a, "ping -c 2 -w 20 192.168.9.2")
-        assert "3 packets received" in sh(b, "ping -c 3 -i 0.2 -s 4000 192.168.9.1")
-        return a.mon.cmd("info network")
-
-
-@pytest.mark.usefixtures("guests")
-def test_dgram_unix(tmp_path):
-    ends = [f"dgram,local.type=unix,local.path={tmp_path}/{a},remote.type=unix,remote.path={tmp_path}/{b}"
-            for a, b in ("xy", "yx")]
-    assert "type=dgram,unix:" in pair(*ends)
-
-
-@pytest.mark.usefixtures("guests")
-@pytest.mark.full
-@pytest.mark.parametrize("how", ["udp", "mcast", "tcp"])
-def test_inet(how):
-    one, two = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
-    if how == "udp":
-        pair(*[f"dgram,local.type=inet,local.host=127.0.0.1,local.port={a},remote.type=inet,remote.host=127.0.0.1,"
-               f"remote.port={b}" for a, b in ((one, two), (two, one))])
-    elif how == "mcast":
-        pair(*[f"dgram,remote.type=inet,remote.host=230.1.2.3,remote.port={one},local.type=inet,local.host=127.0.0.1,"
-               "local.port=0"] * 2)
-    else:
-        to = f"stream,addr.type=inet,addr.host=127.0.0.1,addr.port={one}"
-        pair(to + ",server=on", to)
 
 
 @pytest.mark.usefixtures("guests")
