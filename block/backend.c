@@ -128,6 +128,7 @@ static BlockBackend *make(const BlockParams *p, BlockImage *img)
     b->aio = p->aio;
     b->no_locks = p->no_locks;
     b->discard = p->discard;
+    b->copy_on_read = p->copy_on_read;
     b->detect_zeroes = p->detect_zeroes;
     b->write_error = p->write_error;
     b->read_error = p->read_error;

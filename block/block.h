@@ -74,6 +74,7 @@ typedef struct BlockParams {
     bool no_locks;    /* of the file: file.locking=off */
     bool force_share; /* read-only, though others write to it */
     bool snapshot;    /* nothing is written to the file: blk_commit() */
+    bool copy_on_read; /* what was read from behind is kept in the image */
     bool discard;     /* what the guest does not need any more is given back */
 } BlockParams;
 

@@ -17,7 +17,7 @@ struct BlockBackend {
         BlockOnError write_error, read_error;
     } own; /* without a device */
     BlockDetect detect_zeroes;
-    bool direct, no_locks, discard;
+    bool direct, no_locks, discard, copy_on_read;
     HostAio aio;
     struct ThrottleGroup *throttle; /* under the machine lock; or NULL */
     BlockStats stats; /* under the machine lock */

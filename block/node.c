@@ -30,13 +30,13 @@ typedef struct Driver {
 
 static const Driver drivers[] = {
     { "nbd", false, false },  { "null-co", false, false },     { "null-aio", false, false },
-    { "throttle", true, false },
+    { "throttle", true, false }, { "copy-on-read", true, false },
     { "file", false, false }, { "host_device", false, false }, { "host_cdrom", false, false },
     { "raw", true, false },   { "qcow2", true, true },         { "vdi", true, false },
     { "vpc", true, false },   { "vmdk", true, true },        { "vhdx", true, false },
 };
 /* QEMU's other ones. */
-static const char *const not_yet[] = { "blkdebug", "blkverify", "bochs", "cloop", "compress", "copy-before-write", "copy-on-read",
+static const char *const not_yet[] = { "blkdebug", "blkverify", "bochs", "cloop", "compress", "copy-before-write",
                                        "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nfs",
                                        "nvme", "parallels", "preallocate", "qcow", "qed", "quorum", "rbd",
                                        "replication", "ssh", "vvfat" };
@@ -53,6 +53,7 @@ typedef struct BlockNode {
     struct BlockNode *file, *backing, *data; /* data: the one with a qcow2 image's data, or NULL */
     bool no_backing;   /* not the one either that the image names */
     BlockImage *img;   /* opened, or NULL */
+    bool keeps_reads;  /* a copy-on-read node */
     char *group;       /* of a throttle node: an object */
     const BlockLimits *limits; /* that one's */
     BlockBackend *blk; /* for a device, or NULL */
@@ -327,12 +328,31 @@ static bool parse_throttle(Parse *p, const char *prefix, BlockNode *n)
     return parse_child(p, prefix, "file", n, &n->file);
 }
 
+/* parse_copy_on_read - a node that stands on any other but a throttle. */
+static bool parse_copy_on_read(Parse *p, const char *prefix, BlockNode *n)
+{
+    if (text_of(p, prefix, "file") == NULL && !has_inner(p, prefix, "file")) {
+        error_set(p->errp, "Parameter '%sfile' is missing", prefix);
+        return false;
+    }
+    n->keeps_reads = true;
+    if (!parse_child(p, prefix, "file", n, &n->file)) {
+        return false;
+    }
+    if (n->file->group != NULL) {
+        error_set(p->errp, "copy-on-read over a throttle is not supported yet (a throttle over it is)");
+        return false;
+    }
+    return true;
+}
+
 /* parse_driver - what a node of the kind has of its own. */
 static bool parse_driver(Parse *p, const char *prefix, BlockNode *n)
 {
     const char *name = n->drv->name;
 
-    return strcmp(name, "throttle") == 0 ? parse_throttle(p, prefix, n)
+    return strcmp(name, "throttle") == 0       ? parse_throttle(p, prefix, n)
+           : strcmp(name, "copy-on-read") == 0 ? parse_copy_on_read(p, prefix, n)
            : n->drv->format              ? parse_format(p, prefix, n)
            : strcmp(name, "nbd") == 0    ? parse_nbd(p, prefix, n)
            : strncmp(name, "null-", 5) == 0 ? parse_null(p, prefix, n)
@@ -385,7 +405,13 @@ static bool open_backing(BlockNode *n, Error **errp)
     return true;
 }
 
-/* open_below - a throttle node has the image of the one that it stands on. */
+/* is_filter - its image is that of the node that it stands on. */
+static bool is_filter(const BlockNode *n)
+{
+    return n->group != NULL || n->keeps_reads;
+}
+
+/* open_below - a filter has the image of the one that it stands on. */
 static bool open_below(BlockNode *n, Error **errp)
 {
     if (n->file->blk != NULL && n->file->blk->used) {
@@ -397,6 +423,10 @@ static bool open_below(BlockNode *n, Error **errp)
     }
     if (n->read_only && !n->file->img->read_only) {
         error_set(errp, "node '%s' stands on '%s', which is not read-only", n->name, n->file->name);
+        return false;
+    }
+    if (n->keeps_reads && n->file->img->read_only) {
+        error_set(errp, "node '%s' stands on '%s', which is read-only: nothing can be kept there", n->name, n->file->name);
         return false;
     }
     n->img = image_ref(n->file->img);
@@ -411,7 +441,7 @@ static bool open_image(BlockNode *n, Error **errp)
                      (n->direct || f->direct ? IMAGE_DIRECT : 0) | (f->no_locks ? IMAGE_NO_LOCK : 0) |
                      image_aio_flags(f->aio) | (shared || several ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
 
-    if (n->group != NULL) {
+    if (is_filter(n)) {
         return open_below(n, errp);
     }
     if (shared && !(flags & IMAGE_READ_ONLY)) {
@@ -449,7 +479,7 @@ static bool unexpected(void *opaque, const char *key, const char *value, Error *
                                          "cache-clean-interval", "lazy-refcounts", "overlap-check", "encrypt",
                                          "discard-no-unref", "pass-discard-request", "pass-discard-snapshot",
                                          "pass-discard-other", "offset", "size", "pr-manager", "drop-cache", "aio-max-batch", "tls-creds", "tls-hostname",
-                                         "x-dirty-bitmap", "open-timeout" };
+                                         "bottom", "x-dirty-bitmap", "open-timeout" };
     const char *last = strrchr(key, '.') != NULL ? strrchr(key, '.') + 1 : key;
 
     for (size_t n = 0; n < ARRAY_SIZE(later); n++) {
@@ -525,7 +555,7 @@ BlockBackend *node_drive(const char *name, Error **errp)
         return NULL;
     }
     for (const BlockNode *t = nodes; t != NULL; t = t->next) {
-        if (t->group != NULL && t->file == n) {
+        if (is_filter(t) && t->file == n) {
             error_set(errp, "node '%s' is used by node '%s' already", n->name, t->name);
             return NULL;
         }
@@ -540,6 +570,9 @@ BlockBackend *node_drive(const char *name, Error **errp)
         }
         if (n->limits != NULL) {
             p.limits = *n->limits;
+        }
+        for (const BlockNode *t = n; t != NULL; t = is_filter(t) ? t->file : NULL) {
+            p.copy_on_read |= t->keeps_reads;
         }
         n->blk = blk_new_node(&p, n->img, errp);
     }

@@ -122,12 +122,40 @@ static int perform_write(BlockReq *req)
     return image_write(req->img, req->offset, req->data, (uint32_t)req->len);
 }
 
+/* keep_read - copy-on-read: what came from behind is written to the image. That it cannot be is no harm to who reads. */
+static void keep_read(const BlockReq *req)
+{
+    uint64_t at = 0;
+    ImageRange range;
+    int r = req->img->backing == NULL || req->img->read_only ? -EROFS : 0;
+
+    for (; r == 0 && at < req->len; at += range.len) {
+        const uint8_t *from = req->data + at;
+
+        r = image_status(req->img, req->offset + at, req->len - at, false, &range);
+        if (r == 0 && !(range.flags & IMAGE_ALLOCATED)) {
+            r = mem_is_zero(from, range.len) ? image_zero(req->img, req->offset + at, range.len)
+                                             : image_write(req->img, req->offset + at, from, (uint32_t)range.len);
+        }
+    }
+}
+
+static int perform_read(BlockReq *req)
+{
+    int r = image_read(req->img, req->offset, req->data, (uint32_t)req->len);
+
+    if (r == 0 && req->blk->copy_on_read) {
+        keep_read(req);
+    }
+    return r;
+}
+
 static int perform(BlockReq *req)
 {
     req->performed = true;
     switch (req->op) {
     case OP_READ:
-        return image_read(req->img, req->offset, req->data, (uint32_t)req->len);
+        return perform_read(req);
     case OP_WRITE:
         return perform_write(req);
     case OP_DISCARD:
@@ -247,7 +275,7 @@ void block_workers(void)
 static bool conflicts(const BlockReq *a, const BlockReq *b)
 {
     if (a->img != b->img || a->op == OP_FLUSH || b->op == OP_FLUSH ||
-        (a->op == OP_READ && b->op == OP_READ)) {
+        (a->op == OP_READ && b->op == OP_READ && !a->blk->copy_on_read && !b->blk->copy_on_read)) {
         return false;
     }
     return a->offset < b->offset + b->len && b->offset < a->offset + a->len;

@@ -94,9 +94,13 @@ bool drive_open(const Drive *d, bool snapshots, Error **errp)
         .no_locks = d->no_locks,
         .force_share = d->force_share,
         .discard = d->discard,
+        .copy_on_read = d->copy_on_read && !(d->read_only || d->cdrom),
         .snapshot = d->snapshot_said ? d->snapshot : snapshots,
     };
 
+    if (d->copy_on_read && !p.copy_on_read) {
+        report("warning: %s: disabling copy-on-read on read-only drive", d->from);
+    }
     if (blk_new(&p, errp) == NULL) {
         error_prepend(errp, "%s: ", d->from);
         return false;

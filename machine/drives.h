@@ -36,7 +36,7 @@ typedef struct Drive {
     BlockLimits limits;
     char *group; /* or NULL */
     HostAio aio;
-    bool direct, no_locks, force_share, discard;
+    bool direct, copy_on_read, no_locks, force_share, discard;
     bool snapshot, snapshot_said; /* not said: as -snapshot has it */
     char *from;         /* the option, for messages */
 } Drive;

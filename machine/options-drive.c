@@ -157,9 +157,7 @@ static void parse_policies(OptList *l, Drive *d)
     d->force_share = opt_get_bool(l, "force-share", false);
     d->snapshot_said = opt_has(l, "snapshot");
     d->snapshot = opt_get_bool(l, "snapshot", false);
-    if (opt_get_bool(l, "copy-on-read", false)) {
-        opt_bad(l, "copy-on-read=on is not supported yet");
-    }
+    d->copy_on_read = opt_get_bool(l, "copy-on-read", false);
     opt_get_bool(l, "boot", false); /* of old front ends; the firmware's order says it */
 }
 

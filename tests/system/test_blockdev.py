@@ -170,6 +170,8 @@ REFUSED = [
     ("driver=raw,node-name=d,file.driver=qcow2,file.file.driver=file,file.file.filename=F", "a format over another"),
     ("driver=qcow2,node-name=d,file.driver=file,file.filename=F,data-file.driver=file,data-file.filename=F",
      "'data-file' can only be set for images with an external data file"),
+    ("driver=copy-on-read,node-name=d", "Parameter 'file' is missing"),
+    ("driver=copy-on-read,node-name=d,read-only=on,file.driver=raw,file.file.driver=file,file.file.filename=F", "is read-only"),
     ("driver=file,node-name=d,filename=F,aio=native", "requires cache.direct=on"),
     ("driver=raw,node-name=d,force-share=on,file.driver=file,file.filename=F", "can only be used with read-only images"),
     ('{"driver": "file"', "JSON parse error"), ('{"driver": "file", "filename": ["x"]}', "Invalid parameter type for 'filename'"),
@@ -196,6 +198,26 @@ def test_data_file(tmp_path):
             assert f"{tmp_path}/F (qcow2)" in m.mon.cmd("info block")
             p = subprocess.run([IMG, "info", f"{tmp_path}/here"], capture_output=True, text=True)
             assert p.returncode == 1 and "lock" in p.stderr
+
+
+@pytest.mark.parametrize("how", ["drive", "node", "throttled"])
+def test_copy_on_read(how, tmp_path):
+    """What the BIOS has read of the image behind is in the one in front."""
+    disk, front = tmp_path / "disk.img", tmp_path / "front.qcow2"
+    disk.write_bytes(boot_sector(tmp_path, 1) + b"SECOND SECTOR\n\0".ljust(512, b"\0") + os.urandom(MIB))
+    img("create", "-f", "qcow2", "-b", disk, "-F", "raw", front)
+    node = ["-blockdev", f"driver=copy-on-read,node-name=d,file.driver=qcow2,file.file.driver=file,file.file.filename={front}"]
+    args = {"drive": ["-drive", f"file={front},format=qcow2,copy-on-read=on,if=virtio"],
+            "node": [*node, "-device", "virtio-blk-pci,drive=d"],
+            "throttled": ["-object", "throttle-group,id=g,limits.iops-total=100000", *node, "-blockdev",
+                          "driver=throttle,throttle-group=g,file=d,node-name=t", "-device", "virtio-blk-pci,drive=t"]}[how]
+    boots("SECOND SECTOR\n", *args)
+    shown = subprocess.run([IMG, "map", "--output=json", front], check=True, capture_output=True, text=True).stdout
+    have = [e for e in json.loads(shown) if e["depth"] == 0]
+    assert have and have[0]["start"] == 0 and sum(e["length"] for e in have) < MIB // 2
+    disk.unlink()
+    (tmp_path / "disk.img").write_bytes(bytes(MIB + 1024))
+    boots("SECOND SECTOR\n", *args)
 
 
 @pytest.mark.usefixtures("guests")

@@ -571,7 +571,7 @@ def opt_drive(tmp):
                      ("throttling.bps-total=1,throttling.bps-total-max-length=3", "without burst rate"),
                      ("iops=9999999999999999999", "iops"), ("bps=1M", "bps")):
         refused("-drive", f"file={d},format=raw,{key}", names=why)
-    for key in ("if=scsi", "copy-on-read=on"):
+    for key in ("if=scsi",):
         refused("-drive", f"file={d},format=raw,{key}", names=key.split("=")[0])
     refused("-drive", f"file={d},nonesuch=1", names="nonesuch")
     for key in ("werror=stop", "werror=enospc", "werror=auto", "rerror=ignore", "rerror=report,werror=report"):

@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "block/block.h"
+#include "block/image.h"
 #include "block/qcow2.h"
 #include "base/event.h"
 #include "bus/lock.h"
@@ -270,6 +271,46 @@ static void test_aio_fails(void **state)
     }
     error_free(err);
     free((char *)p.file);
+}
+
+/* What is read from behind is in the image afterwards, and nothing else: a write in between stays. */
+static void test_copy_on_read(void **state)
+{
+    autofree char *base = path("behind"), *file = path("front.qcow2");
+    Qcow2Options o = { .size = 256 << 10, .version = 3, .cluster_size = 16384, .refcount_bits = 16, .extended_l2 = true,
+                       .backing_file = base, .backing_format = "raw" };
+    BlockParams p = { .name = "cor", .file = file, .format = "qcow2", .copy_on_read = true };
+    uint8_t data[4096];
+    Error *err = NULL;
+    BlockBackend *b;
+    BlockImage *img;
+
+    make_file("behind", 128 << 10, 7);
+    assert_true(qcow2_create(file, &o, NULL));
+    b = blk_new(&p, &err);
+    assert_non_null(b);
+    memset(data, 9, sizeof(data));
+    machine_lock();
+    done_count = 0;
+    for (unsigned n = 0; n < 8; n++) {
+        blk_read(b, 20000, 4096, done, (void *)4096); /* beside each other, and over each other */
+        blk_read(b, 20000 + 512 * n, 512, done, (void *)512);
+    }
+    blk_write(b, 20480, data, 1024, done, NULL);
+    blk_read(b, 20000, 4096, done, (void *)4096);
+    blk_read(b, 140 << 10, 4096, done, (void *)4096); /* nothing is there: zeros */
+    machine_unlock();
+    block_drain();
+    assert_int_equal(done_count, 19);
+    blk_free(b);
+    make_file("behind", 128 << 10, 1); /* does not show where it was read */
+    img = image_open(file, "qcow2", true, BLK_WRITEBACK, &err);
+    assert_non_null(img);
+    assert_int_equal(image_read(img, 20000, data, 4096), 0);
+    assert_true(data[0] == 7 && data[479] == 7 && data[480] == 9 && data[480 + 1023] == 9 && data[480 + 1024] == 7 && data[4095] == 7);
+    assert_int_equal(image_read(img, 19456 + 5 * 1024, data, 4096), 0);
+    assert_true(data[4095] == 1);
+    image_unref(img);
 }
 
 /* By the loop; many that overlap keep their order, also behind a cancelled one. */
@@ -691,7 +732,7 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_open), T(test_read_write), T(test_order), T(test_aio), T(test_aio_fails), T(test_guess_guards_header),
+        T(test_open), T(test_read_write), T(test_order), T(test_aio), T(test_aio_fails), T(test_copy_on_read), T(test_guess_guards_header),
         T(test_media), T(test_stop), T(test_stop_cancel), T(test_ignore_and_report), T(test_deterministic), T(test_limits),
     };
 
