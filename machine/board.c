@@ -148,6 +148,10 @@ static bool make_usb(const MachineConfig *cfg, Error **errp)
     if (!cfg->usb) {
         return true;
     }
+    if (cfg->q35) {
+        error_set(errp, "-usb: the q35 board has no USB controller of its own yet; give -device piix4-usb-uhci");
+        return false;
+    }
     dev = device_new(device_class_find("piix3-usb-uhci"), NULL);
     dev->board = pc_board();
     if (!device_set(dev, "addr", "1.2", errp) || !device_realize(dev, errp)) {
@@ -171,6 +175,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .bios = cfg->bios,
         .hpet = cfg->hpet,
         .acpi = cfg->acpi,
+        .q35 = cfg->q35,
         .graphics = cfg->graphics && !cfg->nographic,
         .kernel_bios = kernel_bios(cfg),
         .firmware = &cfg->firmware,

@@ -62,6 +62,7 @@ typedef struct MachineConfig {
 
     /* machine, processor, memory */
     bool none;  /* -M none: no board at all */
+    bool q35;
     bool hpet, acpi, graphics, i8042, usb;
     char *pflash[2]; /* -machine pflash0=, pflash1=: nodes; or NULL */
     OnOffAuto vmport, smm;

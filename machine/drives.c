@@ -54,13 +54,13 @@ void drives_free(MachineConfig *cfg)
     cfg->drive_count = 0;
 }
 
-/* default_cd - an empty drive, master of the second channel, for users who need to give it a disc
+/* default_cd - an empty drive, where index=2 is, for users who need to give it a disc
  * later. A -device for a disk or CD says that the user makes the choice. */
 static bool default_cd(const MachineConfig *cfg)
 {
     static const char *const choosers[] = { "ide-cd", "ide-hd", "scsi-cd", "scsi-hd" };
 
-    if (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_IDE, 1, 0) != NULL) {
+    if (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_IDE, cfg->q35 ? 2 : 1, 0) != NULL) {
         return false;
     }
     for (size_t n = 0; n < cfg->device_count; n++) {
@@ -155,8 +155,9 @@ bool drives_open(MachineConfig *cfg, Error **errp)
         }
     }
     return (!default_cd(cfg) ||
-            add_empty(cfg, (Drive){ .iface = DRIVE_IDE, .bus = 1, .cdrom = true }, "ide1-cd0", errp)) &&
-           (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_FLOPPY, 0, 0) != NULL ||
+            add_empty(cfg, (Drive){ .iface = DRIVE_IDE, .bus = cfg->q35 ? 2 : 1, .cdrom = true },
+                      cfg->q35 ? "ide2-cd0" : "ide1-cd0", errp)) &&
+           (cfg->none || cfg->q35 || cfg->nodefaults || drive_find(cfg, DRIVE_FLOPPY, 0, 0) != NULL ||
             add_empty(cfg, (Drive){ .iface = DRIVE_FLOPPY }, "floppy0", errp));
 }
 
@@ -184,7 +185,7 @@ static bool plug_ide(const Drive *d, Error **errp)
 
 bool drives_plug(const MachineConfig *cfg, Error **errp)
 {
-    for (unsigned place = 0; place < 4; place++) {
+    for (unsigned place = 0; place < 12; place++) { /* two on each channel, or one on each of six ports */
         const Drive *d = drive_find(cfg, DRIVE_IDE, place / 2, place % 2);
 
         if (d != NULL && !plug_ide(d, errp)) {

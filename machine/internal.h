@@ -47,6 +47,8 @@ OptHandler opt_blockdev, opt_drive, opt_disk;
 enum { DISK_CD = 4, DISK_FLOPPY = 8, DISK_PFLASH = 16 }; /* with the index, what opt_disk() adds */
 bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
 /* machine/options.c: finish what needs to be seen as a whole */
+/* machine_look_ahead - which board it is, since places of drives depend on it and may come before -machine. */
+void machine_look_ahead(MachineConfig *cfg, int argc, char **argv);
 bool accel_finish(Parser *p, struct Error **errp); /* options-accel.c */
 
 #endif

@@ -23,6 +23,17 @@ static const struct {
     { "none", DRIVE_NONE, 1, 0 }, { "pflash", DRIVE_PFLASH, 1, 2 },
 };
 
+/* The q35 board's IDE places are ports of its AHCI controller. */
+static unsigned buses_of(const MachineConfig *cfg, unsigned which)
+{
+    return interfaces[which].iface == DRIVE_IDE && cfg->q35 ? 6 : interfaces[which].buses;
+}
+
+static unsigned units_of(const MachineConfig *cfg, unsigned which)
+{
+    return interfaces[which].iface == DRIVE_IDE && cfg->q35 ? 1 : interfaces[which].units;
+}
+
 static bool parse_if(const char *name, unsigned *which, Error **errp)
 {
     static const char *const not_yet[] = { "sd", "mtd", "xen" };
@@ -52,7 +63,7 @@ static bool parse_if(const char *name, unsigned *which, Error **errp)
 /* next_place - the first free one behind those that were given. */
 static void next_place(const MachineConfig *cfg, unsigned which, Drive *d, bool bus_given)
 {
-    unsigned units = interfaces[which].units;
+    unsigned units = units_of(cfg, which);
 
     for (d->unit = 0; drive_find(cfg, d->iface, d->bus, d->unit) != NULL; d->unit++) {
         if (units != 0 && d->unit + 1 == units) {
@@ -69,7 +80,7 @@ static void next_place(const MachineConfig *cfg, unsigned which, Drive *d, bool 
 /* find_place - bus= and unit=, or index=, or the next one. */
 static bool find_place(MachineConfig *cfg, OptList *l, unsigned which, Drive *d, Error **errp)
 {
-    unsigned units = interfaces[which].units;
+    unsigned units = units_of(cfg, which);
     unsigned index = (unsigned)opt_get_u64(l, "index", 255, NO_PLACE);
     unsigned bus = (unsigned)opt_get_u64(l, "bus", 255, NO_PLACE);
     unsigned unit = (unsigned)opt_get_u64(l, "unit", 255, NO_PLACE);
@@ -90,7 +101,7 @@ static bool find_place(MachineConfig *cfg, OptList *l, unsigned which, Drive *d,
     } else if (unit == NO_PLACE) {
         next_place(cfg, which, d, bus != NO_PLACE);
     }
-    if (units != 0 && (d->bus >= interfaces[which].buses || d->unit >= units)) {
+    if (units != 0 && (d->bus >= buses_of(cfg, which) || d->unit >= units)) {
         error_set(errp, "machine type does not support if=%s,bus=%u,unit=%u",
                   interfaces[which].name, d->bus, d->unit);
         return false;

@@ -21,31 +21,60 @@ enum { MAX_CPUS = 255 };     /* an 8-bit APIC id, less the broadcast one */
 
 /* ---- -machine ---- */
 
+static bool is_q35(const char *type)
+{
+    unsigned major, minor;
+    char end;
+
+    return strcmp(type, "q35") == 0 || sscanf(type, "pc-q35-%u.%u%c", &major, &minor, &end) == 2;
+}
+
+void machine_look_ahead(MachineConfig *cfg, int argc, char **argv)
+{
+    for (int n = 1; n + 1 < argc; n++) {
+        const char *name = argv[n] + (strncmp(argv[n], "--", 2) == 0);
+        OptList *l;
+
+        if (strcmp(name, "-M") != 0 && strcmp(name, "-machine") != 0) {
+            continue;
+        }
+        l = opt_parse(argv[n + 1], "type", NULL);
+        if (l != NULL && opt_has(l, "type")) {
+            cfg->q35 = is_q35(opt_get_str(l, "type", ""));
+        }
+        opt_free(l);
+    }
+}
+
 static bool machine_type(Parser *p, const char *type, Error **errp)
 {
-    static const char *const not_yet[] = { "q35", "isapc", "microvm" };
+    static const char *const not_yet[] = { "isapc", "microvm" };
     unsigned major, minor;
     char end;
 
     if (opt_is_help(type)) {
         printf("Supported machines are:\n"
                "none                 empty machine\n"
-               "pc                   Standard PC (i440FX + PIIX, 1996) (default)\n");
+               "pc                   Standard PC (i440FX + PIIX, 1996) (default)\n"
+               "pc-i440fx-X.Y        alias of pc\n"
+               "q35                  Standard PC (Q35 + ICH9, 2009)\n"
+               "pc-q35-X.Y           alias of q35\n");
         p->done = true;
         return true;
     }
     p->cfg->none = strcmp(type, "none") == 0;
-    if (p->cfg->none || strcmp(type, "pc") == 0 ||
+    p->cfg->q35 = is_q35(type);
+    if (p->cfg->none || p->cfg->q35 || strcmp(type, "pc") == 0 ||
         sscanf(type, "pc-i440fx-%u.%u%c", &major, &minor, &end) == 2) {
         return true;
     }
     for (size_t i = 0; i < ARRAY_SIZE(not_yet); i++) {
-        if (strcmp(type, not_yet[i]) == 0 || strncmp(type, "pc-q35-", 7) == 0) {
+        if (strcmp(type, not_yet[i]) == 0) {
             error_set(errp, "machine type '%s' is not supported yet", type);
             return false;
         }
     }
-    error_set(errp, "unknown machine type '%s' (there are pc and none)", type);
+    error_set(errp, "unknown machine type '%s' (there are pc, q35 and none)", type);
     return false;
 }
 

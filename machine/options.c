@@ -409,6 +409,7 @@ bool config_parse(MachineConfig *cfg, int argc, char **argv, bool *done, Error *
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
         *lists[i] = opt_new();
     }
+    machine_look_ahead(cfg, argc, argv);
     ok = options_parse(machine_options, argc, argv, &p, opt_disk_word, errp);
     if (ok && !p.done) {
         if (p.accels.count == 0 &&

@@ -9,10 +9,8 @@
 #include <config.h> /* the one made by ./configure */
 #include "base/mem.h"
 #include "cpu/cpuid.h"
-#include "hw/ide/piix3-ide.h"
 #include "hw/block/fdc.h"
 #include "hw/acpi/pci-hotplug.h"
-#include "hw/pci/piix4-pm.h"
 #include "hw/rtc/mc146818.h"
 
 static void e820_add(Pc *p, uint64_t addr, uint64_t end, uint32_t type)
@@ -30,6 +28,9 @@ static void pc_e820(Pc *p)
     e820_add(p, 0xf0000, 0x100000, E820_RESERVED);
     e820_add(p, 0x100000, p->high_end, E820_RAM);
     e820_add(p, p->high_end, p->below_4g, E820_ACPI);
+    if (p->chipset->ecam_size != 0) {
+        e820_add(p, p->chipset->ecam_base, (uint64_t)p->chipset->ecam_base + p->chipset->ecam_size, E820_RESERVED);
+    }
     e820_add(p, 0xfffc0000, PC_GIB4, E820_RESERVED);
     e820_add(p, PC_GIB4, PC_GIB4 + p->above_4g, E820_RAM);
 }
@@ -42,7 +43,8 @@ static void pc_cmos(Pc *p)
     uint32_t k = (uint32_t)MIN(above_1m >> 10, 0xffffu);
     uint32_t k64 = (uint32_t)MIN(above_16m >> 16, 0xffffu);
     uint32_t high = (uint32_t)MIN(p->above_4g >> 16, 0xffffffu);
-    FloppyType a = fdc_drive_type(p->fdc, 0), b = fdc_drive_type(p->fdc, 1);
+    FloppyType a = p->fdc != NULL ? fdc_drive_type(p->fdc, 0) : FLOPPY_NONE;
+    FloppyType b = p->fdc != NULL ? fdc_drive_type(p->fdc, 1) : FLOPPY_NONE;
     unsigned floppies = (a != FLOPPY_NONE) + (b != FLOPPY_NONE);
     const struct {
         uint8_t index, val;
@@ -75,17 +77,13 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
         .apic_ids = ids,
         .pci_first = (uint32_t)PC_PCI_FIRST(p),
         .pci_last = PC_PCI_LAST,
-        .pirq = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD },
         .hpet = p->cfg.hpet,
         .kbd = p->kbd != NULL,
-        .floppy = true,
-        .pm_base = PIIX4_PM_DEFAULT_BASE,
-        .gpe_base = PIIX4_GPE0_BASE,
+        .floppy = p->fdc != NULL,
         .hotplug_slots = p->hotplug != NULL ? pci_hotplug_slots(p->hotplug) : 0,
-        .acpi_enable = PIIX4_ACPI_ENABLE,
-        .acpi_disable = PIIX4_ACPI_DISABLE,
     };
 
+    p->chipset->acpi(p, &a);
     for (unsigned i = 0; i < p->cfg.cpus; i++) {
         ids[i] = p->cfg.cpu[i]->apic_id;
     }
@@ -228,9 +226,9 @@ static unsigned assign_bar(PciDevice *d, unsigned n, uint64_t *memory, uint64_t 
 }
 
 /* assign_pci - places for all BARs, interrupt lines, decoding on. */
-static void assign_pci(Pc *p, const uint8_t pirq[4])
+static void assign_pci(Pc *p)
 {
-    uint64_t memory = PC_PCI_FIRST(p), ports = 0xc000;
+    uint64_t memory = MAX(PC_PCI_FIRST(p), (uint64_t)p->chipset->ecam_base + p->chipset->ecam_size), ports = 0xc000;
 
     for (unsigned devfn = 0; devfn < 256; devfn++) {
         PciDevice *d = pci_bus_find(p->pci, devfn);
@@ -244,7 +242,7 @@ static void assign_pci(Pc *p, const uint8_t pirq[4])
         }
         pin = pci_config_read(d, PCI_INT_PIN, 1);
         if (pin != 0) {
-            pci_config_write(d, PCI_INT_LINE, pirq[((devfn >> 3) + 3 + pin - 1) & 3], 1);
+            pci_config_write(d, PCI_INT_LINE, p->chipset->int_line(devfn, pin - 1), 1);
         }
         pci_config_write(d, PCI_COMMAND, pci_config_read(d, PCI_COMMAND, 2) | PCI_CMD_IO |
                          PCI_CMD_MEMORY | PCI_CMD_MASTER, 2);
@@ -254,17 +252,11 @@ static void assign_pci(Pc *p, const uint8_t pirq[4])
 /* pc_firmware - the board in firmware's place. */
 void pc_firmware(Pc *p)
 {
-    static const uint8_t pirq[4] = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD };
-    PciDevice *bridge = pci_bus_find(p->pci, PCI_DEVFN(1, 0));
-
-    for (unsigned n = 0; n < 4; n++) {
-        pci_config_write(bridge, 0x60 + n, pirq[n], 1);
-    }
+    p->chipset->firmware(p);
     /* PIRQs and the SCI are levels at the PIC */
     port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
-    assign_pci(p, pirq);
-    piix4_pm_firmware(p->pm);
-    piix3_ide_firmware(p->ide);
+    assign_pci(p);
+    p->chipset->firmware_late(p);
     if (p->acpi != NULL) {
         dma_write(p->high_end, p->acpi, p->acpi_len);
     }

@@ -128,6 +128,17 @@ static bool add_users(FwCfg *f, const FirmwareConfig *c, Error **errp)
     return true;
 }
 
+/* refresh_acpi - firmware has placed the configuration window by now. The tables have the same length wherever it is. */
+static void refresh_acpi(void *opaque)
+{
+    Pc *p = opaque;
+    AcpiTables t;
+
+    pc_acpi_tables(p, &t, 0);
+    fw_cfg_add_file(p->board.fw_cfg, "etc/acpi/tables", t.data, t.len, NULL);
+    acpi_free(&t);
+}
+
 static bool add_acpi(Pc *p, FwCfg *f, Error **errp)
 {
     AcpiTables t;
@@ -142,6 +153,7 @@ static bool add_acpi(Pc *p, FwCfg *f, Error **errp)
          fw_cfg_add_file(f, "etc/table-loader", script, len, errp);
     free(script);
     acpi_free(&t);
+    fw_cfg_on_select(f, "etc/acpi/tables", refresh_acpi, p);
     return ok;
 }
 

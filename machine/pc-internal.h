@@ -8,6 +8,7 @@
 #include "bus/device.h"
 #include "bus/memory.h"
 #include "hw/acpi/acpi.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/board.h"
 #include "hw/intc/lapic.h"
 #include "hw/pci/pci.h"
@@ -28,9 +29,26 @@
 #define PC_PIRQ_AB 10
 #define PC_PIRQ_CD 11
 
+struct Pc;
+
+/* A chipset: what boards differ in. */
+typedef struct Chipset {
+    uint32_t ecam_base, ecam_size; /* where the board, without firmware, puts configuration space in memory; 0: nowhere */
+    uint64_t (*below_4g)(uint64_t ram);
+    bool (*make)(struct Pc *p, struct Error **errp);
+    void (*acpi)(struct Pc *p, AcpiConfig *a);
+    uint8_t (*int_line)(unsigned devfn, unsigned pin); /* @pin 0..3; the ISA interrupt */
+    void (*firmware)(struct Pc *p);      /* bridges, as firmware leaves them */
+    void (*firmware_late)(struct Pc *p); /* and, when all BARs have places, the rest */
+    void (*power_button)(struct Pc *p);
+    void (*hotplug_event)(void *opaque); /* NULL: cards of its bus do not come and go */
+} Chipset;
+extern const Chipset chipset_piix, chipset_q35;
+
 typedef struct Pc {
     Board board;
     PcConfig cfg;
+    const Chipset *chipset;
     uint64_t below_4g, above_4g; /* bytes of RAM */
     uint64_t high_end;           /* RAM below 4 GiB that a kernel may have ends here: tables follow */
     IoRegion ram_low, ram_high, ram_4g, rom_top;
@@ -40,8 +58,9 @@ typedef struct Pc {
     bool firmware;               /* there is some: in bios or flash[0] */
     LapicBus *lapics;
     PciBus *pci;
-    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *piix3, *ide, *pm, *fw_cfg, *kbd, *vmport, *vmmouse, *dma, *fdc,
+    Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *host, *lpc, *ide, *pm, *fw_cfg, *kbd, *vmport, *vmmouse, *dma, *fdc,
         *hotplug;                /* NULL without ACPI */
+    PciHotplugOps hotplug_ops;
     Device **lapic;              /* one a processor */
     E820Entry e820[E820_MAX];
     unsigned e820_count;
@@ -53,6 +72,10 @@ typedef struct Pc {
     bool once, once_used; /* -boot once= is to come; counts now */
 } Pc;
 
+/* pc_device - a device of the board. pc_irq - interrupt n as both controllers have it. pc_smi - SMI#. */
+Device *pc_device(Pc *p, const DeviceClass *cls, const char *id);
+IrqLine pc_irq(Pc *p, unsigned n);
+IrqLine pc_smi(Pc *p);
 /* pc_tables - once all devices are there: CMOS, ACPI, SMBIOS, fw_cfg. */
 bool pc_tables(Pc *p, struct Error **errp);
 /* pc_set_order - what the BIOS tries, as letters, into the CMOS. */

@@ -1,7 +1,8 @@
 /*
- * The board "pc": the only place that knows which chip stands where.
+ * The boards "pc" and "q35": the only place that knows which chip stands where, with the tables of the chipsets in
+ * pc-piix.c and pc-q35.c.
  *
- * Wiring: an ISA device drives Board.isa_irq[n], which the PIIX3 joins with the PIRQs and the SCI;
+ * Wiring: an ISA device drives Board.isa_irq[n], which the bridge to ISA joins with the PIRQs and the SCI;
  * the result goes to the PIC's IRQ n and to the I/O APIC's pin n (IRQ 0: pin 2, as the MADT says).
  * The PIC's INTR goes to LINT0 of the boot processor.
  *
@@ -25,8 +26,6 @@
 #include "hw/char/parallel.h"
 #include "hw/char/serial-isa.h"
 #include "hw/dma/i8237.h"
-#include "hw/ide/ide.h"
-#include "hw/ide/piix3-ide.h"
 #include "hw/input/i8042.h"
 #include "hw/input/vmmouse.h"
 #include "hw/intc/i8259.h"
@@ -35,10 +34,7 @@
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/vmport.h"
-#include "hw/pci/i440fx.h"
 #include "hw/pci/pci.h"
-#include "hw/pci/piix3.h"
-#include "hw/pci/piix4-pm.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
@@ -91,14 +87,24 @@ static void pc_shutdown(CpuState *c)
     machine_reset_request();
 }
 
-/* pc_smi - SMI# reaches the boot processor, which is where firmware installs its handler. */
-static void pc_smi(void *opaque, unsigned n, int level)
+/* pc_set_smi - SMI# reaches the boot processor, which is where firmware installs its handler. */
+static void pc_set_smi(void *opaque, unsigned n, int level)
 {
     Pc *p = opaque;
 
     if (level && p->cfg.cpus > 0) {
         cpu_request(p->cfg.cpu[0], REQ_SMI);
     }
+}
+
+IrqLine pc_smi(Pc *p)
+{
+    return (IrqLine){ pc_set_smi, p, 0 };
+}
+
+IrqLine pc_irq(Pc *p, unsigned n)
+{
+    return (IrqLine){ pc_set_irq, p, n };
 }
 
 /* pc_a20 - the gate opens or closes for all processors. */
@@ -129,7 +135,7 @@ static void pc_ferr(CpuState *c, bool on)
 
 static bool pc_make_ram(Pc *p, Error **errp)
 {
-    uint64_t max = p->cfg.max_ram_below_4g != 0 ? p->cfg.max_ram_below_4g : PC_RAM_BELOW_4G;
+    uint64_t max = p->cfg.max_ram_below_4g != 0 ? p->cfg.max_ram_below_4g : p->chipset->below_4g(p->cfg.ram_size);
 
     if (p->cfg.ram_size < BOOT_HIGH || p->cfg.ram_size % PAGE_SIZE != 0) {
         error_set(errp, "memory size 0x%llx is not a multiple of 4096 from 1 MiB on",
@@ -195,7 +201,7 @@ static bool pc_make_rom(Pc *p, Error **errp)
 
 /* ---- devices ---- */
 
-static Device *pc_device(Pc *p, const DeviceClass *cls, const char *id)
+Device *pc_device(Pc *p, const DeviceClass *cls, const char *id)
 {
     Device *dev = device_new(cls, id);
 
@@ -265,9 +271,6 @@ static void pc_msi(void *opaque, uint64_t addr, uint32_t data)
 /* pc_make_bridges - the interrupt controllers, and the bridges that lead to them. */
 static bool pc_make_bridges(Pc *p, Error **errp)
 {
-    Device *host = pc_device(p, &i440fx_class, NULL);
-    IrqLine irq[16];
-
     p->pic = pc_device(p, &i8259_class, "pic");
     if (p->cfg.cpus > 0) {
         pic_connect(p->pic, lapic_lint0(p->lapic[0]));
@@ -279,45 +282,25 @@ static bool pc_make_bridges(Pc *p, Error **errp)
     pci_bus_set_msi(p->pci, pc_msi, p->lapics);
     p->board.pci = p->pci;
     p->board.cpus = p->cfg.cpus;
-    i440fx_connect(host, p->pci, p->rom);
-    p->piix3 = pc_device(p, &piix3_class, NULL);
-    for (unsigned n = 0; n < 16; n++) {
-        irq[n] = (IrqLine){ pc_set_irq, p, n };
-        p->board.isa_irq[n] = n != 2 ? piix3_isa_input(p->piix3, n) : (IrqLine){ 0 };
-    }
-    piix3_connect(p->piix3, p->pci, irq);
-    p->ide = pc_device(p, &piix3_ide_class, NULL);
-    piix3_ide_connect(p->ide, p->pci, p->board.isa_irq[14], p->board.isa_irq[15]);
-    p->pm = pc_device(p, &piix4_pm_class, NULL);
-    piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->piix3), (IrqLine){ pc_smi, p, 0 });
-    return device_realize(p->pic, errp) && device_realize(p->ioapic, errp) &&
-           device_realize(host, errp) && device_realize(p->piix3, errp) &&
-           device_realize(p->ide, errp) && device_realize(p->pm, errp);
+    return device_realize(p->pic, errp) && device_realize(p->ioapic, errp) && p->chipset->make(p, errp);
 }
 
 /* ---- hot-plug ---- */
-
-static void pc_hotplug_event(void *opaque)
-{
-    Pc *p = opaque;
-
-    piix4_pm_gpe(p->pm, PCIHP_GPE);
-}
 
 static void pc_ejected(void *opaque, PciDevice *d)
 {
     unplug_soon(&d->dev);
 }
 
-static const PciHotplugOps pc_hotplug_ops = { .event = pc_hotplug_event, .ejected = pc_ejected };
 
 static bool pc_make_hotplug(Pc *p, Error **errp)
 {
-    if (!p->cfg.acpi) {
+    if (!p->cfg.acpi || p->chipset->hotplug_event == NULL) {
         return true; /* nothing would tell the guest of the ports */
     }
     p->hotplug = pc_device(p, &pci_hotplug_class, NULL);
-    pci_hotplug_connect(p->hotplug, p->pci, &pc_hotplug_ops, p);
+    p->hotplug_ops = (PciHotplugOps){ .event = p->chipset->hotplug_event, .ejected = pc_ejected };
+    pci_hotplug_connect(p->hotplug, p->pci, &p->hotplug_ops, p);
     return device_realize(p->hotplug, errp);
 }
 
@@ -376,6 +359,9 @@ static bool pc_make_parallel(Pc *p, Error **errp)
 
 static bool pc_make_fdc(Pc *p, Error **errp)
 {
+    if (p->cfg.q35 && p->cfg.floppy[0] == NULL && p->cfg.floppy[1] == NULL) {
+        return true;
+    }
     p->fdc = pc_device(p, &fdc_class, "fdc");
     for (unsigned n = 0; n < ARRAY_SIZE(p->cfg.floppy); n++) {
         fdc_set_drive(p->fdc, n, p->cfg.floppy[n]);
@@ -478,6 +464,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
     pc = p;
     p->cfg = *cfg;
+    p->chipset = cfg->q35 ? &chipset_q35 : &chipset_piix;
     p->direct = cfg->kernel != NULL && cfg->flash[0] == NULL && (!cfg->kernel_bios || cfg->bios == NULL) &&
                 !boot_needs_bios(cfg->kernel);
     if (p->direct) {
@@ -528,7 +515,7 @@ void pc_reset(void)
 
 void pc_power_button(void)
 {
-    piix4_pm_power_button(pc->pm);
+    pc->chipset->power_button(pc);
 }
 
 void pc_boot_set(const char *letters)

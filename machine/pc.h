@@ -1,5 +1,5 @@
 /*
- * The board "pc": i440FX, PIIX3, PIIX4 power management and the ISA chips of every PC.
+ * The boards "pc" and "q35": a chipset, and the ISA chips of every PC.
  */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H
@@ -27,6 +27,7 @@ typedef struct PcConfig {
      * kernel is so old that it needs one. */
     const char *kernel, *initrd, *append, *bios;
     const char *flash[2]; /* drives or nodes: the flash that ends at 4 GiB, the one below it; NULL for none */
+    bool q35; /* its chipset, not the i440FX's */
     bool hpet, acpi;
     bool graphics;    /* the user may look at a screen (fw_cfg tells firmware when not) */
     bool kernel_bios; /* kernels start through the BIOS, which sets the screen up */

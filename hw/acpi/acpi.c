@@ -1,9 +1,9 @@
 /*
- * ACPI tables of the i440FX board.
+ * ACPI tables of the boards of PCs.
  *
  * Sources: ACPI specification 6.4 (headings quoted); IA-PC HPET specification 1.0a, "The ACPI 2.0
  * HPET Description Table". FADT revision 3, so that it has the reset register. The PCI interrupts
- * are routed to GSIs directly: firmware, or the board in its place, fixes the PIIX3's routes.
+ * are routed to GSIs directly: firmware, or the board in its place, fixes the bridge's routes.
  */
 #include "hw/acpi/acpi.h"
 
@@ -114,7 +114,7 @@ static void isa_line(Aml *a, const char *kind, const char *hid, unsigned n, cons
 static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "ISA");
-    aml_name_int(a, "_ADR", 0x00010000);
+    aml_name_int(a, "_ADR", cfg->route != NULL ? 0x001f0000 : 0x00010000);
 
     isa_device(a, "PIC", "PNP0000");
     res_io(a, 0x20, 2);
@@ -168,23 +168,71 @@ static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
     aml_end(a);
 }
 
-/* "_PRT (PCI Routing Table)": {address, pin, source 0, GSI}. Slot s, pin p is PIRQ (s - 1 + p). */
-static void dsdt_prt(Aml *a, const AcpiConfig *cfg)
+/* Where pin @pin of slot @slot goes: at the I/O APIC, or at the PIC. */
+static uint32_t pin_gsi(const AcpiConfig *cfg, unsigned slot, unsigned pin, bool pic)
 {
-    aml_name_op(a, "_PRT");
+    unsigned pirq = cfg->route != NULL ? cfg->route(slot << 3, pin) : (slot + 3 + pin) & 3;
+
+    return cfg->gsi_first != 0 && !pic ? cfg->gsi_first + pirq : cfg->pirq[pirq & 3];
+}
+
+/* "_PRT (PCI Routing Table)": {address, pin, source 0, GSI}. */
+static void prt_package(Aml *a, const AcpiConfig *cfg, bool pic)
+{
     aml_package_begin(a, 31 * 4);
     for (unsigned slot = 1; slot < 32; slot++) {
         for (unsigned pin = 0; pin < 4; pin++) {
+            bool sci = cfg->route == NULL && slot == 1 && pin == 0;
+
             aml_package_begin(a, 4);
             aml_int(a, (uint64_t)slot << 16 | 0xffff);
             aml_int(a, pin);
             aml_int(a, 0);
-            /* function 3 of the bridge's slot is the power management: its INTA is the SCI */
-            aml_int(a, slot == 1 && pin == 0 ? 9 : cfg->pirq[(slot + 3 + pin) & 3]);
+            /* function 3 of the PIIX's slot is the power management: its INTA is the SCI */
+            aml_int(a, sci ? 9 : pin_gsi(cfg, slot, pin, pic));
             aml_end(a);
         }
     }
     aml_end(a);
+}
+
+/* dsdt_prt - one table, or, where the I/O APIC has pins of its own for the PIRQs, what \_PIC has chosen. */
+static void dsdt_prt(Aml *a, const AcpiConfig *cfg)
+{
+    if (cfg->gsi_first == 0) {
+        aml_name_op(a, "_PRT");
+        prt_package(a, cfg, false);
+        return;
+    }
+    aml_name_op(a, "PRTP");
+    prt_package(a, cfg, true);
+    aml_name_op(a, "PRTA");
+    prt_package(a, cfg, false);
+    aml_method_begin(a, "_PRT", 0, false);
+    aml_if_begin(a);
+    aml_name(a, "\\PICF");
+    aml_return_name(a, "PRTA");
+    aml_end(a);
+    aml_return_name(a, "PRTP");
+    aml_end(a);
+}
+
+/* dsdt_windows - memory for BARs below 4 GiB: around the configuration window, where there is one. Always two ranges
+ * then, so that the table's length does not depend on where firmware puts it. */
+static void dsdt_windows(Aml *a, const AcpiConfig *cfg)
+{
+    uint32_t first = cfg->pci_first, last = cfg->pci_last, end = cfg->ecam_base + (cfg->ecam_size - 1);
+
+    if (cfg->ecam_size == 0) {
+        res_memory_range(a, false, first, last);
+    } else if (cfg->ecam_base > first && end < last) {
+        res_memory_range(a, false, first, cfg->ecam_base - 1);
+        res_memory_range(a, false, end + 1, last);
+    } else {
+        first = end >= first && end < last ? end + 1 : first;
+        res_memory_range(a, false, first, 0xf7ffffff);
+        res_memory_range(a, false, 0xf8000000, last);
+    }
 }
 
 /* dsdt_slots - "_EJ0 (Eject)", "_SUN (Slot User Number)": a device for each slot whose card may come and go. */
@@ -245,7 +293,10 @@ static void dsdt_slot_events(Aml *a, const AcpiConfig *cfg)
 static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "PCI0");
-    aml_name_eisaid(a, "_HID", "PNP0A03");
+    aml_name_eisaid(a, "_HID", cfg->ecam_size != 0 ? "PNP0A08" : "PNP0A03");
+    if (cfg->ecam_size != 0) {
+        aml_name_eisaid(a, "_CID", "PNP0A03");
+    }
     aml_name_int(a, "_UID", 0);
     aml_name_int(a, "_BBN", 0);
     aml_name_op(a, "_CRS");
@@ -255,7 +306,7 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
     res_io_range(a, 0x0000, 0x0cf7);
     res_io_range(a, 0x0d00, 0xffff);
     res_memory_range(a, true, 0x000a0000, 0x000bffff);
-    res_memory_range(a, false, cfg->pci_first, cfg->pci_last);
+    dsdt_windows(a, cfg);
     if (cfg->pci64_last != 0) {
         res_memory_range64(a, cfg->pci64_first, cfg->pci64_last);
     }
@@ -270,8 +321,13 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
     aml_resources_begin(a);
     res_io(a, 0x92, 1);
     res_io(a, 0xb2, 2);
-    res_io(a, cfg->pm_base, 64);
-    res_io(a, cfg->gpe_base, 4);
+    if (cfg->ecam_size != 0) { /* general-purpose events are among them */
+        res_io(a, cfg->pm_base, 128);
+        res_memory32(a, false, cfg->ecam_base, cfg->ecam_size);
+    } else {
+        res_io(a, cfg->pm_base, 64);
+        res_io(a, cfg->gpe_base, cfg->gpe_len);
+    }
     if (cfg->hotplug_slots != 0) {
         res_io(a, PCIHP_BASE, PCIHP_SIZE);
     }
@@ -297,8 +353,20 @@ static void dsdt_cpus(Aml *a, const AcpiConfig *cfg)
     }
 }
 
+/* "\_PIC Method": the guest says which interrupt controllers it uses. */
+static void dsdt_pic(Aml *a)
+{
+    aml_name_int(a, "\\PICF", 0);
+    aml_method_begin(a, "\\_PIC", 1, false);
+    aml_store_arg(a, 0, "\\PICF");
+    aml_end(a);
+}
+
 static void dsdt_body(Aml *a, const AcpiConfig *cfg)
 {
+    if (cfg->gsi_first != 0) {
+        dsdt_pic(a);
+    }
     aml_scope_begin(a, "\\_SB");
     dsdt_pci(a, cfg);
     if (cfg->hpet) {
@@ -355,7 +423,7 @@ static uint32_t add_fadt(Tables *t, const AcpiConfig *cfg, uint32_t facs, uint32
     *F(88) = 4;
     *F(89) = 2;
     *F(91) = 4;
-    *F(92) = 4;
+    *F(92) = cfg->gpe_len;
     st_le16(F(96), 0xfff);  /* P_LVL2_LAT, P_LVL3_LAT: no C2, no C3 */
     st_le16(F(98), 0xfff);
     *F(106) = 0;  /* DAY_ALRM: none */
@@ -371,7 +439,7 @@ static uint32_t add_fadt(Tables *t, const AcpiConfig *cfg, uint32_t facs, uint32
     gas(F(148), 32, 2, cfg->pm_base);
     gas(F(172), 16, 2, cfg->pm_base + 4u);
     gas(F(208), 32, 3, cfg->pm_base + 8u);
-    gas(F(220), 32, 1, cfg->gpe_base);
+    gas(F(220), (uint8_t)(cfg->gpe_len * 8), 1, cfg->gpe_base);
     at = table_add(t, "FACP", 3, body, sizeof(body));
     link_at(t, at, 36, 4);
     link_at(t, at, 40, 4);
@@ -458,6 +526,16 @@ static uint32_t add_hpet(Tables *t)
     return table_add(t, "HPET", 1, body, sizeof(body));
 }
 
+/* PCI Firmware Specification 3.0, 4.1.2 "MCFG Table Description" */
+static uint32_t add_mcfg(Tables *t, const AcpiConfig *cfg)
+{
+    uint8_t body[24] = { 0 };
+
+    st_le64(body + 8, cfg->ecam_base);
+    body[19] = (uint8_t)((cfg->ecam_size >> 20) - 1); /* last bus */
+    return table_add(t, "MCFG", 1, body, sizeof(body));
+}
+
 /* "Root System Description Pointer (RSDP) Structure" */
 static void make_rsdp(uint8_t *p, uint32_t rsdt, uint32_t xsdt)
 {
@@ -476,8 +554,8 @@ void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
 {
     Tables t = { .base = base, .to = to };
     Aml body = { 0 };
-    uint32_t facs, dsdt, list[4], rsdt, xsdt;
-    uint64_t wide[4];
+    uint32_t facs, dsdt, list[5], rsdt, xsdt;
+    uint64_t wide[5];
     uint8_t n = 0;
 
     *to = (AcpiTables){ 0 };
@@ -489,6 +567,9 @@ void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
     list[n++] = add_madt(&t, cfg);
     if (cfg->hpet) {
         list[n++] = add_hpet(&t);
+    }
+    if (cfg->ecam_size != 0) {
+        list[n++] = add_mcfg(&t, cfg);
     }
     for (unsigned i = 0; i < n; i++) {
         wide[i] = list[i];

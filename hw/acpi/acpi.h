@@ -1,5 +1,5 @@
 /*
- * ACPI tables of the i440FX board, made at start.
+ * ACPI tables of the boards of PCs.
  */
 #ifndef HW_ACPI_ACPI_H
 #define HW_ACPI_ACPI_H
@@ -22,13 +22,17 @@ typedef struct AcpiConfig {
     const uint32_t *apic_ids; /* one a processor */
     uint32_t pci_first, pci_last;     /* window for memory BARs below 4 GiB */
     uint64_t pci64_first, pci64_last; /* above; 0, 0 for none */
-    uint8_t pirq[4];  /* GSI of PIRQA-PIRQD */
+    uint8_t pirq[4];  /* ISA interrupts of PIRQA-PIRQD (and E-H) */
+    unsigned (*route)(unsigned devfn, unsigned pin); /* a pin's PIRQ, 0 to 7; NULL: the i440FX's, slot - 1 + pin */
+    uint32_t gsi_first; /* the PIRQs' interrupts at the I/O APIC; 0: those of pirq[] */
+    uint32_t ecam_base, ecam_size; /* configuration space in memory; 0: none */
     bool hpet;
     bool kbd;
     bool floppy;
     AcpiSerial serial[ACPI_SERIAL_MAX];
     AcpiSerial parallel[ACPI_PARALLEL_MAX];
     uint16_t pm_base, gpe_base;
+    uint8_t gpe_len; /* bytes of status and enable registers */
     uint32_t hotplug_slots; /* a bit for each PCI slot whose card may come and go; see hw/acpi/pci-hotplug.h */
     uint8_t acpi_enable, acpi_disable; /* for port B2h */
 } AcpiConfig;
@@ -43,7 +47,7 @@ typedef struct AcpiTables {
     uint8_t *data; /* all tables but the RSDP; owned */
     size_t len;    /* does not depend on the base */
     uint8_t rsdp[ACPI_RSDP_SIZE];
-    AcpiLink links[16];
+    AcpiLink links[24];
     unsigned link_count;
     uint32_t tables[8]; /* offsets of the tables that have a checksum */
     unsigned table_count;

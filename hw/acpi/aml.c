@@ -203,6 +203,19 @@ static void aml_local(Aml *a, unsigned local)
     aml_byte(a, (uint8_t)(0x60 + local));
 }
 
+void aml_store_arg(Aml *a, unsigned arg, const char *name)
+{
+    aml_byte(a, 0x70);
+    aml_byte(a, (uint8_t)(0x68 + arg));
+    aml_name(a, name);
+}
+
+void aml_return_name(Aml *a, const char *name)
+{
+    aml_byte(a, 0xa4);
+    aml_name(a, name);
+}
+
 void aml_store_name(Aml *a, const char *name, unsigned local)
 {
     aml_byte(a, 0x70);

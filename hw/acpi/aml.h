@@ -49,6 +49,8 @@ void aml_method_begin(Aml *a, const char *name, unsigned args, bool serialized);
 void aml_if_begin(Aml *a);
 void aml_store_name(Aml *a, const char *name, unsigned local);
 void aml_store_int(Aml *a, uint64_t val, const char *name);
+void aml_store_arg(Aml *a, unsigned arg, const char *name);
+void aml_return_name(Aml *a, const char *name);
 void aml_and_local(Aml *a, unsigned local, uint64_t val);
 void aml_notify(Aml *a, const char *name, unsigned code);
 /* aml_io_fields - OperationRegion @region of @count double words of ports from @port on, called @names. */

@@ -36,6 +36,9 @@ typedef struct FwItem {
 
 struct FwCfg {
     Device dev;
+    void (*on_select)(void *opaque); /* wiring: before file on_key is read */
+    void *on_opaque;
+    uint16_t on_key;
     FwItem generic[FW_CFG_GENERIC], local[FW_CFG_LOCAL];
     char names[FW_CFG_FILES][FW_CFG_NAME];
     unsigned files;
@@ -57,6 +60,9 @@ static FwItem *fw_item(FwCfg *f, uint16_t key)
 static void fw_select(FwCfg *f, uint16_t key)
 {
     trace_fw_select(key);
+    if (f->on_select != NULL && (key & 0xbfff) == f->on_key) {
+        f->on_select(f->on_opaque);
+    }
     f->key = key & 0xbfff; /* bit 14: write, of no meaning any more */
     f->offset = 0;
 }
@@ -234,6 +240,17 @@ bool fw_cfg_add_file(FwCfg *f, const char *name, const void *data, size_t len, s
     fw_cfg_add_bytes(f, (uint16_t)(FW_CFG_FILE_FIRST + i), data, len);
     fw_build_directory(f);
     return true;
+}
+
+void fw_cfg_on_select(FwCfg *f, const char *name, void (*fn)(void *opaque), void *opaque)
+{
+    for (unsigned i = 0; i < f->files; i++) {
+        if (strcmp(f->names[i], name) == 0) {
+            f->on_key = (uint16_t)(FW_CFG_FILE_FIRST + i);
+            f->on_select = fn;
+            f->on_opaque = opaque;
+        }
+    }
 }
 
 /* ---- device ---- */

@@ -38,4 +38,8 @@ void fw_cfg_add_u64(FwCfg *f, uint16_t key, uint64_t val);
  * False with errp when the directory is full or the name too long. */
 bool fw_cfg_add_file(FwCfg *f, const char *name, const void *data, size_t len, struct Error **errp);
 
+/* fw_cfg_on_select - @fn is called before a guest reads the file @name, which it may replace by one of the same length:
+ * firmware reads tables when it has laid out what they tell of. */
+void fw_cfg_on_select(FwCfg *f, const char *name, void (*fn)(void *opaque), void *opaque);
+
 #endif

@@ -18,7 +18,8 @@
 struct PciBus {
     PciDevice *devices[256];
     uint32_t address; /* CONFIG_ADDRESS */
-    uint8_t pirq_count[4]; /* asserted INTx pins */
+    uint8_t pirq_count[PCI_PIRQS]; /* asserted INTx pins */
+    unsigned (*route)(unsigned devfn, unsigned pin); /* NULL: four PIRQs, one further with each slot */
     void (*set_pirq)(void *opaque, unsigned pirq, int level);
     void *opaque;
     void (*msi)(void *opaque, uint64_t addr, uint32_t data);
@@ -143,9 +144,12 @@ void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type)
 
 /* ---- interrupts ---- */
 
-/* pci_pirq - which router input a device's pin is wired to: one further with each slot. */
+/* pci_pirq - which router input a device's pin is wired to. */
 static unsigned pci_pirq(const PciDevice *d)
 {
+    if (d->bus->route != NULL) {
+        return d->bus->route(d->devfn, d->config[PCI_INT_PIN] - 1u) & (PCI_PIRQS - 1);
+    }
     return ((d->devfn >> 3) + d->config[PCI_INT_PIN] + 2u) & 3; /* slot - 1 + pin - 1, mod 4 */
 }
 
@@ -293,6 +297,11 @@ void pci_bus_set_pirq(PciBus *bus, void (*set_pirq)(void *opaque, unsigned pirq,
 {
     bus->set_pirq = set_pirq;
     bus->opaque = opaque;
+}
+
+void pci_bus_set_route(PciBus *bus, unsigned (*route)(unsigned devfn, unsigned pin))
+{
+    bus->route = route;
 }
 
 void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),

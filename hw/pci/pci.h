@@ -68,12 +68,16 @@ struct PciDevice {
 };
 extern const StateField pci_fields[]; /* of PciDevice: STATE_STRUCT(X, pci, pci_fields) */
 
-/* pci_bus_new - @set_pirq is told the level of PIRQ 0..3 when it changes. */
+/* pci_bus_new - @set_pirq is told the level of a PIRQ when it changes. */
 PciBus *pci_bus_new(void (*set_pirq)(void *opaque, unsigned pirq, int level), void *opaque);
 void pci_bus_free(PciBus *bus);
 /* pci_bus_set_pirq - the same, when the router comes later than its bus. */
 void pci_bus_set_pirq(PciBus *bus, void (*set_pirq)(void *opaque, unsigned pirq, int level),
                       void *opaque);
+/* pci_bus_set_route - where a function's pin (0..3) goes, 0 to PCI_PIRQS - 1, on a board that does not go one further
+ * with each slot, over four. */
+#define PCI_PIRQS 8u
+void pci_bus_set_route(PciBus *bus, unsigned (*route)(unsigned devfn, unsigned pin));
 /* pci_bus_set_msi - who takes the messages of the bus's devices (the local APICs). */
 void pci_bus_set_msi(PciBus *bus, void (*msi)(void *opaque, uint64_t addr, uint32_t data),
                      void *opaque);

@@ -4,6 +4,7 @@
 
 #include "bus/device.h"
 #include "bus/irq.h"
+#include "hw/acpi/pm1.h"
 
 struct PciBus;
 
@@ -13,12 +14,13 @@ extern const DeviceClass piix4_pm_class;
 #define PIIX4_GPE0_BASE 0xafe0
 #define PIIX4_ACPI_ENABLE 0xf1      /* written to port B2h */
 #define PIIX4_ACPI_DISABLE 0xf0
-#define PM_TIMER_HZ 3579545
 
 /* piix4_pm_connect - before realize: the bus, the SCI, and SMI# (pulsed). */
 void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci, IrqLine smi);
 /* piix4_pm_power_button - it was pressed. Machine lock held. */
 void piix4_pm_power_button(Device *dev);
+/* piix4_pm_base - where the registers are; 0: nowhere. */
+uint16_t piix4_pm_base(Device *dev);
 /* piix4_pm_gpe - raise general-purpose event @n (0..15). Machine lock held. */
 void piix4_pm_gpe(Device *dev, unsigned n);
 /* piix4_pm_firmware - what firmware does first: PMBASE set and enabled. */

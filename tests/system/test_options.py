@@ -83,7 +83,7 @@ def opt_machine(tmp):
         assert "hpet" in vm.mon.cmd("info mtree")
     listed("-M", "help", has="pc ")
     refused("-M", "nonesuch", names="nonesuch")
-    refused("-M", "q35", names="q35")
+    refused("-M", "isapc", names="isapc")
     refused("-M", "pc,nonesuch=1", names="nonesuch")
     refused("-M", "pc,hpet=maybe", names=["hpet", "maybe"])
 

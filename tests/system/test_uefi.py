@@ -9,7 +9,8 @@ from vm import BOOT, GUESTS, PROMPT, STEP, VM, run
 
 CODE, VARS = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
 pytestmark = pytest.mark.skipif(not os.path.exists(CODE), reason="package ovmf is not installed")
-MACHINES = ["pc"]
+GUID = "11111111-2222-3333-4444-555555555555"
+MACHINES = ["pc", "q35"]
 
 
 @pytest.fixture(params=MACHINES)
@@ -39,7 +40,7 @@ def test_shell(machine, variables):
     """A variable written in one run is there in the next one, and after a reset."""
     with VM("-M", machine, "-m", "512", *flash(variables)) as vm:
         shell(vm)
-        vm.send("setvar doppel -nv -bs =0x1234abcd\r")
+        vm.send(f"setvar doppel -guid {GUID} -nv -bs =0x1234abcd\r")
         vm.expect(r"Shell> ")
         vm.send("reset -s\r")
         assert vm.wait(STEP) == 0
@@ -47,11 +48,11 @@ def test_shell(machine, variables):
         assert b"d\0o\0p\0p\0e\0l\0" in f.read()
     with VM("-M", machine, "-m", "512", *flash(variables)) as vm:
         shell(vm)
-        vm.send("setvar doppel\r")
+        vm.send(f"setvar doppel -guid {GUID}\r")
         vm.expect(r"12 ?34 ?AB ?CD|CD ?AB ?34 ?12")
         vm.send("reset -w\r")
         shell(vm)
-        vm.send("setvar doppel\r")
+        vm.send(f"setvar doppel -guid {GUID}\r")
         vm.expect(r"12 ?34 ?AB ?CD|CD ?AB ?34 ?12")
 
 

@@ -97,7 +97,7 @@ static void test_machine(void **state)
     c = good("/x/kvm -M none");
     assert_int_equal(c->accel, ACCEL_JIT);
     config_free(c);
-    bad("d -M q35", "'q35' is not supported yet");
+    bad("d -M isapc", "'isapc' is not supported yet");
     bad("d -M pc,hpt=on", "did you mean 'hpet'?");
     bad("d -M none,vmport=maybe", "not one of auto, on, off");
     bad("d -M none -accel tcg -machine accel=tcg", "cannot be given together");
