@@ -269,7 +269,8 @@ static void level_frame(uint64_t dead)
 {
     CpuState *c = ls.cpu;
     bool wide = c->efer & EFER_LMA;
-    vaddr at = c->segs[SEG_SS].base + c->regs[GPR_RSP] + (wide ? 16 : 8) + (c->exc_has_error ? (wide ? 8 : 4) : 0);
+    vaddr base = wide ? 0 : c->segs[SEG_SS].base; /* 64-bit mode may have kept one that it does not use */
+    vaddr at = base + c->regs[GPR_RSP] + (wide ? 16 : 8) + (c->exc_has_error ? (wide ? 8 : 4) : 0);
 
     for (unsigned n = 0; n < 2; n++) {
         vaddr lin = wide ? at + n : (uint32_t)(at + n);

@@ -464,7 +464,7 @@ static void images(uint64_t seconds, const char *what)
            what, (unsigned long)n, (unsigned long)opt.seed, (unsigned long)(lockstep_stats.stretches - was.stretches),
            (unsigned long)(lockstep_stats.insns - was.insns), (unsigned long)(lockstep_stats.skipped - was.skipped),
            (unsigned long)(lockstep_stats.undefined - was.undefined), (unsigned long)(lockstep_stats.live - was.live));
-    assert_true(lockstep_stats.insns - was.insns > 1000);
+    assert_true(n < 8 || lockstep_stats.insns - was.insns > 1000);
 }
 
 static void random_code(void **state)
