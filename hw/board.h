@@ -25,6 +25,7 @@ typedef struct Board {
     void (*exit_request)(int code);
     void (*reset_request)(void);
     void (*shutdown_request)(void);
+    void (*watchdog_expired)(void);
 } Board;
 
 #endif

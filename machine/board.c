@@ -244,10 +244,10 @@ static void setup_run(const MachineConfig *cfg)
 {
     RunConfig run = {
         .name = cfg->name,
-        .no_reboot = cfg->no_reboot,
-        .no_shutdown = cfg->no_shutdown,
+        .actions = cfg->actions,
         .board_reset = cfg->none ? NULL : board_reset,
         .board_powerdown = cfg->none ? NULL : pc_power_button,
+        .board_nmi = cfg->none ? NULL : pc_nmi,
         .exit = machine_exit,
     };
 

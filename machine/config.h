@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "accel/options.h"
+#include "machine/action.h"
 #include "machine/firmware.h"
 #include "ui/sdl.h"
 
@@ -110,7 +111,8 @@ typedef struct MachineConfig {
 
     /* running */
     bool snapshot; /* of all drives */
-    bool no_reboot, no_shutdown, stopped, nographic, daemonize;
+    Actions actions; /* machine/action.h */
+    bool stopped, nographic, daemonize;
     enum { SANDBOX_AUTO, SANDBOX_ON, SANDBOX_OFF } sandbox; /* -sandbox; auto: on where the kernel can */
     char *gdb;     /* where the gdb stub listens, as a legacy chardev string; NULL: none */
     char *name;    /* of the guest, or NULL */

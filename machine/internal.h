@@ -27,9 +27,9 @@ extern const OptionDef machine_options[];
 OptHandler opt_accel, opt_enable_kvm;
 /* machine/options-machine.c */
 OptHandler opt_machine, opt_cpu, opt_memory, opt_smp, opt_icount,
-    opt_rtc, opt_name, opt_msg, opt_overcommit, opt_uuid, opt_sandbox;
+    opt_rtc, opt_action, opt_watchdog_action, opt_name, opt_msg, opt_overcommit, opt_uuid, opt_sandbox;
 /* machine/options-device.c */
-OptHandler opt_device, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
+OptHandler opt_device, opt_watchdog, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
     opt_qmp,
     opt_readconfig, opt_echr;
 /* machine/network.c; -nic and -net are told apart by their user value */

@@ -64,6 +64,15 @@ bool opt_usbdevice(void *opaque, const OptionDef *def, const char *arg, Error **
     return false;
 }
 
+bool opt_watchdog(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    if (!opt_is_help(arg) && strcmp(arg, "ib700") != 0 && strcmp(arg, "i6300esb") != 0) {
+        error_set(errp, "there is no watchdog '%s' (there are ib700 and i6300esb)", arg);
+        return false;
+    }
+    return opt_device(opaque, def, arg, errp);
+}
+
 bool opt_global(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     const char *dot = strchr(arg, '.'), *eq = strchr(arg, '=');

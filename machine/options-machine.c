@@ -328,6 +328,34 @@ bool opt_rtc(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     return opt_done(p->rtc, errp);
 }
 
+/* ---- what is done when something happens ---- */
+
+bool opt_action(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    Parser *p = opaque;
+    OptList *l = opt_parse(arg, NULL, errp);
+    bool ok = l != NULL;
+
+    for (ActionOn on = 0; ok && on < ACTION_EVENTS; on++) {
+        const char *what = opt_get_str(l, action_event(on), NULL);
+
+        if (on == ON_PANIC && what != NULL) {
+            error_set(errp, "panic=%s: there is no pvpanic device yet", what);
+            ok = false;
+        } else {
+            ok = action_set(&p->cfg->actions, on, what, errp);
+        }
+    }
+    ok = ok && opt_done(l, errp);
+    opt_free(l);
+    return ok;
+}
+
+bool opt_watchdog_action(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    return action_set(&((Parser *)opaque)->cfg->actions, ON_WATCHDOG, arg, errp);
+}
+
 /* ---- names ---- */
 
 bool opt_name(void *opaque, const OptionDef *def, const char *arg, Error **errp)

@@ -43,13 +43,13 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
 
     switch (def->user) {
     case FLAG_NO_REBOOT:
-        c->no_reboot = true;
+        c->actions.on[ON_REBOOT] = REBOOT_SHUTDOWN;
         break;
     case FLAG_SNAPSHOT:
         c->snapshot = true;
         break;
     case FLAG_NO_SHUTDOWN:
-        c->no_shutdown = true;
+        c->actions.on[ON_SHUTDOWN] = SHUTDOWN_PAUSE;
         break;
     case FLAG_STOPPED:
         c->stopped = true;
@@ -200,6 +200,7 @@ MachineConfig *config_new(void)
     MachineConfig *c = xnew(MachineConfig);
 
     c->program = "doppel";
+    actions_init(&c->actions);
     c->hpet = c->acpi = c->graphics = c->i8042 = true;
     c->ram_size = 128ull << 20;
     c->cpus = c->maxcpus = c->sockets = c->dies = c->cores = c->threads = 1;

@@ -481,6 +481,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
     p->board.exit_request = machine_exit_request;
     p->board.reset_request = machine_reset_request;
     p->board.shutdown_request = machine_shutdown_request;
+    p->board.watchdog_expired = machine_watchdog_expired;
     return pc_make_ram(p, errp) && pc_make_rom(p, errp) && pc_make_lapics(p, errp) &&
            pc_make_bridges(p, errp) && pc_make_isa(p, errp) && pc_make_flash(p, errp);
 }

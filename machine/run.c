@@ -9,6 +9,7 @@
 #include <time.h>
 #include "accel/accel.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/event.h"
 #include "base/loop.h"
 #include "block/block.h"
@@ -16,7 +17,7 @@
 
 enum { SETTLE_TRIES = 2000 };
 
-static RunConfig run;                     /* constant after run_setup() */
+static RunConfig run;                     /* constant after run_setup(), but for its actions: loop thread */
 static RunState state = RUN_PRELAUNCH;    /* loop thread */
 
 static void io_error(void *opaque)
@@ -37,6 +38,11 @@ void run_setup(const RunConfig *cfg)
     block_on_stop(io_error_soon);
 }
 
+Actions *vm_actions(void)
+{
+    return &run.actions;
+}
+
 const char *vm_name(void)
 {
     return run.name;
@@ -55,7 +61,8 @@ RunState vm_state(void)
 const char *vm_state_name(RunState s)
 {
     static const char *const names[] = { "paused (prelaunch)", "running", "paused",
-                                         "paused (shutdown)", "paused (debug)", "paused (io-error)" };
+                                         "paused (shutdown)", "paused (debug)", "paused (io-error)",
+                                         "paused (watchdog)" };
 
     return names[s];
 }
@@ -139,14 +146,24 @@ void machine_exit_request(int code)
     loop_post(exit_now, (void *)(intptr_t)code);
 }
 
+/* The machine is off. */
+static void ended(bool guest, const char *reason)
+{
+    tell("SHUTDOWN", guest, reason);
+    if (run.actions.on[ON_SHUTDOWN] == SHUTDOWN_PAUSE) {
+        vm_stop(RUN_SHUTDOWN);
+    } else {
+        run.exit(0);
+    }
+}
+
 /* @opaque: NULL when the guest wants it, else the reason. */
 static void reset_now(void *opaque)
 {
     const char *reason = opaque != NULL ? opaque : "guest-reset";
 
-    if (run.no_reboot) {
-        tell("SHUTDOWN", opaque == NULL, reason);
-        run.exit(0);
+    if (run.actions.on[ON_REBOOT] == REBOOT_SHUTDOWN) {
+        ended(opaque == NULL, reason);
         return;
     }
     accel_pause();
@@ -177,12 +194,7 @@ void machine_reset_request(void)
 
 static void shutdown_now(void *opaque)
 {
-    tell("SHUTDOWN", true, "guest-shutdown");
-    if (run.no_shutdown) {
-        vm_stop(RUN_SHUTDOWN);
-    } else {
-        run.exit(0);
-    }
+    ended(true, "guest-shutdown");
 }
 
 void machine_shutdown_request(void)
@@ -204,4 +216,42 @@ static void powerdown_now(void *opaque)
 void machine_powerdown_request(void)
 {
     loop_post(powerdown_now, NULL);
+}
+
+static void watchdog_now(void *opaque)
+{
+    char name[ACTION_NAME];
+    const EventField fields[] = { EV_STR("action", name), EV_END };
+
+    action_name(&run.actions, ON_WATCHDOG, name);
+    event_emit("WATCHDOG", fields);
+    switch (run.actions.on[ON_WATCHDOG]) {
+    case WATCHDOG_RESET:
+        reset_now(NULL);
+        break;
+    case WATCHDOG_SHUTDOWN:
+        powerdown_now(NULL);
+        break;
+    case WATCHDOG_POWEROFF:
+        run.exit(0);
+        break;
+    case WATCHDOG_PAUSE:
+        vm_stop(RUN_WATCHDOG);
+        break;
+    case WATCHDOG_DEBUG:
+        report("the watchdog was not fed");
+        break;
+    case WATCHDOG_NMI:
+        machine_lock();
+        run.board_nmi();
+        machine_unlock();
+        break;
+    default:
+        break;
+    }
+}
+
+void machine_watchdog_expired(void)
+{
+    loop_post(watchdog_now, NULL);
 }

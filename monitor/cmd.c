@@ -15,6 +15,7 @@
 #include "bus/memory.h"
 #include "chardev/chardev.h"
 #include "cpu/mmu.h"
+#include "machine/action.h"
 #include "machine/objects.h"
 #include "machine/pc.h"
 #include "machine/plug.h"
@@ -62,6 +63,11 @@ bool cmd_nmi(const Args *a, Error **errp)
     pc_nmi();
     machine_unlock();
     return true;
+}
+
+bool cmd_watchdog_action(const Args *a, Error **errp)
+{
+    return action_set(vm_actions(), ON_WATCHDOG, arg_str(a, "action"), errp);
 }
 
 /* ---- memory ---- */

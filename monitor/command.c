@@ -9,6 +9,7 @@
 #include "accel/accel.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "machine/action.h"
 
 static const Command commands[] = {
 #define COMMAND(name, alias, qmp, flags, args, help, fn) { name, alias, qmp, flags, args, help, false, fn, NULL, NULL },

@@ -22,7 +22,7 @@ static const char *const not_here[] = {
     "qom-list", "qom-set", "replay_break", "replay_delete_break", "replay_seek", "ringbuf_read",
     "ringbuf_write", "savevm", "singlestep", "snapshot_blkdev", "snapshot_blkdev_internal",
     "snapshot_delete_blkdev_internal", "stopcapture", "sum", "sync-profile", "system_wakeup", "trace-file",
-    "watchdog_action", "wavcapture", "x_colo_lost_heartbeat",
+    "wavcapture", "x_colo_lost_heartbeat",
     "info capture", "info cryptodev", "info dump",
     "info hotpluggable-cpus", "info iothreads", "info memdev", "info memory-devices",
     "info migrate", "info migrate_capabilities", "info migrate_parameters",

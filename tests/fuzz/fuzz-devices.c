@@ -283,6 +283,7 @@ static void build(void)
     pc_board()->exit_request = no_exit;
     pc_board()->reset_request = nothing;
     pc_board()->shutdown_request = nothing;
+    pc_board()->watchdog_expired = nothing;
     plug("VGA", false);
     plug("piix3-usb-uhci", false);
     plug("usb-tablet", false);
@@ -293,6 +294,8 @@ static void build(void)
     plug_nets();
     plug("isa-debugcon", true);
     plug("isa-debug-exit", false);
+    plug("ib700", false);
+    plug("i6300esb", false);
 }
 
 /* ---- the program ---- */

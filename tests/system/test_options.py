@@ -961,6 +961,36 @@ def opt_no__shutdown(tmp):
             vm.mon.cmd("cont")
 
 
+@row
+def opt_action(tmp):
+    image, _ = build(tmp, "fault", "PUT '.'\nlidt 0x9000\n ud2")  # a triple fault
+    with VM("-kernel", image, "-action", "reboot=shutdown,shutdown=pause", monitor=True) as vm:
+        vm.expect(r"\.", LIMIT)
+        wait_for(lambda: vm.mon.cmd("info status") == "VM status: paused (shutdown)\n")
+    assert exit_code(tmp, "lidt 0x9000\n ud2", "-action", "reboot=shutdown") == 0
+    refused("-action", "watchdog=bite", names=["watchdog", "bite", "inject-nmi"])
+    refused("-action", "panic=none", names=["panic", "pvpanic"])
+    refused("-action", "nonesuch=reset", names="nonesuch")
+
+
+@row
+def opt_watchdog__action(tmp):
+    bite = "mov $15, %al\n mov $0x443, %edx\n out %al, %dx\n PUT '.'\n 1: jmp 1b"  # at once
+    assert exit_code(tmp, bite, "-watchdog", "ib700", "-watchdog-action", "poweroff") == 0
+    image, _ = build(tmp, "bite", bite)
+    with VM("-kernel", image, "-watchdog", "ib700", "-watchdog-action", "pause", monitor=True) as vm:
+        wait_for(lambda: vm.mon.cmd("info status") == "VM status: paused (watchdog)\n")
+    refused("-watchdog-action", "bite", names=["bite", "poweroff"])
+
+
+@row
+def opt_watchdog(tmp):
+    for model in ("i6300esb", "ib700"):
+        with monitor("-watchdog", model) as vm:
+            assert model in vm.mon.cmd("info qtree")
+    refused("-watchdog", "VGA", names=["VGA", "ib700"])
+
+
 # Year, month, day, hour from the CMOS, in BCD, at 8000h.
 CMOS = "".join(f"mov ${i}, %al\n out %al, $0x70\n in $0x71, %al\n mov %al, {0x8000 + n}\n"
                for n, i in enumerate((9, 8, 7, 4))) + "PUT '.'\n hlt"

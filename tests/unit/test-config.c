@@ -87,7 +87,7 @@ static void test_machine(void **state)
     assert_int_equal(c->accel, ACCEL_INTERP);
     assert_int_equal(c->vmport, OOA_OFF);
     assert_string_equal(c->cpu, "max");
-    assert_true(c->no_reboot && c->stopped && !c->no_shutdown);
+    assert_true(c->actions.on[ON_REBOOT] == REBOOT_SHUTDOWN && c->stopped && c->actions.on[ON_SHUTDOWN] == SHUTDOWN_POWEROFF);
     assert_string_equal(c->gdb, "tcp::1234");
     config_free(c);
     c = good(
