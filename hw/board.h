@@ -16,6 +16,7 @@ typedef struct Board {
     IrqLine isa_irq[16];   /* inputs of the ISA interrupts; IRQ 2 is not connected */
     unsigned cpus;         /* processors */
     struct PciBus *pci;    /* NULL on a board without PCI */
+    const char *pci_name;  /* as bus= has it; NULL: pci.0 */
     struct FwCfg *fw_cfg;  /* may be NULL */
     /* The path of a ROM file, freed by the caller; NULL when there is none. May be NULL. */
     char *(*rom_find)(const char *name);

@@ -21,6 +21,20 @@ enum { MAX_CPUS = 255 };     /* an 8-bit APIC id, less the broadcast one */
 
 /* ---- -machine ---- */
 
+/* print_versions - the names that saved command lines have; any other version means the same. */
+static void print_versions(const char *family, const char *board)
+{
+    static const uint8_t last_minor[] = { [2] = 12, [3] = 1, [4] = 2, [5] = 2, [6] = 2, [7] = 2 };
+
+    for (unsigned major = 2; major < ARRAY_SIZE(last_minor); major++) {
+        for (unsigned minor = 0; minor <= last_minor[major]; minor++) {
+            autofree char *name = xasprintf("%s%u.%u", family, major, minor);
+
+            printf("%-20s alias of %s\n", name, board);
+        }
+    }
+}
+
 static bool is_q35(const char *type)
 {
     unsigned major, minor;
@@ -56,9 +70,9 @@ static bool machine_type(Parser *p, const char *type, Error **errp)
         printf("Supported machines are:\n"
                "none                 empty machine\n"
                "pc                   Standard PC (i440FX + PIIX, 1996) (default)\n"
-               "pc-i440fx-X.Y        alias of pc\n"
-               "q35                  Standard PC (Q35 + ICH9, 2009)\n"
-               "pc-q35-X.Y           alias of q35\n");
+               "q35                  Standard PC (Q35 + ICH9, 2009)\n");
+        print_versions("pc-i440fx-", "pc");
+        print_versions("pc-q35-", "q35");
         p->done = true;
         return true;
     }

@@ -84,6 +84,11 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
     };
 
     p->chipset->acpi(p, &a);
+    if (p->flash[0] != NULL && p->cfg.cpus > 0 && p->cfg.cpu[0]->phys_bits > 32) {
+        /* UEFI's firmware gives large BARs places above RAM */
+        a.pci64_first = (PC_GIB4 + p->above_4g + (1u << 30) - 1) & ~(uint64_t)((1u << 30) - 1);
+        a.pci64_last = BIT64(p->cfg.cpu[0]->phys_bits) - 1;
+    }
     for (unsigned i = 0; i < p->cfg.cpus; i++) {
         ids[i] = p->cfg.cpu[i]->apic_id;
     }

@@ -464,6 +464,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
 
     pc = p;
     p->cfg = *cfg;
+    p->board.pci_name = cfg->q35 ? "pcie.0" : NULL;
     p->chipset = cfg->q35 ? &chipset_q35 : &chipset_piix;
     p->direct = cfg->kernel != NULL && cfg->flash[0] == NULL && (!cfg->kernel_bios || cfg->bios == NULL) &&
                 !boot_needs_bios(cfg->kernel);

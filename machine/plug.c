@@ -18,6 +18,7 @@
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "hw/acpi/pci-hotplug.h"
+#include "hw/board.h"
 #include "hw/pci/pci.h"
 #include "machine/pc.h"
 
@@ -120,7 +121,13 @@ static bool can_come_and_go(const DeviceClass *cls, Error **errp)
     } else if (cls->no_hotplug || cls->bus == BUS_NONE || !cls->user_creatable) {
         error_set(errp, "Device '%s' does not support hotplugging", cls->name);
     } else if (cls->bus == BUS_PCI && pc_hotplug() == NULL) {
-        error_set(errp, "Bus 'pci.0' does not support hotplugging: there is no ACPI");
+        const char *name = pc_board()->pci_name;
+
+        if (name != NULL) {
+            error_set(errp, "Bus '%s' does not support hotplugging", name);
+        } else {
+            error_set(errp, "Bus 'pci.0' does not support hotplugging: there is no ACPI");
+        }
     } else {
         return true;
     }

@@ -77,6 +77,7 @@ bool qmp_query_machines(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     *ret = json_object_new_array();
     add_machine(*ret, "pc", true, 255);
+    add_machine(*ret, "q35", false, 255);
     add_machine(*ret, "none", false, 1);
     return true;
 }

@@ -143,7 +143,8 @@ bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_cod
         error_set(errp, "%s: this board has no PCI bus", d->dev.id);
         return false;
     }
-    if (d->bus_name != NULL && strcmp(d->bus_name, "pci.0") != 0 && strcmp(d->bus_name, "pci") != 0) {
+    if (d->bus_name != NULL && strcmp(d->bus_name, board->pci_name != NULL ? board->pci_name : "pci.0") != 0 &&
+        (board->pci_name != NULL || strcmp(d->bus_name, "pci") != 0)) {
         error_set(errp, "Bus '%s' not found", d->bus_name);
         return false;
     }

@@ -131,7 +131,7 @@ def test_memory(arch, mem):
         m.expect("^DOPPEL-POWEROFF")
         quiet_end(m)
         assert usable(m.serial.text) >= (mib - 2) << 20
-        reach = 3584 if arch == "i386" else mib  # the installer's kernel has no PAE
+        reach = 3072 if arch == "i386" else mib  # the installer's kernel has no PAE
         assert total >= (min(mib, reach) - 128) * 1024 * 0.95
 
 

@@ -87,9 +87,18 @@ def test_refused(args, text):
     assert r.returncode == 1 and text in r.stderr, r.stderr
 
 
+def test_bus():
+    """Cards are on pcie.0, and do not come later."""
+    with VM("-M", "q35", "-S", "-device", "virtio-rng-pci,bus=pcie.0,addr=5", monitor=True) as vm:
+        assert "device   5" in vm.mon.cmd("info pci")
+        assert "Bus 'pcie.0' does not support hotplugging" in vm.mon.cmd("device_add virtio-rng-pci")
+    r = run("-display", "none", "-M", "q35", "-device", "virtio-rng-pci,bus=pci.0")
+    assert r.returncode == 1 and "Bus 'pci.0' not found" in r.stderr
+
+
 def test_names():
     names = run("-machine", "help").stdout
-    assert "q35 " in names and "pc-q35-" in names
+    assert "q35 " in names and "pc-q35-7.2 " in names and "pc-i440fx-2.0 " in names
     for name in ("pc-q35-7.2", "pc-q35-2.4", "pc-i440fx-2.0"):
         with VM("-M", name, "-S", monitor=True) as vm:
             assert ("mch" in vm.mon.cmd("info qtree")) == ("q35" in name)
