@@ -135,6 +135,7 @@ static void refresh_acpi(void *opaque)
     AcpiTables t;
 
     pc_acpi_tables(p, &t, 0);
+    acpi_clear_sums(&t);
     fw_cfg_add_file(p->board.fw_cfg, "etc/acpi/tables", t.data, t.len, NULL);
     acpi_free(&t);
 }
@@ -147,6 +148,7 @@ static bool add_acpi(Pc *p, FwCfg *f, Error **errp)
     bool ok;
 
     pc_acpi_tables(p, &t, 0);
+    acpi_clear_sums(&t);
     script = acpi_loader(&t, &len);
     ok = fw_cfg_add_file(f, "etc/acpi/tables", t.data, t.len, errp) &&
          fw_cfg_add_file(f, "etc/acpi/rsdp", t.rsdp, sizeof(t.rsdp), errp) &&

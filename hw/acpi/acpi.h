@@ -62,5 +62,7 @@ void acpi_free(AcpiTables *t);
  * allocates the files etc/acpi/tables (@t, built for base 0) and etc/acpi/rsdp, links and sums them.
  * The caller frees it. */
 uint8_t *acpi_loader(const AcpiTables *t, size_t *len);
+/* acpi_clear_sums - before @t is handed to such a firmware: all checksums are 0. */
+void acpi_clear_sums(AcpiTables *t);
 
 #endif

@@ -4,7 +4,8 @@
  * Interface: the fw_cfg file "etc/table-loader", read alike by SeaBIOS (romfile_loader) and OVMF:
  * entries of 128 bytes, a command and its fields, names of files in 56 bytes. A pointer field
  * holds an offset into the file it points to, to which the file's address is added. A checksum is
- * corrected by what the range sums up to.
+ * corrected by what the range sums up to (SeaBIOS), or becomes what makes up for the range as it is (OVMF): its field
+ * has to be 0.
  */
 #include "hw/acpi/acpi.h"
 
@@ -55,6 +56,14 @@ static void add_checksum(Script *s, const char *file, uint32_t at, uint32_t star
     st_le32(e, at);
     st_le32(e + 4, start);
     st_le32(e + 8, len);
+}
+
+void acpi_clear_sums(AcpiTables *t)
+{
+    for (unsigned i = 0; i < t->table_count; i++) {
+        t->data[t->tables[i] + 9] = 0;
+    }
+    t->rsdp[8] = t->rsdp[32] = 0;
 }
 
 uint8_t *acpi_loader(const AcpiTables *t, size_t *len)

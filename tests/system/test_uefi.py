@@ -62,6 +62,10 @@ def linux_is_right(vm):
     vm.expect(r"^1$")
     vm.send("dmesg -l err,crit,alert,emerg | grep -ci 'acpi\\|pci'\n")
     vm.expect(r"^0$")
+    vm.send("ls /sys/firmware/acpi/tables | grep -c 'FACP\\|APIC\\|DSDT'\n")
+    vm.expect(r"^3$")
+    vm.send("poweroff -f\n")
+    assert vm.wait(STEP) == 0
 
 
 def test_kernel(machine, variables):
@@ -89,12 +93,12 @@ def test_disk(machine, variables, tmp_path):
 def test_nodes(variables):
     """-machine pflash0= and pflash1= take nodes; -pflash takes files one after the other."""
     code = f"driver=raw,node-name=code,read-only=on,file.driver=file,file.filename={CODE}"
-    with VM("-M", "pc,pflash0=code,pflash1=vars", "-blockdev", code, "-blockdev",
+    with VM("-m", "512", "-M", "pc,pflash0=code,pflash1=vars", "-blockdev", code, "-blockdev",
             f"driver=raw,node-name=vars,file.driver=file,file.filename={variables}", "-vga", "none") as vm:
         vm.expect(r"Shell", BOOT)
     copy = str(variables) + ".code"
     shutil.copy(CODE, copy)
-    with VM("-pflash", copy, "-pflash", variables, "-vga", "none") as vm:
+    with VM("-m", "512", "-pflash", copy, "-pflash", variables, "-vga", "none") as vm:
         vm.expect(r"Shell", BOOT)
 
 
