@@ -154,6 +154,7 @@ static void reset_msrs(CpuState *c)
     memset(c->msr_mc, 0, sizeof(c->msr_mc));
     c->msr_mcg_status = c->msr_spec_ctrl = c->msr_xss = c->msr_debugctl = 0;
     c->tsc_adjust = 0;
+    c->kvm_wall = c->kvm_system = 0;
 }
 
 void cpu_reset(CpuState *c, bool init)

@@ -268,6 +268,7 @@ typedef struct CpuHooks {
     void (*ferr)(struct CpuState *c, bool on);     /* FERR# for CR0.NE=0, IRQ 13 */
     void (*shutdown)(struct CpuState *c);          /* triple fault: the board resets */
     void (*init_done)(struct CpuState *c);         /* INIT was taken: reset the local APIC */
+    int64_t (*wall_ns)(void);                      /* the time of day by the board's clock, ns since 1970 */
     int64_t (*tsc_now)(struct CpuState *c);        /* raw counter before offset; NULL: host's TSC */
 } CpuHooks;
 
@@ -310,6 +311,7 @@ typedef struct CpuState {
     uint64_t msr_mtrr_def, msr_mtrr_fix[11], msr_mtrr_phys[16];
     uint64_t msr_mcg_status, msr_mc[40], msr_spec_ctrl, msr_xss;
     uint64_t msr_platform_info, msr_debugctl;
+    uint64_t kvm_wall, kvm_system; /* cpu/kvmclock.c: the MSRs */
     int64_t tsc_offset; /* guest TSC = raw + offset; IA32_TSC_ADJUST in tsc_adjust */
     uint64_t tsc_adjust;
     uint64_t a20_mask; /* and-mask on physical addresses: all ones, or bit 20 clear */

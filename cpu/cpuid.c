@@ -128,7 +128,7 @@ static const char *const unimplemented[] = {
     "avx512vl", "avx512ifma", "avx512vbmi", "avx512-vnni", "pku", "ospke", "la57", "svm", "npt",
     "nrip-save", "sse4a", "misalignsse", "3dnow", "3dnowext", "fxsr-opt", "xop", "fma4", "tbm",
     "topoext", "perfctr-core", "invtsc", "ssbd", "stibp", "md-clear", "ibpb", "virt-ssbd",
-    "amd-ssbd", "kvm", "kvm-pv-eoi", "kvm-pv-unhalt", "kvmclock", "vaes", "vpclmulqdq", "gfni",
+    "amd-ssbd", "kvm", "kvm-pv-eoi", "kvm-pv-unhalt", "vaes", "vpclmulqdq", "gfni",
     "intel-pt", "vmware-cpuid-freq", "migratable", "hypervisor", "l3-cache", "pmu", "extapic",
     "cmp-legacy", "ds", "phe", "amd-stibp", "wbnoinvd", "clzero", "osvw", "skinit", "wdt",
 };
@@ -218,6 +218,7 @@ static void fill_model(CpuModel *m, const ModelRow *r)
     m->xlevel = r->xlevel;
     m->phys_bits = r->phys_bits;
     add_row(m, r);
+    set_feature(m, FEAT_KVMCLOCK, has_feature(m, FEAT_HYPERVISOR));
     if (r->level >= 7 && has_feature(m, FEAT_LM)) {
         add_words(m, IMMUNE);
     }
@@ -601,6 +602,22 @@ static CpuidRegs extended(CpuState *c, uint32_t leaf)
     return r;
 }
 
+/* Ours at 40000000h, KVM's at the next place where guests look for it: its clock is all that there is of it. */
+#define KVM_LEAF 0x40000100u
+static CpuidRegs hypervisor(const CpuState *c, uint32_t leaf)
+{
+    bool kvm = cpu_has(c, FEAT_KVMCLOCK);
+
+    switch (leaf) {
+    case 0x40000000: return (CpuidRegs){ 0x40000010, letters("dopp"), letters("eldo"), letters("ppel") };
+    case 0x40000010: return (CpuidRegs){ (uint32_t)(cpu_tsc_hz() / 1000), 1000000, 0, 0 }; /* frequencies in kHz */
+    case KVM_LEAF: return kvm ? (CpuidRegs){ KVM_LEAF + 1, letters("KVMK"), letters("VMKV"), letters("M\0\0\0") } : (CpuidRegs){ 0 };
+    case KVM_LEAF + 1: /* the old clock, the new one, alike on all processors */
+        return (CpuidRegs){ kvm ? 1u | flag_word(c, leaf, 0, EAX) | 1u << 24 : 0, 0, 0, 0 };
+    default: return (CpuidRegs){ 0 };
+    }
+}
+
 CpuidRegs cpuid_leaf(CpuState *c, uint32_t leaf, uint32_t sub)
 {
     const CpuModel *m = c->model;
@@ -609,14 +626,8 @@ CpuidRegs cpuid_leaf(CpuState *c, uint32_t leaf, uint32_t sub)
     if (leaf >= 0x80000000u && leaf <= m->xlevel) {
         return extended(c, leaf);
     }
-    if (leaf >= 0x40000000u && leaf <= 0x400000ffu && cpu_has(c, FEAT_HYPERVISOR)) {
-        if (leaf == 0x40000000) {
-            r = (CpuidRegs){ 0x40000010, letters("dopp"), letters("eldo"), letters("ppel") };
-        } else if (leaf == 0x40000010) { /* frequencies in kHz */
-            r.eax = (uint32_t)(cpu_tsc_hz() / 1000);
-            r.ebx = 1000000;
-        }
-        return r;
+    if (leaf >= 0x40000000u && leaf <= 0x400001ffu && cpu_has(c, FEAT_HYPERVISOR)) {
+        return hypervisor(c, leaf);
     }
     if (leaf > m->level) {
         leaf = m->level; /* Intel answers with the highest basic leaf */

@@ -54,6 +54,12 @@ void cpu_host_hide(unsigned feature, bool hide);
 /* cpu_feature_find - of a name of @n letters; FEAT_NONE: there is none. */
 unsigned cpu_feature_find(const char *name, size_t n);
 
+/* cpu/kvmclock.c: is @msr one of KVM's clock, which @c has; what it reads as; a write of it. kvmclock_update - after
+ * CpuState.tsc_offset changed. Own thread. */
+bool kvmclock_msr(const CpuState *c, uint32_t msr);
+uint64_t kvmclock_read(const CpuState *c, uint32_t msr);
+void kvmclock_write(CpuState *c, uint32_t msr, uint64_t val);
+void kvmclock_update(CpuState *c);
 /* cpu_tsc_hz - frequency of the guest's time-stamp counter. */
 uint64_t cpu_tsc_hz(void);
 /* cpu_random - 64 random bits for RDRAND and RDSEED; the one place they come from. */

@@ -122,7 +122,7 @@ const StateField cpu_fields[] = {
     STATE_BYTES(CpuState, msr_mtrr_fix), STATE_BYTES(CpuState, msr_mtrr_phys), STATE_U64(CpuState, msr_mcg_status),
     STATE_BYTES(CpuState, msr_mc), STATE_U64(CpuState, msr_spec_ctrl), STATE_U64(CpuState, msr_xss),
     STATE_U64(CpuState, msr_platform_info), STATE_U64(CpuState, msr_debugctl),
-    STATE_U64(CpuState, tsc_offset), STATE_U64(CpuState, tsc_adjust), STATE_U64(CpuState, a20_mask),
+    STATE_U64(CpuState, kvm_wall), STATE_U64(CpuState, kvm_system), STATE_U64(CpuState, tsc_offset), STATE_U64(CpuState, tsc_adjust), STATE_U64(CpuState, a20_mask),
     STATE_BYTES(CpuState, pdpte), STATE_U32(CpuState, activity), STATE_BOOL(CpuState, inhibit_irq),
     STATE_BOOL(CpuState, inhibit_db), STATE_BOOL(CpuState, mid_repeat),
     STATE_BOOL(CpuState, nmi_blocked), STATE_BOOL(CpuState, in_smm),

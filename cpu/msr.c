@@ -124,6 +124,10 @@ bool cpu_rdmsr(CpuState *c, uint32_t msr, uint64_t *val)
         *val = *a;
         return true;
     }
+    if (kvmclock_msr(c, msr)) {
+        *val = kvmclock_read(c, msr);
+        return true;
+    }
     switch (msr) {
     case 0x10: *val = cpu_read_tsc(c); return true;
     case 0x3b: *val = c->tsc_adjust; return true;
@@ -212,15 +216,21 @@ bool cpu_wrmsr(CpuState *c, uint32_t msr, uint64_t val)
         *a = val;
         return true;
     }
+    if (kvmclock_msr(c, msr)) {
+        kvmclock_write(c, msr, val);
+        return true;
+    }
     switch (msr) {
     case 0x10:
         now = cpu_read_tsc(c);
         c->tsc_offset += (int64_t)(val - now);
         c->tsc_adjust += val - now;
+        kvmclock_update(c);
         return true;
     case 0x3b:
         c->tsc_offset += (int64_t)(val - c->tsc_adjust);
         c->tsc_adjust = val;
+        kvmclock_update(c);
         return true;
     case 0x49: case 0x10b: /* PRED_CMD, FLUSH_CMD: nothing is shared */
         return true;

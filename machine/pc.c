@@ -245,6 +245,16 @@ bool pc_writes_late(void)
     return pc->flash[0] != NULL;
 }
 
+static int64_t pc_wall_ns(void)
+{
+    int64_t ns;
+
+    machine_lock();
+    ns = rtc_wall_ns(pc->rtc);
+    machine_unlock();
+    return ns;
+}
+
 static bool pc_make_lapics(Pc *p, Error **errp)
 {
     p->lapics = lapic_bus_new(p->cfg.cpus);
@@ -256,6 +266,7 @@ static bool pc_make_lapics(Pc *p, Error **errp)
         lapic_connect(p->lapic[i], p->lapics, p->cfg.cpu[i]);
         p->cfg.cpu[i]->hooks.shutdown = pc_shutdown;
         p->cfg.cpu[i]->hooks.ferr = pc_ferr;
+        p->cfg.cpu[i]->hooks.wall_ns = pc_wall_ns;
         if (!device_realize(p->lapic[i], errp)) {
             return false;
         }

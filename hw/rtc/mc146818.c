@@ -124,6 +124,13 @@ static int64_t rtc_now(const RtcState *s)
     return s->seconds + (ns >= 0 ? ns / NS_PER_SEC : -((-ns + NS_PER_SEC - 1) / NS_PER_SEC));
 }
 
+int64_t rtc_wall_ns(Device *dev)
+{
+    const RtcState *s = container_of(dev, RtcState, dev);
+
+    return rtc_now(s) * NS_PER_SEC + rtc_fraction(s);
+}
+
 /* rtc_fill - the ten time bytes of cmos[] from the clock. */
 static void rtc_fill(RtcState *s)
 {

@@ -5,7 +5,9 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cpu/cpuid.h"
 #include "cpu/insn.h"
 #include "cpu/segment.h"
@@ -297,11 +299,52 @@ static void xsaves_round_trip(void **state)
     assert_int_equal(c->xmm[3].q[0], saved[3].q[0]);
 }
 
+/* Linux' Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW: the formula for guests. */
+static int64_t guest_ns(uint64_t page)
+{
+    const uint8_t *p = guest_ram(page);
+    uint64_t delta = cpu_tsc(c) - ld_le64(p + 8);
+
+    assert_int_equal(ld_le32(p) & 1, 0); /* it is not being written */
+    assert_int_equal(p[29] & 1, 1);
+    delta = (int8_t)p[28] >= 0 ? delta << p[28] : delta >> -(int8_t)p[28];
+    return (int64_t)(ld_le64(p + 16) + (uint64_t)((unsigned __int128)delta * ld_le32(p + 24) >> 32));
+}
+
+static int64_t day(void)
+{
+    return 1700000000ll * NS_PER_SEC + clock_now(CLK_VIRTUAL) + 123456789;
+}
+
+static void kvm_clock(void **state)
+{
+    int64_t before, ns;
+    uint64_t v;
+
+    c->hooks.wall_ns = day;
+    OK(0x4b564d01, 0x3000 | 1);
+    OK(0x12, 0x3000 | 1);
+    for (unsigned n = 0; n < 3; n++) {
+        before = clock_now(CLK_VIRTUAL);
+        ns = guest_ns(0x3000);
+        assert_in_range(ns, before, clock_now(CLK_VIRTUAL));
+        v = ld_le32(guest_ram(0x3000));
+        assert_true(cpu_wrmsr(c, n == 0 ? 0x10 : 0x3b, n * 1234567890123ull)); /* its counter is set: told anew */
+        assert_true(ld_le32(guest_ram(0x3000)) > v);
+    }
+    OK(0x4b564d00, 0x4000);
+    assert_int_equal(ld_le32(guest_ram(0x4004)), 1700000000);
+    assert_int_equal(ld_le32(guest_ram(0x4008)), 123456789);
+    assert_true(cpu_wrmsr(c, 0x4b564d01, ~0ull)); /* no memory is there */
+    assert_true(cpu_wrmsr(c, 0x4b564d01, 0xfee00001));
+    assert_true(cpu_wrmsr(c, 0x4b564d00, 0xffffffffffff));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
-        T(canonical_addresses), T(reserved_bits), T(tsc_and_adjust), T(unknown_ones),
+        T(canonical_addresses), T(reserved_bits), T(tsc_and_adjust), T(kvm_clock), T(unknown_ones),
         T(xsave_faults), T(xcr0_rules), T(header_rules), T(xsaves_round_trip),
     };
 

@@ -393,8 +393,17 @@ static void frequencies(void **state)
     r = ask(0x40000000, 0);
     assert_true(r.eax >= 0x40000010);
     assert_int_equal(ask(0x40000010, 0).eax, cpu_tsc_hz() / 1000);
+    r = ask(0x40000100, 0); /* KVM's clock, both its MSRs, stable */
+    assert_int_equal(r.eax, 0x40000101);
+    assert_memory_equal(&r.ebx, "KVMK", 4);
+    assert_int_equal(ask(0x40000101, 0).eax, 0x01000009);
+    parse("max,-kvmclock");
+    assert_int_equal(ask(0x40000100, 0).eax, 0);
+    parse("qemu64");
+    assert_int_equal(ask(0x40000101, 0).eax, 0x01000009);
     parse("max,-hypervisor");
     assert_int_not_equal(ask(0x40000000, 0).eax, 0x40000010);
+    assert_int_not_equal(ask(0x40000101, 0).eax, 0x01000009);
 }
 
 int main(void)
