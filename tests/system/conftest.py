@@ -1,5 +1,6 @@
 """What all system tests share: the guests, the `full` mark, a folder that goes away."""
 import atexit
+import fcntl
 import os
 import shutil
 import subprocess
@@ -33,6 +34,9 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def guests():
     """The kernels and initial RAM disks, made from Debian's packages if they are not there."""
-    subprocess.run([os.path.join(vm.ROOT, "scripts", "mkguest"), vm.GUESTS], check=True,
-                   timeout=600, stdin=subprocess.DEVNULL)
+    os.makedirs(vm.GUESTS, exist_ok=True)
+    with open(f"{vm.GUESTS}/lock", "w") as lock:  # files of tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([os.path.join(vm.ROOT, "scripts", "mkguest"), vm.GUESTS], check=True,
+                       timeout=600, stdin=subprocess.DEVNULL)
     return vm.GUESTS

@@ -174,7 +174,7 @@ def opt_smp(tmp):
 @row
 def opt_m(tmp):
     for text, last in (("64", 0x3ffffff), ("64M", 0x3ffffff), ("size=1G", 0x3fffffff),
-                       ("65536K", 0x3ffffff), ("5G", 0x15fffffff)):
+                       ("65536K", 0x3ffffff), ("5G", 0x17fffffff)):
         with monitor("-m", text) as vm:
             assert f"{last:016x} (ram)" in vm.mon.cmd("info mtree"), text
     refused("-m", "0", names="-m 0")
@@ -417,7 +417,7 @@ def opt_smbios(tmp):
     assert len(t[4]) == 2  # a package a processor
     assert [int.from_bytes(a[12:14], "little") for a, _ in t[17]] == [5120]  # MiB
     ends = [int.from_bytes(a[8:12], "little") for a, _ in t[19]]
-    assert ends == [0x380000 - 1, 0x400000 + 0x180000 - 1]  # KiB: 3.5 GiB below, 1.5 above
+    assert ends == [0x300000 - 1, 0x400000 + 0x200000 - 1]  # KiB: 3 GiB below, 2 above, as QEMU's
     for bad, names in (("type=5", "type=5"), ("vendor=x", "type"), ("type=1,nonesuch=1", "nonesuch"),
                        ("type=1,uuid=xyz", "uuid=xyz"), ("type=0,release=x", "release"),
                        ("file=x", "file="), ("type=11,path=/nonexistent/x", "/nonexistent/x")):
