@@ -67,11 +67,13 @@ def test_snapshot_and_commit(tmp_path):
         assert f"Backing file:     {a} (chain depth: 1)\n" in m.mon.cmd("info block ide0-hd0")
         assert f"ide0-hd1: {b} (raw)" in m.mon.cmd("info block ide0-hd1")
         assert not [f for f in os.listdir(tmp_path) if f.startswith("vl.")]
-        answer(m, "echo hello | dd of=/dev/sda conv=fsync 2>/dev/null; echo world | dd of=/dev/sdb conv=fsync 2>/dev/null")
+        # which of two disks is sda is a race in a slow guest
+        answer(m, "a=/dev/$(ls /sys/bus/scsi/devices/0:0:0:0/block) b=/dev/$(ls /sys/bus/scsi/devices/0:0:1:0/block)")
+        answer(m, "echo hello | dd of=$a conv=fsync 2>/dev/null; echo world | dd of=$b conv=fsync 2>/dev/null")
         assert sha(a) == before[0] and sha(b) != before[1]
         assert m.mon.cmd("commit all") == ""
-        answer(m, "echo again | dd of=/dev/sda seek=9 conv=fsync 2>/dev/null")
-        assert answer(m, "head -c 6 /dev/sda") == "hello\n"
+        answer(m, "echo again | dd of=$a seek=9 conv=fsync 2>/dev/null")
+        assert answer(m, "head -c 6 $a") == "hello\n"
         end(m)
     clean(a)
     raw = tmp_path / "out.raw"
