@@ -143,7 +143,7 @@ def test_drive_add_and_del(tmp_path):
             assert m.mon.cmd(f"drive_add 0 if=none,id=q,file={tmp_path}/a,format=raw") == "OK\n"
             assert "there is a drive 'q' already" in m.mon.cmd(f"drive_add 0 if=none,id=q,file={tmp_path}/a,format=raw")
             assert m.mon.cmd("device_add scsi-hd,drive=q,id=disk") == ""
-            answer(m, "while [ ! -e /dev/sd[a-z] ]; do sleep 0.05; done")
+            answer(m, "until head -c 1 /dev/sd[a-z] >/dev/null 2>&1; do sleep 0.05; done")
             assert hashlib.sha256(data).hexdigest() in answer(m, "cat /dev/sd? | sha256sum")
             if n == 1:
                 assert m.mon.cmd("drive_del q") == ""

@@ -20,6 +20,14 @@ def threads(pid):
     return {int(t): open(f"/proc/{pid}/task/{t}/comm").read().strip() for t in os.listdir(f"/proc/{pid}/task")}
 
 
+def wait_named(pid, *names):
+    """All threads, when those of the names that are among @names are just these."""
+    def of_them():
+        return sorted(n for n in threads(pid).values() if n in names)
+    wait_for(lambda: of_them() == sorted(names))  # a thread gives itself its name, some time after it was made
+    return threads(pid)
+
+
 def status(pid, thread, field):
     return re.search(rf"^{field}:\t(\d+)", open(f"/proc/{pid}/task/{thread}/status").read(), re.M).group(1)
 
@@ -37,8 +45,7 @@ def test_machine(tmp_path):
         assert m.mon.cmd(f"screendump {tmp_path}/x.png -f png") == "" and (tmp_path / "x.png").stat().st_size > 0
         assert "Could not open" in m.mon.cmd("change ide1-cd0 /proc/self/mem")
         assert "Could not open" in m.mon.cmd("change ide1-cd0 /nonesuch")
-        have = threads(m.p.pid)
-        assert sorted(n for n in have.values() if n in ("block", "vnc")) == ["block"] * 4 + ["vnc"]
+        have = wait_named(m.p.pid, *["block"] * 4, "vnc")
         for t in have:
             assert (status(m.p.pid, t, "NoNewPrivs"), status(m.p.pid, t, "Seccomp")) == ("1", "2"), have[t]
         m.mon.cmd(f"migrate file:{tmp_path}/state")
@@ -53,10 +60,9 @@ def test_ring(tmp_path):
         (tmp_path / name).write_bytes(bytes(1 << 20))
     disk = f"if=virtio,format=raw,file={tmp_path}"
     with VM("-drive", f"{disk}/a,aio=io_uring", monitor=True) as m:
-        have = threads(m.p.pid)
-        assert sorted(n for n in have.values() if n in ("block", "aio")) == ["aio"] + ["block"] * 4
+        have = wait_named(m.p.pid, *["block"] * 4, "aio")
         for t in have:
-            assert (status(m.p.pid, t, "NoNewPrivs"), status(m.p.pid, t, "Seccomp")) == ("1", "2"), have[t]
+            wait_for(lambda t=t: (status(m.p.pid, t, "NoNewPrivs"), status(m.p.pid, t, "Seccomp")) == ("1", "2"))
         assert "OK" in m.mon.cmd(f"drive_add 0 if=none,id=b,format=raw,file={tmp_path}/b,aio=io_uring")
         assert "aio=native: a confined process" in m.mon.cmd(
             f"drive_add 0 if=none,id=c,format=raw,file={tmp_path}/c,cache=none,aio=native")
