@@ -60,13 +60,16 @@ static void tlb_empty(CpuState *c, bool global)
     }
     if (global) {
         memset(c->large_seen[0], 0, sizeof(c->large_seen[0]));
+        tlb_spaces_drop(c);
     }
 }
 
 void tlb_flush(CpuState *c, bool global)
 {
     tlb_empty(c, global);
-    tlb_spaces_drop(c);
+    if (!global) {
+        tlb_spaces_drop(c); /* INVPCID of another, CR3 without PCIDs */
+    }
     for (unsigned k = 0; k <= global; k++) {
         memset(c->large_code[k], 0, sizeof(c->large_code[k]));
     }

@@ -309,6 +309,22 @@ static void put_aside_while_a_page_became_tracked(void **state)
     assert_non_null(tlb_wptr(c, MMU_SUPER, LIN, 4));
 }
 
+/* What was put aside goes when the memory map changes, also inside of an instruction. */
+static void put_aside_while_the_map_changed(void **state)
+{
+    uint32_t v = 1;
+
+    map(F_4LEVEL, 7, 7);
+    c->cr4 |= CR4_PCIDE;
+    tlb_flush(c, true);
+    cpu_set_cr3(c, ROOT | 1);
+    lin_write(c, LIN, &v, 4, MMU_SUPER, SEG_DS);
+    cpu_set_cr3(c, ROOT | 2);
+    cpu_see_view(c);
+    cpu_set_cr3(c, ROOT | 1 | KEEP);
+    assert_null(tlb_rptr(c, MMU_SUPER, LIN, 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(invlpg_of_a_large_page, begin, end),
         cmocka_unit_test_setup_teardown(translations_by_pcid, begin, end),
         cmocka_unit_test_setup_teardown(put_aside_while_a_page_became_tracked, begin, end),
+        cmocka_unit_test_setup_teardown(put_aside_while_the_map_changed, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
