@@ -197,7 +197,8 @@ static BlockImage *with_format(BlockImage *img, const ImageFormat *fmt, Error **
 }
 
 /* open_remote - an export of an NBD server, or a disk that forgets. Locks are that server's matter. */
-static BlockImage *open_remote(const char *name, const ImageFormat *fmt, unsigned flags, BlockCache cache, Error **errp)
+static BlockImage *open_remote(const char *name, const ImageFormat *fmt, unsigned flags, BlockCache cache,
+                               const char *data, Error **errp)
 {
     bool read_only = false;
     RemoteFile *f = null_is_address(name) ? null_open(name, errp) : nbd_client_open(name, &read_only, errp);
@@ -213,22 +214,26 @@ static BlockImage *open_remote(const char *name, const ImageFormat *fmt, unsigne
     }
     img = xnew(BlockImage);
     *img = (BlockImage){ .refs = 1, .file = xstrdup(name), .file_size = f->size, .flags = flags,
-                         .read_only = flags & IMAGE_READ_ONLY, .cache = cache };
+                         .read_only = flags & IMAGE_READ_ONLY, .cache = cache, .data = data };
     host_file_init_remote(&img->host, f);
     return with_format(img, fmt, errp);
 }
 
+static HostAio aio_of(unsigned flags)
+{
+    return flags & IMAGE_NATIVE ? HOST_AIO_NATIVE : flags & IMAGE_URING ? HOST_AIO_URING : HOST_AIO_THREADS;
+}
+
 /* open_path - @file is what the user calls it. */
 static BlockImage *open_path(const char *path, const char *file, const ImageFormat *fmt, unsigned flags,
-                             BlockCache cache, Error **errp)
+                             BlockCache cache, const char *data, Error **errp)
 {
     bool read_only = flags & IMAGE_READ_ONLY;
-    HostAio aio = flags & IMAGE_NATIVE ? HOST_AIO_NATIVE : flags & IMAGE_URING ? HOST_AIO_URING : HOST_AIO_THREADS;
     BlockImage *img;
     uint64_t size = 0;
     int fd, r;
 
-    if (!host_aio_want(aio, errp)) {
+    if (!host_aio_want(aio_of(flags), errp)) {
         error_prepend(errp, "Could not open '%s': ", file);
         return NULL;
     }
@@ -246,7 +251,7 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
     }
     img = xnew(BlockImage);
     *img = (BlockImage){ .refs = 1, .file = xstrdup(file), .file_size = size, .flags = flags,
-                         .read_only = read_only, .cache = cache };
+                         .read_only = read_only, .cache = cache, .data = data };
     r = host_file_init(&img->host, fd, flags & IMAGE_DIRECT);
     if (r != 0) {
         error_set(errp, "Could not find working O_DIRECT alignment");
@@ -256,8 +261,8 @@ static BlockImage *open_path(const char *path, const char *file, const ImageForm
     return with_format(img, fmt, errp);
 }
 
-BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache,
-                            Error **errp)
+BlockImage *image_open_split(const char *file, const char *format, unsigned flags, BlockCache cache, const char *data,
+                             Error **errp)
 {
     const char *path = file_path(file, errp);
     const ImageFormat *fmt = NULL;
@@ -266,7 +271,13 @@ BlockImage *image_open_with(const char *file, const char *format, unsigned flags
         return NULL;
     }
     chain_flags = flags & (IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT);
-    return nbd_is_address(path) || null_is_address(path) ? open_remote(path, fmt, flags, cache, errp) : open_path(path, file, fmt, flags, cache, errp);
+    return nbd_is_address(path) || null_is_address(path) ? open_remote(path, fmt, flags, cache, data, errp)
+                                                         : open_path(path, file, fmt, flags, cache, data, errp);
+}
+
+BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache, Error **errp)
+{
+    return image_open_split(file, format, flags, cache, NULL, errp);
 }
 
 BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
@@ -323,7 +334,7 @@ BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
         return NULL;
     }
     chain_depth++;
-    img = open_path(path, path, fmt, IMAGE_READ_ONLY | chain_flags, BLK_WRITEBACK, errp);
+    img = open_path(path, path, fmt, IMAGE_READ_ONLY | chain_flags, BLK_WRITEBACK, NULL, errp);
     chain_depth--;
     return img;
 }
@@ -331,33 +342,12 @@ BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
 BlockImage *image_open_data(const BlockImage *img, const char *path, Error **errp)
 {
     unsigned keep = IMAGE_READ_ONLY | IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT | IMAGE_NATIVE | IMAGE_URING;
-    BlockImage *data = open_path(path, path, &raw_format, img->flags & keep, BLK_WRITEBACK, errp);
+    BlockImage *data = open_path(path, path, &raw_format, img->flags & keep, BLK_WRITEBACK, NULL, errp);
 
     if (data == NULL) {
         error_prepend(errp, "Could not open '%s': its data file: ", img->file);
     }
     return data;
-}
-
-static _Thread_local const char *given_data;
-
-const char *image_given_data(void)
-{
-    const char *data = given_data;
-
-    given_data = NULL;
-    return data;
-}
-
-BlockImage *image_open_split(const char *file, const char *format, unsigned flags, BlockCache cache, const char *data,
-                             Error **errp)
-{
-    BlockImage *img;
-
-    given_data = data;
-    img = image_open_with(file, format, flags, cache, errp);
-    given_data = NULL;
-    return img;
 }
 
 BlockImage *image_ref(BlockImage *img)
@@ -408,7 +398,7 @@ void image_unmap(BlockImage *img)
 
 HostAio image_aio(const BlockImage *img)
 {
-    return img->flags & IMAGE_NATIVE ? HOST_AIO_NATIVE : img->flags & IMAGE_URING ? HOST_AIO_URING : HOST_AIO_THREADS;
+    return aio_of(img->flags);
 }
 
 unsigned image_aio_flags(HostAio aio)

@@ -68,6 +68,7 @@ struct BlockImage {
     uint64_t file_size; /* bytes of the host file when it was opened */
     uint64_t size; /* bytes, a multiple of 512 */
     unsigned flags; /* IMAGE_* of image_open_with() */
+    const char *data; /* while it is opened: that of image_open_split(), or NULL */
     bool read_only;
     bool temporary; /* image_overlay() */
     bool guessed;  /* nobody said that it is raw: sector 0 must not become another format's header */
@@ -101,8 +102,6 @@ BlockImage *image_open_data(const BlockImage *img, const char *path, struct Erro
 /* image_open_split - as image_open_with(), but such data are in the file @data, whatever the image says. */
 BlockImage *image_open_split(const char *file, const char *format, unsigned flags, BlockCache cache, const char *data,
                              struct Error **errp);
-/* image_given_data - from the format's open(): that file, or NULL. Only once. */
-const char *image_given_data(void);
 /* image_overlay - an image of as many bytes in front of @behind, which it takes over unless it fails: nothing is written
  * to that; what is written is gone with the image. */
 BlockImage *image_overlay(BlockImage *behind, struct Error **errp);

@@ -439,7 +439,8 @@ static bool open_image(BlockNode *n, Error **errp)
     bool shared = n->force_share || f->force_share, several = blk_shared(n->name);
     unsigned flags = (n->read_only || (f->read_only && !f->auto_read_only) ? IMAGE_READ_ONLY : 0) |
                      (n->direct || f->direct ? IMAGE_DIRECT : 0) | (f->no_locks ? IMAGE_NO_LOCK : 0) |
-                     image_aio_flags(f->aio) | (shared || several ? IMAGE_FORCE_SHARE : 0) | (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
+                     image_aio_flags(f->aio) | (shared || several ? IMAGE_FORCE_SHARE : 0) |
+                     (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
 
     if (is_filter(n)) {
         return open_below(n, errp);

@@ -196,8 +196,10 @@ static bool open_backing(Qcow2 *q, Error **errp)
 
 /* open_data - the file with the data: the one that the user names, else a plain name in the image. That is not relative to
  * the image's folder: qemu-img has it so. */
-static bool open_data(Qcow2 *q, const uint8_t *h, const char *given, Error **errp)
+static bool open_data(Qcow2 *q, const uint8_t *h, Error **errp)
 {
+    const char *given = q->img->data;
+
     q->data = &q->img->host;
     if (!(q->incompatible & INCOMPAT_DATA_FILE)) {
         return given == NULL || bad(q->img, errp, "'data-file' can only be set for images with an external data file");
@@ -350,14 +352,13 @@ static bool make_writable(Qcow2 *q, const uint8_t *h, Error **errp)
 static bool qcow2_open(BlockImage *img, Error **errp)
 {
     Qcow2 *q = xnew(Qcow2);
-    const char *data = image_given_data();
     uint8_t h[QH_V3_LENGTH];
 
     q->img = img;
     img->priv = q;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->idle, NULL);
-    if (!read_header(q, h, errp) || !read_names(q, h, errp) || !open_data(q, h, data, errp)) {
+    if (!read_header(q, h, errp) || !read_names(q, h, errp) || !open_data(q, h, errp)) {
         goto fail;
     }
     q->l1 = read_table(img, q->l1_offset, q->l1_size);

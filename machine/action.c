@@ -14,7 +14,6 @@ static const struct {
 } events[ACTION_EVENTS] = {
     [ON_REBOOT] = { "reboot", REBOOT_ACTIONS, REBOOT_RESET },
     [ON_SHUTDOWN] = { "shutdown", SHUTDOWN_ACTIONS, SHUTDOWN_POWEROFF },
-    [ON_PANIC] = { "panic", PANIC_ACTIONS, PANIC_SHUTDOWN },
     [ON_WATCHDOG] = { "watchdog", WATCHDOG_ACTIONS, WATCHDOG_RESET },
 };
 

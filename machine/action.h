@@ -12,7 +12,6 @@ struct Error;
 typedef enum ActionOn {
     ON_REBOOT,   /* the machine is reset, by the guest or the user */
     ON_SHUTDOWN, /* it switched its power off */
-    ON_PANIC,    /* the guest says that its kernel gave up (pvpanic) */
     ON_WATCHDOG, /* a watchdog was not fed */
     ACTION_EVENTS
 } ActionOn;
@@ -20,12 +19,10 @@ typedef enum ActionOn {
 /* Their names, in the order of the values. */
 #define REBOOT_ACTIONS "reset|shutdown"
 #define SHUTDOWN_ACTIONS "poweroff|pause"
-#define PANIC_ACTIONS "pause|shutdown|exit-failure|none"
 #define WATCHDOG_ACTIONS "reset|shutdown|poweroff|pause|debug|none|inject-nmi"
 
 enum { REBOOT_RESET, REBOOT_SHUTDOWN };
 enum { SHUTDOWN_POWEROFF, SHUTDOWN_PAUSE };
-enum { PANIC_PAUSE, PANIC_SHUTDOWN, PANIC_EXIT_FAILURE, PANIC_NONE };
 enum { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_DEBUG, WATCHDOG_NONE,
        WATCHDOG_NMI };
 

@@ -348,17 +348,14 @@ bool opt_action(void *opaque, const OptionDef *def, const char *arg, Error **err
 {
     Parser *p = opaque;
     OptList *l = opt_parse(arg, NULL, errp);
-    bool ok = l != NULL;
+    const char *panic = l != NULL ? opt_get_str(l, "panic", NULL) : NULL;
+    bool ok = l != NULL && panic == NULL;
 
+    if (panic != NULL) {
+        error_set(errp, "panic=%s: there is no pvpanic device yet", panic);
+    }
     for (ActionOn on = 0; ok && on < ACTION_EVENTS; on++) {
-        const char *what = opt_get_str(l, action_event(on), NULL);
-
-        if (on == ON_PANIC && what != NULL) {
-            error_set(errp, "panic=%s: there is no pvpanic device yet", what);
-            ok = false;
-        } else {
-            ok = action_set(&p->cfg->actions, on, what, errp);
-        }
+        ok = action_set(&p->cfg->actions, on, opt_get_str(l, action_event(on), NULL), errp);
     }
     ok = ok && opt_done(l, errp);
     opt_free(l);

@@ -261,7 +261,9 @@ void pc_firmware(Pc *p)
     /* PIRQs and the SCI are levels at the PIC */
     port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
     assign_pci(p);
-    p->chipset->firmware_late(p);
+    if (p->chipset->firmware_late != NULL) {
+        p->chipset->firmware_late(p);
+    }
     if (p->acpi != NULL) {
         dma_write(p->high_end, p->acpi, p->acpi_len);
     }

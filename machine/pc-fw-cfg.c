@@ -243,6 +243,7 @@ bool pc_fw_cfg(Pc *p, Error **errp)
     p->once = c != NULL && c->boot.once[0] != 0;
     return add_e820(p, f, errp) && fw_cfg_add_file(f, "etc/system-states", states, 6, errp) &&
            (!p->firmware || ((!p->cfg.acpi || add_acpi(p, f, errp)) && add_smbios(p, f, errp))) &&
-           (p->cfg.kernel == NULL || p->flash[0] == NULL || add_kernel(p, f, errp)) && add_boot(p, f, c != NULL ? &c->boot : &plain, errp) &&
+           (p->cfg.kernel == NULL || p->flash[0] == NULL || add_kernel(p, f, errp)) &&
+           add_boot(p, f, c != NULL ? &c->boot : &plain, errp) &&
            (c == NULL || add_users(f, c, errp));
 }

@@ -39,7 +39,7 @@ typedef struct Chipset {
     void (*acpi)(struct Pc *p, AcpiConfig *a);
     uint8_t (*int_line)(unsigned devfn, unsigned pin); /* @pin 0..3; the ISA interrupt */
     void (*firmware)(struct Pc *p);      /* bridges, as firmware leaves them */
-    void (*firmware_late)(struct Pc *p); /* and, when all BARs have places, the rest */
+    void (*firmware_late)(struct Pc *p); /* and, when all BARs have places, the rest; may be NULL */
     void (*power_button)(struct Pc *p);
     void (*hotplug_event)(void *opaque); /* NULL: cards of its bus do not come and go */
 } Chipset;

@@ -77,10 +77,6 @@ static void q35_firmware(Pc *p)
     ich9_lpc_firmware(p->lpc);
 }
 
-static void q35_firmware_late(Pc *p)
-{
-}
-
 static void q35_power_button(Pc *p)
 {
     ich9_lpc_power_button(p->lpc);
@@ -94,6 +90,5 @@ const Chipset chipset_q35 = {
     .acpi = q35_acpi,
     .int_line = q35_int_line,
     .firmware = q35_firmware,
-    .firmware_late = q35_firmware_late,
     .power_button = q35_power_button,
 };

@@ -242,8 +242,7 @@ void jit_tlb_index(Emit *e, bool bmi2)
 }
 
 /* The same for an access off the stack pointer (r13 is the address xor tlb_stack's tag), of up to @most bytes:
- * CpuState.tlb_stack is to be its page, to which
- * the TLB may have it. Call chains across the end of a page come here often. */
+ * CpuState.tlb_stack is to be its page, to which the TLB may have it. Call chains across the end of a page come here often. */
 static uint8_t *stack_stub(Emit *e, const Jit *j, MmuMode m, unsigned most, const uint8_t *other)
 {
     size_t entry = offsetof(CpuState, tlb) + m * sizeof(((CpuState *)0)->tlb[0]);

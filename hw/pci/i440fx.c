@@ -67,26 +67,14 @@ static bool i440fx_realize(Device *dev, struct Error **errp)
     memset(d->wmask + 0x60, 0xff, 8); /* DRB */
     d->wmask[I440FX_SMRAM] = SMRAM_OPEN | SMRAM_CLOSED | SMRAM_LOCK | SMRAM_ENABLE;
     d->config_written = i440fx_written;
-    pci_ready(d);
-    if (!pci_bus_map(s->bus, errp)) {
-        pci_remove(d);
-        return false;
-    }
-    if (!pam_init(&s->pam, s->rom, errp)) {
-        pci_bus_unmap(s->bus);
-        pci_remove(d);
-        return false;
-    }
-    return true;
+    return pam_ready(&s->pam, d, s->bus, s->rom, errp);
 }
 
 static void i440fx_unrealize(Device *dev)
 {
     I440fx *s = container_of(dev, I440fx, pci.dev);
 
-    pam_fini(&s->pam);
-    pci_bus_unmap(s->bus);
-    pci_remove(&s->pci);
+    pam_remove(&s->pam, &s->pci, s->bus);
 }
 
 static void i440fx_reset(Device *dev)

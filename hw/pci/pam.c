@@ -91,7 +91,7 @@ static void segment_init(PamSegment *seg, unsigned n, uint8_t *rom)
     seg->rom_shadow.opaque = seg;
 }
 
-bool pam_init(Pam *p, uint8_t *rom, struct Error **errp)
+static bool map_areas(Pam *p, uint8_t *rom, struct Error **errp)
 {
     for (unsigned n = 0; n < PAM_SEGMENTS; n++) {
         segment_init(&p->segment[n], n, rom);
@@ -101,10 +101,27 @@ bool pam_init(Pam *p, uint8_t *rom, struct Error **errp)
     return mem_map(&p->rom, 0xc0000, 1, false, errp);
 }
 
-void pam_fini(Pam *p)
+bool pam_ready(Pam *p, PciDevice *d, PciBus *bus, uint8_t *rom, struct Error **errp)
+{
+    pci_ready(d);
+    if (!pci_bus_map(bus, errp)) {
+        pci_remove(d);
+        return false;
+    }
+    if (!map_areas(p, rom, errp)) {
+        pci_bus_unmap(bus);
+        pci_remove(d);
+        return false;
+    }
+    return true;
+}
+
+void pam_remove(Pam *p, PciDevice *d, PciBus *bus)
 {
     static const uint8_t off[PAM_REGISTERS];
 
     pam_update(p, off, 0);
     mem_unmap(&p->rom);
+    pci_bus_unmap(bus);
+    pci_remove(d);
 }

@@ -7,6 +7,7 @@
 #define HW_PCI_PAM_H
 
 #include "bus/memory.h"
+#include "hw/pci/pci.h"
 
 #define PAM_SEGMENTS 13
 #define PAM_REGISTERS 7
@@ -32,9 +33,11 @@ typedef struct Pam {
     bool smram_mapped, smram_open;
 } Pam;
 
-/* pam_init - @rom: 256 KiB that stand for what the PCI bus shows at C0000h-FFFFFh; they are mapped. */
-bool pam_init(Pam *p, uint8_t *rom, struct Error **errp);
-void pam_fini(Pam *p);
+/* pam_ready - the end of a host bridge's realize: its configuration space stands, ports CF8h to CFFh are @bus's, and
+ * @rom, 256 KiB that stand for what the PCI bus shows at C0000h-FFFFFh, is mapped. False: @d was removed.
+ * pam_remove - all that back, @d too. */
+bool pam_ready(Pam *p, PciDevice *d, PciBus *bus, uint8_t *rom, struct Error **errp);
+void pam_remove(Pam *p, PciDevice *d, PciBus *bus);
 /* pam_update - after @regs (PAM0-PAM6) or the SMRAM control register have changed. */
 void pam_update(Pam *p, const uint8_t *regs, uint8_t smram);
 

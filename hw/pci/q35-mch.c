@@ -190,17 +190,7 @@ static bool mch_realize(Device *dev, struct Error **errp)
     d->config[MCH_ESMRAMC] = ESMRAMC_FIXED;
     mch_lock(s);
     d->config_written = mch_written;
-    pci_ready(d);
-    if (!pci_bus_map(s->bus, errp)) {
-        pci_remove(d);
-        return false;
-    }
-    if (!pam_init(&s->pam, s->rom, errp)) {
-        pci_bus_unmap(s->bus);
-        pci_remove(d);
-        return false;
-    }
-    return true;
+    return pam_ready(&s->pam, d, s->bus, s->rom, errp);
 }
 
 static void mch_unrealize(Device *dev)
@@ -210,9 +200,7 @@ static void mch_unrealize(Device *dev)
     st_le64(s->pci.config + PCIEXBAR, 0);
     s->pci.config[MCH_ESMRAMC] = 0;
     mch_update(s);
-    pam_fini(&s->pam);
-    pci_bus_unmap(s->bus);
-    pci_remove(&s->pci);
+    pam_remove(&s->pam, &s->pci, s->bus);
 }
 
 static void mch_reset(Device *dev)
