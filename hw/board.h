@@ -27,6 +27,7 @@ typedef struct Board {
     void (*reset_request)(void);
     void (*shutdown_request)(void);
     void (*watchdog_expired)(void);
+    void (*guest_panicked)(bool crash_loaded); /* @crash_loaded: its crash kernel sees to it */
 } Board;
 
 #endif

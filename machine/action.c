@@ -15,6 +15,7 @@ static const struct {
     [ON_REBOOT] = { "reboot", REBOOT_ACTIONS, REBOOT_RESET },
     [ON_SHUTDOWN] = { "shutdown", SHUTDOWN_ACTIONS, SHUTDOWN_POWEROFF },
     [ON_WATCHDOG] = { "watchdog", WATCHDOG_ACTIONS, WATCHDOG_RESET },
+    [ON_PANIC] = { "panic", PANIC_ACTIONS, PANIC_SHUTDOWN },
 };
 
 void actions_init(Actions *a)

@@ -13,6 +13,7 @@ typedef enum ActionOn {
     ON_REBOOT,   /* the machine is reset, by the guest or the user */
     ON_SHUTDOWN, /* it switched its power off */
     ON_WATCHDOG, /* a watchdog was not fed */
+    ON_PANIC,    /* the guest says that it panicked */
     ACTION_EVENTS
 } ActionOn;
 
@@ -20,11 +21,13 @@ typedef enum ActionOn {
 #define REBOOT_ACTIONS "reset|shutdown"
 #define SHUTDOWN_ACTIONS "poweroff|pause"
 #define WATCHDOG_ACTIONS "reset|shutdown|poweroff|pause|debug|none|inject-nmi"
+#define PANIC_ACTIONS "shutdown|pause|none|exit-failure"
 
 enum { REBOOT_RESET, REBOOT_SHUTDOWN };
 enum { SHUTDOWN_POWEROFF, SHUTDOWN_PAUSE };
 enum { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_DEBUG, WATCHDOG_NONE,
        WATCHDOG_NMI };
+enum { PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_NONE, PANIC_EXIT };
 
 typedef struct Actions {
     uint8_t on[ACTION_EVENTS]; /* one of the values above each */

@@ -348,12 +348,8 @@ bool opt_action(void *opaque, const OptionDef *def, const char *arg, Error **err
 {
     Parser *p = opaque;
     OptList *l = opt_parse(arg, NULL, errp);
-    const char *panic = l != NULL ? opt_get_str(l, "panic", NULL) : NULL;
-    bool ok = l != NULL && panic == NULL;
+    bool ok = l != NULL;
 
-    if (panic != NULL) {
-        error_set(errp, "panic=%s: there is no pvpanic device yet", panic);
-    }
     for (ActionOn on = 0; ok && on < ACTION_EVENTS; on++) {
         ok = action_set(&p->cfg->actions, on, opt_get_str(l, action_event(on), NULL), errp);
     }

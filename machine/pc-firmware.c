@@ -11,6 +11,7 @@
 #include "cpu/cpuid.h"
 #include "hw/block/fdc.h"
 #include "hw/acpi/pci-hotplug.h"
+#include "hw/misc/pvpanic.h"
 #include "hw/rtc/mc146818.h"
 
 static void e820_add(Pc *p, uint64_t addr, uint64_t end, uint32_t type)
@@ -65,6 +66,17 @@ static void pc_cmos(Pc *p)
     }
 }
 
+/* plugged - the device of @cls that the user has plugged in, or NULL. */
+static Device *plugged(const DeviceClass *cls)
+{
+    Device *dev = devices_first();
+
+    while (dev != NULL && dev->cls != cls) {
+        dev = dev->next;
+    }
+    return dev;
+}
+
 void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
 {
     static const AcpiSerial com[PC_SERIAL_MAX] = {
@@ -72,6 +84,7 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
     };
     static const AcpiSerial lpt[PC_PARALLEL_MAX] = { { 0x378, 7 }, { 0x278, 7 }, { 0x3bc, 7 } };
     uint32_t *ids = xnewn(uint32_t, p->cfg.cpus);
+    Device *pvpanic = plugged(&pvpanic_class);
     AcpiConfig a = {
         .cpus = p->cfg.cpus,
         .apic_ids = ids,
@@ -81,6 +94,7 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
         .kbd = p->kbd != NULL,
         .floppy = p->fdc != NULL,
         .hotplug_slots = p->hotplug != NULL ? pci_hotplug_slots(p->hotplug) : 0,
+        .pvpanic = pvpanic != NULL ? pvpanic_port(pvpanic) : 0,
     };
 
     p->chipset->acpi(p, &a);

@@ -62,7 +62,7 @@ const char *vm_state_name(RunState s)
 {
     static const char *const names[] = { "paused (prelaunch)", "running", "paused",
                                          "paused (shutdown)", "paused (debug)", "paused (io-error)",
-                                         "paused (watchdog)" };
+                                         "paused (watchdog)", "paused (guest-panicked)" };
 
     return names[s];
 }
@@ -117,7 +117,7 @@ static void settle(void)
 void vm_stop(RunState why)
 {
     if (state != RUN_RUNNING) {
-        state = state == RUN_SHUTDOWN || state == RUN_IO_ERROR ? state : why;
+        state = state == RUN_SHUTDOWN || state == RUN_IO_ERROR || state == RUN_PANICKED ? state : why;
         return;
     }
     accel_pause();
@@ -146,14 +146,14 @@ void machine_exit_request(int code)
     loop_post(exit_now, (void *)(intptr_t)code);
 }
 
-/* The machine is off. */
-static void ended(bool guest, const char *reason)
+/* The machine is off; @code is the program's. */
+static void ended(bool guest, const char *reason, int code)
 {
     tell("SHUTDOWN", guest, reason);
     if (run.actions.on[ON_SHUTDOWN] == SHUTDOWN_PAUSE) {
         vm_stop(RUN_SHUTDOWN);
     } else {
-        run.exit(0);
+        run.exit(code);
     }
 }
 
@@ -163,7 +163,7 @@ static void reset_now(void *opaque)
     const char *reason = opaque != NULL ? opaque : "guest-reset";
 
     if (run.actions.on[ON_REBOOT] == REBOOT_SHUTDOWN) {
-        ended(opaque == NULL, reason);
+        ended(opaque == NULL, reason, 0);
         return;
     }
     accel_pause();
@@ -194,7 +194,7 @@ void machine_reset_request(void)
 
 static void shutdown_now(void *opaque)
 {
-    ended(true, "guest-shutdown");
+    ended(true, "guest-shutdown", 0);
 }
 
 void machine_shutdown_request(void)
@@ -254,4 +254,38 @@ static void watchdog_now(void *opaque)
 void machine_watchdog_expired(void)
 {
     loop_post(watchdog_now, NULL);
+}
+
+/* ---- pvpanic ---- */
+
+static void tell_panic(const char *event, const char *action)
+{
+    const EventField fields[] = { EV_STR("action", action), EV_END };
+
+    event_emit(event, fields);
+}
+
+static void crash_loaded_now(void *opaque)
+{
+    tell_panic("GUEST_CRASHLOADED", "run");
+}
+
+static void panicked_now(void *opaque)
+{
+    uint8_t what = run.actions.on[ON_PANIC];
+
+    if (what == PANIC_SHUTDOWN && run.actions.on[ON_SHUTDOWN] == SHUTDOWN_PAUSE) {
+        what = PANIC_PAUSE;
+    }
+    tell_panic("GUEST_PANICKED", what == PANIC_NONE ? "run" : what == PANIC_PAUSE ? "pause" : "poweroff");
+    if (what == PANIC_PAUSE) {
+        vm_stop(RUN_PANICKED);
+    } else if (what != PANIC_NONE) {
+        ended(true, "guest-panic", what == PANIC_EXIT);
+    }
+}
+
+void machine_guest_panicked(bool crash_loaded)
+{
+    loop_post(crash_loaded ? crash_loaded_now : panicked_now, NULL);
 }

@@ -22,6 +22,9 @@ void machine_reset_request(void);
 void machine_shutdown_request(void);
 /* machine_watchdog_expired - a watchdog was not fed: what -action watchdog= says. */
 void machine_watchdog_expired(void);
+/* machine_guest_panicked - the guest says that it panicked: what -action panic= says; @crash_loaded: that its crash kernel
+ * sees to it, which is only told. */
+void machine_guest_panicked(bool crash_loaded);
 /* machine_powerdown_request - press the power button (monitor, signal). */
 void machine_powerdown_request(void);
 
@@ -35,6 +38,7 @@ typedef enum RunState {
     RUN_DEBUG,     /* held by the debugger */
     RUN_IO_ERROR,  /* a disk's request failed, and is made again by vm_start() */
     RUN_WATCHDOG,  /* -action watchdog=pause */
+    RUN_PANICKED,  /* -action panic=pause */
 } RunState;
 
 /* vm_start - let processors and CLK_VIRTUAL run; nothing if they do. vm_stop - park them, for the

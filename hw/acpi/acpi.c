@@ -111,6 +111,26 @@ static void isa_line(Aml *a, const char *kind, const char *hid, unsigned n, cons
     isa_device_end(a);
 }
 
+/* dsdt_pvpanic - QEMU's specification "PVPANIC DEVICE", "ACPI Interface": RDPT reads the events that there are, WRPT tells one. */
+static void dsdt_pvpanic(Aml *a, uint16_t port)
+{
+    static const char *const fields[] = { "PEPT" };
+
+    aml_device_begin(a, "PEVT");
+    aml_name_string(a, "_HID", "QEMU0001");
+    aml_io_fields(a, "PEOR", port, fields, 1, 1);
+    aml_method_begin(a, "RDPT", 0, false);
+    aml_return_name(a, "PEPT");
+    aml_end(a);
+    aml_method_begin(a, "WRPT", 1, false);
+    aml_store_arg(a, 0, "PEPT");
+    aml_end(a);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+    res_io(a, port, 1);
+    isa_device_end(a);
+}
+
 static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "ISA");
@@ -164,6 +184,9 @@ static void dsdt_isa(Aml *a, const AcpiConfig *cfg)
         res_irq(a, 6);
         res_dma8(a, 2);
         isa_device_end(a);
+    }
+    if (cfg->pvpanic != 0) {
+        dsdt_pvpanic(a, cfg->pvpanic);
     }
     aml_end(a);
 }
@@ -240,8 +263,8 @@ static void dsdt_slots(Aml *a, const AcpiConfig *cfg)
 {
     static const char *const events[] = { "PCIU", "PCID" }, *const eject[] = { "B0EJ" };
 
-    aml_io_fields(a, "PCST", PCIHP_BASE, events, 2);
-    aml_io_fields(a, "SEJ", PCIHP_BASE + PCIHP_EJECT, eject, 1);
+    aml_io_fields(a, "PCST", PCIHP_BASE, events, 2, 4);
+    aml_io_fields(a, "SEJ", PCIHP_BASE + PCIHP_EJECT, eject, 1, 4);
     for (unsigned slot = 0; slot < 32; slot++) {
         char name[5];
 

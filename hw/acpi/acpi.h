@@ -34,6 +34,7 @@ typedef struct AcpiConfig {
     uint16_t pm_base, gpe_base;
     uint8_t gpe_len; /* bytes of status and enable registers */
     uint32_t hotplug_slots; /* a bit for each PCI slot whose card may come and go; see hw/acpi/pci-hotplug.h */
+    uint16_t pvpanic;  /* its port; 0: none */
     uint8_t acpi_enable, acpi_disable; /* for port B2h */
 } AcpiConfig;
 

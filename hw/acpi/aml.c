@@ -245,20 +245,20 @@ void aml_notify(Aml *a, const char *name, unsigned code)
     aml_int(a, code);
 }
 
-void aml_io_fields(Aml *a, const char *region, uint16_t port, const char *const *names, unsigned count)
+void aml_io_fields(Aml *a, const char *region, uint16_t port, const char *const *names, unsigned count, unsigned size)
 {
     aml_bytes(a, "\x5b\x80", 2); /* "DefOpRegion" */
     aml_name(a, region);
     aml_byte(a, 1); /* SystemIO */
     aml_int(a, port);
-    aml_int(a, 4 * count);
+    aml_int(a, size * count);
     aml_bytes(a, "\x5b\x81", 2); /* "DefField" */
     aml_open(a);
     aml_name(a, region);
-    aml_byte(a, 0x43); /* DWordAcc, NoLock, WriteAsZeros */
+    aml_byte(a, size == 1 ? 0x41 : 0x43); /* ByteAcc or DWordAcc, NoLock, WriteAsZeros */
     for (unsigned n = 0; n < count; n++) {
         aml_name(a, names[n]);
-        aml_byte(a, 32); /* bits, as a package length */
+        aml_byte(a, (uint8_t)(8 * size)); /* bits, as a package length */
     }
     aml_end(a);
 }

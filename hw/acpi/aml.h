@@ -53,8 +53,8 @@ void aml_store_arg(Aml *a, unsigned arg, const char *name);
 void aml_return_name(Aml *a, const char *name);
 void aml_and_local(Aml *a, unsigned local, uint64_t val);
 void aml_notify(Aml *a, const char *name, unsigned code);
-/* aml_io_fields - OperationRegion @region of @count double words of ports from @port on, called @names. */
-void aml_io_fields(Aml *a, const char *region, uint16_t port, const char *const *names, unsigned count);
+/* aml_io_fields - OperationRegion @region of @count fields of @size (1 or 4) ports from @port on, called @names. */
+void aml_io_fields(Aml *a, const char *region, uint16_t port, const char *const *names, unsigned count, unsigned size);
 
 /* Resource templates: a buffer; descriptors in between. */
 void aml_resources_begin(Aml *a);

@@ -5,7 +5,7 @@
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
  * serial, kbd, fw_cfg, pci, pm, hotplug (its ports; cards come, and go when the guest says so), ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
- * memory), vmport, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet, rtl8139 (the same); default all. Without libFuzzer the program
+ * memory), vmport, pvpanic, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet, rtl8139 (the same); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include "base/optlist.h"
@@ -91,7 +91,7 @@ static const Area areas[] = {
     { "vga", true, VGA_LFB, 1u << 20 }, { "vga", true, VGA_MMIO, 0x800 },
     { "dma", false, 0x00, 16 },      { "dma", false, 0xc0, 32 },
     { "dma", false, 0x80, 16 },      { "fdc", false, 0x3f0, 8 },
-    { "parallel", false, 0x378, 3 },
+    { "parallel", false, 0x378, 3 },   { "pvpanic", false, 0x505, 1 },
     { "fdc", false, 0x02, 14 },      { "fdc", false, 0x81, 1 },
     { "usb", false, USB_IO, 0x20 },  { "usb", true, USB_LIST, 0x40 },
     { "usb", true, USB_QH, 0x100 },  { "usb", true, USB_BUF, 0x10 },
@@ -168,6 +168,10 @@ static void nothing(void)
 {
 }
 
+static void no_panic(bool crash_loaded)
+{
+}
+
 /* card_devfn - where the first card of class @driver is; 0: nowhere. */
 static unsigned card_devfn(const char *driver)
 {
@@ -192,6 +196,9 @@ static void plug(const char *driver, bool with_line)
     }
     if (strcmp(driver, "piix3-usb-uhci") == 0) {
         must(device_set(dev, "addr", "1.2", &err), err);
+    }
+    if (strcmp(driver, "pvpanic-pci") == 0) { /* slots 8 and up are plug_card()'s */
+        must(device_set(dev, "addr", "1e", &err), err);
     }
     if (strcmp(driver, "e1000") == 0 || strcmp(driver, "ne2k_pci") == 0 || strcmp(driver, "pcnet") == 0 ||
         strcmp(driver, "rtl8139") == 0) {
@@ -284,6 +291,7 @@ static void build(void)
     pc_board()->reset_request = nothing;
     pc_board()->shutdown_request = nothing;
     pc_board()->watchdog_expired = nothing;
+    pc_board()->guest_panicked = no_panic;
     plug("VGA", false);
     plug("piix3-usb-uhci", false);
     plug("usb-tablet", false);
@@ -296,6 +304,8 @@ static void build(void)
     plug("isa-debug-exit", false);
     plug("ib700", false);
     plug("i6300esb", false);
+    plug("pvpanic", false);
+    plug("pvpanic-pci", false);
 }
 
 /* ---- the program ---- */

@@ -969,7 +969,9 @@ def opt_action(tmp):
         wait_for(lambda: vm.mon.cmd("info status") == "VM status: paused (shutdown)\n")
     assert exit_code(tmp, "lidt 0x9000\n ud2", "-action", "reboot=shutdown") == 0
     refused("-action", "watchdog=bite", names=["watchdog", "bite", "inject-nmi"])
-    refused("-action", "panic=none", names=["panic", "pvpanic"])
+    panic = "mov $1, %al\n mov $0x505, %edx\n out %al, %dx\n 1: jmp 1b"
+    assert exit_code(tmp, panic, "-device", "pvpanic", "-action", "panic=exit-failure") == 1
+    refused("-action", "panic=scream", names=["panic", "scream", "exit-failure"])
     refused("-action", "nonesuch=reset", names="nonesuch")
 
 
