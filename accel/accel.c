@@ -58,6 +58,7 @@ static uint64_t protections;    /* asked for by protect(); atomic */
 
 static void (*debug_fn)(void *opaque, CpuState *c, DebugReason why);
 static void *debug_opaque;
+static void (*fail_fn)(void);
 static vaddr breakpoints[ACCEL_BREAKPOINTS]; /* changed only while paused */
 
 double accel_megabytes(uint64_t bytes, uint64_t ticks)
@@ -79,6 +80,15 @@ static unsigned running_others(const Vcpu *self)
     return n;
 }
 
+/* stop - park it at its next look around. */
+static void stop(CpuState *c)
+{
+    __atomic_or_fetch(&c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+    if (accel->kick != NULL && c != cpu_current) {
+        accel->kick(c);
+    }
+}
+
 static void take_exclusive(Vcpu *self)
 {
     pthread_mutex_lock(&m);
@@ -93,7 +103,7 @@ static void take_exclusive(Vcpu *self)
     owned = true;
     for (unsigned k = 0; k < vcpu_count; k++) {
         if (&vcpus[k] != self) {
-            __atomic_or_fetch(&vcpus[k].c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+            stop(vcpus[k].c);
         }
     }
     while (running_others(self) != 0) {
@@ -149,6 +159,8 @@ static void kick(CpuState *c)
         pthread_mutex_lock(&m);
         pthread_cond_signal(&v->wake);
         pthread_mutex_unlock(&m);
+    } else if (accel->kick != NULL) {
+        accel->kick(c);
     }
 }
 
@@ -239,7 +251,7 @@ static void wait_woken(Vcpu *v)
     }
     for (unsigned k = 0; k < vcpu_count; k++) {
         if (vcpus[k].running) {
-            __atomic_or_fetch(&vcpus[k].c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+            stop(vcpus[k].c);
         }
     }
 }
@@ -369,6 +381,19 @@ void accel_hold(void)
     }
 }
 
+void accel_fail(void)
+{
+    accel_hold();
+    if (fail_fn != NULL) {
+        fail_fn();
+    }
+}
+
+void accel_fail_handler(void (*fn)(void))
+{
+    fail_fn = fn;
+}
+
 void accel_release(void)
 {
     pthread_mutex_lock(&m);
@@ -383,6 +408,9 @@ void accel_release(void)
 
 static void map_changed(void *opaque)
 {
+    if (accel->map_changed != NULL) {
+        accel->map_changed();
+    }
     for (unsigned k = 0; k < vcpu_count; k++) {
         cpu_request(vcpus[k].c, REQ_MAP_CHANGED);
     }
@@ -430,8 +458,22 @@ void accel_take_protect(CpuState *c)
     __atomic_store_n(&vcpu_of(c)->protected, ticket, __ATOMIC_SEQ_CST);
 }
 
-static const MemListener listener = { .map_changed = map_changed, .written = dma_written,
-                                      .protect = protect, .is_protected = is_protected };
+static void collect(void *opaque, uint64_t ram_offset, uint64_t len)
+{
+    if (accel->collect != NULL) {
+        accel->collect(ram_offset, len);
+    }
+}
+
+static void logs_changed(void *opaque)
+{
+    if (accel->map_changed != NULL) {
+        map_changed(opaque);
+    }
+}
+
+static const MemListener listener = { .map_changed = map_changed, .written = dma_written, .protect = protect,
+                                      .is_protected = is_protected, .collect = collect, .logs_changed = logs_changed };
 
 bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Error **errp)
 {
@@ -484,7 +526,7 @@ void accel_fini(void)
     pthread_mutex_lock(&m);
     ending = true;
     for (unsigned k = 0; k < vcpu_count; k++) {
-        __atomic_or_fetch(&vcpus[k].c->requests, REQ_STOP, __ATOMIC_SEQ_CST);
+        stop(vcpus[k].c);
         pthread_cond_signal(&vcpus[k].wake);
     }
     pthread_mutex_unlock(&m);

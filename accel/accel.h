@@ -35,9 +35,14 @@ typedef struct AccelOps {
     /* More for `info jit`; NULL: nothing. All processors are paused. */
     void (*info)(CpuState *c, FILE *out);
     void (*info_hot)(CpuState *c, FILE *out); /* and for `info jit -v` */
+    /* Make @c, which may be in guest code, look at its requests. NULL: it does so by itself. Any thread. */
+    void (*kick)(CpuState *c);
+    /* Of MemListener: the views, or dirty_logged(), say something else now; and its collect(). NULL: nothing. */
+    void (*map_changed)(void);
+    void (*collect)(uint64_t ram_offset, uint64_t len);
 } AccelOps;
 
-extern const AccelOps accel_interp, accel_jit, accel_lockstep;
+extern const AccelOps accel_interp, accel_jit, accel_lockstep, accel_kvm;
 
 /* accel_init - the engine @ops for @count processors (borrowed, constant until accel_fini()).
  * They do not run yet. */
@@ -82,6 +87,11 @@ void accel_debug_handler(void (*fn)(void *opaque, CpuState *c, DebugReason why),
 void accel_debug_continue(CpuState *c);
 /* accel_debug_stop - for engines: @c is to park for the debugger at the next look at its requests. */
 void accel_debug_stop(CpuState *c, DebugReason why);
+
+/* accel_fail - for engines, on a processor's thread: it cannot go on, which was said; it parks until accel_release().
+ * accel_fail_handler - who is told; called on that thread. */
+void accel_fail(void);
+void accel_fail_handler(void (*fn)(void));
 
 /* Breakpoints on linear addresses. Only while paused; false when the table is full (or empty of
  * it). */

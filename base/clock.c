@@ -138,6 +138,11 @@ void clock_run(bool running)
     wake_all();
 }
 
+unsigned clock_stamp(void)
+{
+    return __atomic_load_n(&virt.ver, __ATOMIC_ACQUIRE);
+}
+
 bool clock_running(void)
 {
     return __atomic_load_n(&virt.running, __ATOMIC_RELAXED);

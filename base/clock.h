@@ -36,6 +36,9 @@ bool clock_running(void);
 /* clock_set_virtual - set CLK_VIRTUAL's value (loading a saved state). Only while stopped. */
 void clock_set_virtual(int64_t ns);
 
+/* clock_stamp - another number after CLK_VIRTUAL was started, stopped or set. Any thread. */
+unsigned clock_stamp(void);
+
 /* clock_manual - from now on CLK_VIRTUAL moves only by clock_step(); it counts as running. */
 void clock_manual(void);
 /* clock_step - advance a manual clock by @ns, running each timer that falls due at its own

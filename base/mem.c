@@ -28,6 +28,14 @@ void *xalloc0(size_t n, size_t size)
     return must(try_alloc0(n, size));
 }
 
+void *xalloc_pages(size_t size)
+{
+    size_t whole = (size + 4095) & ~(size_t)4095;
+    void *p = must(whole < size ? NULL : aligned_alloc(4096, whole));
+
+    return memset(p, 0, whole);
+}
+
 void *xrealloc(void *p, size_t n, size_t size)
 {
     return must(n == 0 || size == 0 ? realloc(p, 1) : reallocarray(p, n, size));

@@ -13,6 +13,7 @@
 
 void *xalloc0(size_t n, size_t size);          /* zeroed; aborts when there is no memory */
 void *xrealloc(void *p, size_t n, size_t size); /* aborts likewise, and on n * size overflow */
+void *xalloc_pages(size_t size);                /* zeroed, at a multiple of 4096; freed by free(); aborts likewise */
 char *xstrdup(const char *s);                   /* NULL gives NULL */
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

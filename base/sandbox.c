@@ -14,6 +14,7 @@
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/kvm.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -36,6 +37,7 @@ enum { MAX = 512 }; /* instructions of a filter */
 enum { L = 1 << SANDBOX_LOOP, C = 1 << SANDBOX_VCPU, D = 1 << SANDBOX_DISK, V = 1 << SANDBOX_VIEWER, ALL = L | C | D | V };
 enum { N = 1 << SANDBOX_CLASSES }; /* the loop, with a user network */
 enum { A = 2 << SANDBOX_CLASSES }; /* disk workers, and by them the loop, where disks have a ring */
+enum { K = 4 << SANDBOX_CLASSES }; /* processors, and by them the loop, where they are KVM's */
 
 /* A call that some threads may make, if @arg (an argument's low half) has none of @bits, or is @value. */
 typedef struct Allowed {
@@ -64,7 +66,7 @@ static const uint16_t hostile[] = {
 };
 
 static bool on; /* written once, before other threads are made */
-static bool network, rings;
+static bool network, rings, kvm;
 static int *readable; /* descriptors of files and folders */
 static unsigned readable_count;
 
@@ -136,7 +138,8 @@ static int apply(const Filter *f)
 static int confine(SandboxClass cls)
 {
     unsigned classes = 1u << cls | (cls == SANDBOX_LOOP && network ? N : 0) |
-                       ((cls == SANDBOX_LOOP || cls == SANDBOX_DISK) && rings ? A : 0);
+                       ((cls == SANDBOX_LOOP || cls == SANDBOX_DISK) && rings ? A : 0) |
+                       ((cls == SANDBOX_LOOP || cls == SANDBOX_VCPU) && kvm ? K : 0);
     Filter *f = xnew(Filter);
     int r;
 
@@ -162,6 +165,11 @@ void sandbox_want_network(void)
 void sandbox_want_aio(void)
 {
     rings = true;
+}
+
+void sandbox_want_kvm(void)
+{
+    kvm = true;
 }
 
 bool sandbox_network(void)

@@ -28,6 +28,8 @@ void sandbox_want_read(const char *path);
 bool sandbox_has_land(void);
 /* sandbox_want_aio - before sandbox_enter(): disks are read and written by a ring, which was set up. */
 void sandbox_want_aio(void);
+/* sandbox_want_kvm - before sandbox_enter(): processors are KVM's, and were made. */
+void sandbox_want_kvm(void);
 /* sandbox_network - false: sockets of the internet are refused. */
 bool sandbox_network(void);
 

@@ -10,6 +10,7 @@
 #include "bus/internal.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include "base/mem.h"
 #include "bus/lock.h"
@@ -17,10 +18,33 @@
 static void (*watch_fn)(void *opaque, uint64_t page_offset);
 static void *watch_opaque; /* both constant while processors run */
 static unsigned logs; /* that run; under the machine lock to change, atomic */
+static DirtyLog *list; /* of them; under list_mutex, nothing is taken while it is held */
+static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static uint32_t *tracker_of(const DirtyLog *log, uint64_t page)
 {
     return ram_tracker(log->ram_offset + page * PAGE_SIZE);
+}
+
+bool dirty_logged(uint64_t ram_offset, uint64_t len)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&list_mutex);
+    for (const DirtyLog *l = list; l != NULL && !found; l = l->next) {
+        found = l->ram_offset < ram_offset + len && ram_offset < l->ram_offset + l->pages * PAGE_SIZE;
+    }
+    pthread_mutex_unlock(&list_mutex);
+    return found;
+}
+
+static void list_changed(void)
+{
+    const MemListener *l = mem_listener();
+
+    if (l->logs_changed != NULL) {
+        l->logs_changed(l->opaque);
+    }
 }
 
 void dirty_log_start(DirtyLog *log, uint64_t ram_offset, uint64_t size)
@@ -29,6 +53,11 @@ void dirty_log_start(DirtyLog *log, uint64_t ram_offset, uint64_t size)
     *log = (DirtyLog){ .ram_offset = ram_offset, .pages = size / PAGE_SIZE };
     log->late = xnewn(uint64_t, DIRTY_WORDS(size));
     __atomic_add_fetch(&logs, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&list_mutex);
+    log->next = list;
+    list = log;
+    pthread_mutex_unlock(&list_mutex);
+    list_changed();
 }
 
 void dirty_log_stop(DirtyLog *log)
@@ -36,6 +65,15 @@ void dirty_log_stop(DirtyLog *log)
     if (log->late == NULL) {
         return;
     }
+    pthread_mutex_lock(&list_mutex);
+    for (DirtyLog **p = &list; *p != NULL; p = &(*p)->next) {
+        if (*p == log) {
+            *p = log->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&list_mutex);
+    list_changed();
     for (uint64_t n = 0; n < log->pages; n++) {
         __atomic_and_fetch(tracker_of(log, n), ~(uint32_t)TRACK_LOG, __ATOMIC_SEQ_CST);
     }
@@ -69,6 +107,9 @@ bool dirty_harvest(DirtyLog *log, uint64_t first, uint64_t len, uint64_t *map)
     }
     end = len > UINT64_MAX - first ? log->pages : (first + len - 1) / PAGE_SIZE + 1;
     end = MIN(end, log->pages);
+    if (l->collect != NULL) {
+        l->collect(l->opaque, log->ram_offset + begin * PAGE_SIZE, (end - begin) * PAGE_SIZE);
+    }
     if (log->any_late) {
         bool done = answered(log); /* before anyone reads the pixels */
 

@@ -113,6 +113,7 @@ typedef struct DirtyLog {
     uint64_t *late;  /* pages whose harvest some processor has not answered */
     bool any_late;
     uint64_t ticket; /* of the last request to the processors */
+    struct DirtyLog *next;
 } DirtyLog;
 
 /* dirty_log_start - log RAM at @ram_offset, @size bytes, both multiples of 4096; at first all of it is
@@ -124,6 +125,8 @@ void dirty_log_stop(DirtyLog *log);
  * Read the pixels after it. */
 #define DIRTY_WORDS(size) (((size) / PAGE_SIZE + 63) / 64)
 bool dirty_harvest(DirtyLog *log, uint64_t first, uint64_t len, uint64_t *map);
+/* dirty_logged - is any of [@ram_offset, +@len) logged? Any thread. */
+bool dirty_logged(uint64_t ram_offset, uint64_t len);
 /* dirty_mark - [ram_offset, +len) was stored to, after the bytes landed. Any thread. */
 void dirty_mark(uint64_t ram_offset, uint64_t len);
 /* ram_stored - for a device that stored to its own RAM through ram_host(), after the bytes landed. */
@@ -184,13 +187,16 @@ static inline uint64_t flat_ram(const FlatRange *r, hwaddr addr)
  * wrote guest RAM at [ram_offset, +len), after the bytes landed. protect: tracker words that were
  * zero are not any more; processors must drop their fast paths to such pages. Returns a number that
  * is_protected() takes: true once all have done it, or will before they store again. protect may be NULL.
- * Machine lock held for all. */
+ * collect: stores that pass by the tracker words (KVM's) to [ram_offset, +len) are to be told by dirty_mark(), up to now;
+ * logs_changed: dirty_logged() answers otherwise. Both may be NULL. Machine lock held for all. */
 typedef struct MemListener {
     void (*map_changed)(void *opaque);
     void (*written)(void *opaque, uint64_t ram_offset, uint64_t len);
     void *opaque;
     uint64_t (*protect)(void *opaque);
     bool (*is_protected)(void *opaque, uint64_t ticket);
+    void (*collect)(void *opaque, uint64_t ram_offset, uint64_t len);
+    void (*logs_changed)(void *opaque);
 } MemListener;
 void mem_set_listener(const MemListener *l); /* NULL: none */
 

@@ -381,14 +381,22 @@ void cpu_update_careful(CpuState *c)
                  (c->rflags & FLAG_RF); /* RF lasts for one instruction */
 }
 
+#define TSC_HZ 2000000000ull
+static uint64_t tsc_hz = TSC_HZ; /* set before the first processor runs */
+
+void cpu_tsc_set_hz(uint64_t hz)
+{
+    tsc_hz = hz;
+}
+
 uint64_t cpu_tsc_hz(void)
 {
-    return 2000000000ull;
+    return tsc_hz;
 }
 
 uint64_t cpu_tsc(CpuState *c)
 {
-    int64_t raw = c->hooks.tsc_now != NULL ? c->hooks.tsc_now(c) : clock_now(CLK_VIRTUAL) * 2;
+    int64_t raw = c->hooks.tsc_now != NULL ? c->hooks.tsc_now(c) : clock_now(CLK_VIRTUAL) * (int64_t)(TSC_HZ / NS_PER_SEC);
 
     return (uint64_t)(raw + c->tsc_offset);
 }

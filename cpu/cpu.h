@@ -269,7 +269,7 @@ typedef struct CpuHooks {
     void (*shutdown)(struct CpuState *c);          /* triple fault: the board resets */
     void (*init_done)(struct CpuState *c);         /* INIT was taken: reset the local APIC */
     int64_t (*wall_ns)(void);                      /* the time of day by the board's clock, ns since 1970 */
-    int64_t (*tsc_now)(struct CpuState *c);        /* raw counter before offset; NULL: host's TSC */
+    int64_t (*tsc_now)(struct CpuState *c);        /* raw counter before offset; NULL: CLK_VIRTUAL's multiple */
 } CpuHooks;
 
 typedef struct CpuState {
@@ -354,6 +354,7 @@ typedef struct CpuState {
     uint8_t phys_bits;
     CpuHooks hooks;
     struct Engine *engine; /* the engine's own data of this processor */
+    struct KvmCpu *kvm;    /* and accel/kvm's; NULL on other engines */
     struct CpuTape *tape;  /* cpu/tape.h; NULL but in tests of engines */
 
     /* log2 of the largest page that was cached since the last flush of its kind, 0 for none: INVLPG looks

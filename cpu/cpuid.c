@@ -25,6 +25,7 @@ static const FeatureInfo info[FEAT_COUNT] = {
 };
 
 static unsigned topo_cpus = 1, topo_cores = 1, topo_threads = 1; /* set at start-up */
+static bool host_known; /* likewise */
 
 /* A row of the model table; features are a base set by name and more flags. */
 typedef struct ModelRow {
@@ -119,6 +120,23 @@ unsigned cpu_feature_find(const char *name, size_t n)
         }
     }
     return FEAT_NONE;
+}
+
+const char *cpu_feature_name(unsigned feature)
+{
+    return info[feature].name;
+}
+
+CpuFeaturePlace cpu_feature_place(unsigned feature)
+{
+    const FeatureInfo *i = &info[feature];
+
+    return (CpuFeaturePlace){ i->leaf, i->sub, i->reg, i->bit };
+}
+
+void cpu_model_allow_host(void)
+{
+    host_known = true;
 }
 
 /* Flags that exist on processors but not here: known by name, never given. */
@@ -373,15 +391,21 @@ bool cpu_model_parse(const char *text, bool long_mode, CpuModel *m, struct Error
     const ModelRow *r = find_model(text, n);
     Missing missing = { "" };
 
-    if (r == NULL && n == 4 && strncmp(text, "host", 4) == 0) {
+    bool host = r == NULL && n == 4 && strncmp(text, "host", 4) == 0;
+
+    if (host && !host_known) {
         error_set(errp, "cpu model 'host' needs KVM; use -cpu max");
         return false;
+    }
+    if (host) {
+        r = find_model("max", 3);
     }
     if (r == NULL) {
         unknown_model(text, n, errp);
         return false;
     }
     fill_model(m, r);
+    m->host = host;
     if (!long_mode) {
         set_feature(m, FEAT_LM, false);
     }
@@ -654,7 +678,8 @@ CpuidRegs cpuid_leaf(CpuState *c, uint32_t leaf, uint32_t sub)
     case 11: r = leaf11(c, sub); break;
     case 13: r = leaf13(c, sub); break;
     case 0x15: /* TSC = crystal * EBX / EAX */
-        r = (CpuidRegs){ 1, (uint32_t)(cpu_tsc_hz() / 25000000), 25000000, 0 };
+        r = cpu_tsc_hz() % 25000000 == 0 ? (CpuidRegs){ 1, (uint32_t)(cpu_tsc_hz() / 25000000), 25000000, 0 }
+                                         : (CpuidRegs){ 25000, (uint32_t)(cpu_tsc_hz() / 1000), 25000000, 0 };
         break;
     }
     return r;

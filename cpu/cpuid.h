@@ -22,6 +22,7 @@ typedef struct CpuModel {
     uint64_t features[2];
     bool check;         /* say which flags cannot be given */
     bool enforce;       /* and refuse to start */
+    bool host;          /* "host": all that KVM gives here */
 } CpuModel;
 
 /* cpu_model_parse - "-cpu TEXT": a model name, then +flag, -flag, flag=on|off, vendor=, family=,
@@ -29,6 +30,8 @@ typedef struct CpuModel {
  * does not implement are left out and named in one line on stderr (check) or in the error
  * (enforce). @long_mode false (qemu-system-i386): LM is taken away. */
 bool cpu_model_parse(const char *text, bool long_mode, CpuModel *m, struct Error **errp);
+/* cpu_model_allow_host - from now on "host" is a model: "max", of which the engine takes away what KVM does not give. */
+void cpu_model_allow_host(void);
 /* cpu_models_print - for `-cpu help`. */
 void cpu_models_print(FILE *out);
 /* cpu_models_each - the names of all models. */
@@ -53,6 +56,13 @@ bool cpu_host_has(unsigned feature);
 void cpu_host_hide(unsigned feature, bool hide);
 /* cpu_feature_find - of a name of @n letters; FEAT_NONE: there is none. */
 unsigned cpu_feature_find(const char *name, size_t n);
+const char *cpu_feature_name(unsigned feature);
+/* cpu_feature_place - where CPUID tells it: leaf, sub-leaf, register (0: EAX .. 3: EDX), bit. */
+typedef struct CpuFeaturePlace {
+    uint32_t leaf, sub;
+    uint8_t reg, bit;
+} CpuFeaturePlace;
+CpuFeaturePlace cpu_feature_place(unsigned feature);
 
 /* cpu/kvmclock.c: is @msr one of KVM's clock, which @c has; what it reads as; a write of it. kvmclock_update - after
  * CpuState.tsc_offset changed. Own thread. */
@@ -62,6 +72,9 @@ void kvmclock_write(CpuState *c, uint32_t msr, uint64_t val);
 void kvmclock_update(CpuState *c);
 /* cpu_tsc_hz - frequency of the guest's time-stamp counter. */
 uint64_t cpu_tsc_hz(void);
+/* cpu_tsc_set_hz - for an engine whose guests read the host's counter: CpuHooks.tsc_now then gives that. Before processors
+ * run. */
+void cpu_tsc_set_hz(uint64_t hz);
 /* cpu_random - 64 random bits for RDRAND and RDSEED; the one place they come from. */
 uint64_t cpu_random(CpuState *c);
 /* cpu_random_seed - reproducible numbers from now on. */

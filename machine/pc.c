@@ -172,9 +172,10 @@ static bool pc_make_ram(Pc *p, Error **errp)
 /* pc_make_rom - the firmware's image ends at 4 GiB, its last 128 KiB also at 1 MiB. */
 static bool pc_make_rom(Pc *p, Error **errp)
 {
+    autofree uint8_t *file = NULL;
     size_t len = 0, low;
 
-    p->rom = xnewn(uint8_t, PC_ROM_SIZE);
+    p->rom = xalloc_pages(PC_ROM_SIZE); /* an engine may map it */
     memset(p->rom, 0xff, PC_ROM_SIZE);
     if (p->cfg.flash[0] != NULL) {
         return true; /* pc_make_flash() */
@@ -184,8 +185,8 @@ static bool pc_make_rom(Pc *p, Error **errp)
         rom_region_init(&p->rom_top, "pc.bios", p->rom + PC_ROM_SIZE - 0x20000, 0x20000);
         return mem_map(&p->rom_top, PC_GIB4 - 0x20000, 0, false, errp);
     }
-    p->bios = boot_read_file(p->cfg.bios, "bios", &len, errp);
-    if (p->bios == NULL) {
+    file = boot_read_file(p->cfg.bios, "bios", &len, errp);
+    if (file == NULL) {
         return false;
     }
     if (len == 0 || len > PC_BIOS_MAX || len % 0x10000 != 0) {
@@ -193,6 +194,7 @@ static bool pc_make_rom(Pc *p, Error **errp)
                   p->cfg.bios, len);
         return false;
     }
+    p->bios = memcpy(xalloc_pages(len), file, len);
     low = MIN(len, 0x20000u);
     memcpy(p->rom + PC_ROM_SIZE - low, p->bios + len - low, low);
     rom_region_init(&p->rom_top, "pc.bios", p->bios, len);

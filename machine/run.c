@@ -32,9 +32,22 @@ static void io_error_soon(void)
     loop_post(io_error, NULL);
 }
 
+static void engine_failed(void *opaque)
+{
+    if (state == RUN_RUNNING) {
+        vm_stop(RUN_INTERNAL_ERROR);
+    }
+}
+
+static void engine_failed_soon(void)
+{
+    loop_post(engine_failed, NULL);
+}
+
 void run_setup(const RunConfig *cfg)
 {
     run = *cfg;
+    accel_fail_handler(engine_failed_soon);
     block_on_stop(io_error_soon);
 }
 
@@ -62,7 +75,7 @@ const char *vm_state_name(RunState s)
 {
     static const char *const names[] = { "paused (prelaunch)", "running", "paused",
                                          "paused (shutdown)", "paused (debug)", "paused (io-error)",
-                                         "paused (watchdog)", "paused (guest-panicked)" };
+                                         "paused (watchdog)", "paused (guest-panicked)", "paused (internal-error)" };
 
     return names[s];
 }
@@ -88,7 +101,7 @@ void vm_start(void)
     if (state == RUN_RUNNING) {
         return;
     }
-    if (state == RUN_SHUTDOWN) {
+    if (state == RUN_SHUTDOWN || state == RUN_INTERNAL_ERROR) {
         accel_release();
     }
     state = RUN_RUNNING;

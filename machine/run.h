@@ -39,6 +39,7 @@ typedef enum RunState {
     RUN_IO_ERROR,  /* a disk's request failed, and is made again by vm_start() */
     RUN_WATCHDOG,  /* -action watchdog=pause */
     RUN_PANICKED,  /* -action panic=pause */
+    RUN_INTERNAL_ERROR, /* the engine cannot go on */
 } RunState;
 
 /* vm_start - let processors and CLK_VIRTUAL run; nothing if they do. vm_stop - park them, for the

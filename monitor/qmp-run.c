@@ -14,6 +14,7 @@ bool qmp_query_status(QmpSession *s, Json *args, Json **ret, Error **errp)
         [RUN_PRELAUNCH] = "prelaunch", [RUN_RUNNING] = "running", [RUN_PAUSED] = "paused",
         [RUN_SHUTDOWN] = "shutdown",   [RUN_DEBUG] = "debug", [RUN_IO_ERROR] = "io-error",
         [RUN_WATCHDOG] = "watchdog", [RUN_PANICKED] = "guest-panicked",
+        [RUN_INTERNAL_ERROR] = "internal-error",
     };
 
     *ret = json_object_new_object();

@@ -63,7 +63,7 @@ static uint8_t *read_rom(const PciDevice *d, const char *path, size_t *len, size
         while (*padded < *len) {
             *padded *= 2;
         }
-        rom = xnewn(uint8_t, *padded);
+        rom = xalloc_pages(*padded); /* an engine may map it */
         if (fread(rom, 1, *len, f) != *len) {
             error_set(errp, "%s: cannot read '%s'", d->dev.id, path);
             free(rom);
