@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include "accel/accel.h"
 #include "accel/icount.h"
+#include "accel/kvm/kvm.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -41,7 +42,14 @@ static bool make_cpus(const MachineConfig *cfg, Error **errp)
                   "give cpus=%u", cfg->maxcpus, cfg->maxcpus);
         return false;
     }
+    if (cfg->accel == ACCEL_KVM) {
+        cpu_model_allow_host();
+    }
     if (!cpu_model_parse(cfg->cpu != NULL ? cfg->cpu : "max", long_mode, &model, errp)) {
+        error_prepend(errp, "-cpu: ");
+        return false;
+    }
+    if (cfg->accel == ACCEL_KVM && !kvm_limit_model(&model, errp)) {
         error_prepend(errp, "-cpu: ");
         return false;
     }
@@ -54,9 +62,31 @@ static bool make_cpus(const MachineConfig *cfg, Error **errp)
     return true;
 }
 
+/* What is counted or listed by instructions and blocks that KVM runs unseen. */
+static bool make_kvm(const MachineConfig *cfg, Error **errp)
+{
+    const unsigned unseen = LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC | LOG_CPU | LOG_INT | LOG_MMU;
+
+    if (cfg->icount_shift >= 0) {
+        error_set(errp, "-icount: not with -accel kvm");
+        return false;
+    }
+    for (const LogItem *i = log_items; i->name != NULL; i++) {
+        if (log_mask_bits & unseen & i->bit) {
+            error_set(errp, "-d %s: not with -accel kvm", i->name);
+            return false;
+        }
+    }
+    kvm_setup(&cfg->kvm);
+    return accel_init(&accel_kvm, cpus, cpu_count, errp);
+}
+
 static bool make_accel(const MachineConfig *cfg, Error **errp)
 {
     accel_options = cfg->accel_options;
+    if (cfg->accel == ACCEL_KVM) {
+        return make_kvm(cfg, errp);
+    }
     if (cfg->icount_shift >= 0) {
         if (cpu_count > 1) {
             error_set(errp, "-icount: not with more than one processor");
@@ -260,6 +290,9 @@ static void setup_run(const MachineConfig *cfg)
 void board_none(const MachineConfig *cfg)
 {
     setup_run(cfg);
+    if (cfg->accel == ACCEL_KVM) {
+        kvm_setup(&cfg->kvm); /* as query-kvm says to who looks for engines */
+    }
     accel_init(&accel_interp, NULL, 0, NULL);
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "accel/kvm/kvm.h"
 #include "accel/options.h"
 #include "machine/action.h"
 #include "machine/firmware.h"
@@ -25,7 +26,7 @@ typedef enum AccelKind {
     ACCEL_DEFAULT, /* the best one built in */
     ACCEL_INTERP,  /* -accel interp: the reference interpreter */
     ACCEL_JIT,     /* -accel tcg or doppel: the translator */
-    ACCEL_KVM,
+    ACCEL_KVM,     /* -accel kvm */
 } AccelKind;
 
 typedef enum OnOffAuto {
@@ -69,6 +70,7 @@ typedef struct MachineConfig {
     OnOffAuto vmport, smm;
     AccelKind accel;
     AccelOptions accel_options;
+    KvmHost kvm;   /* ACCEL_KVM: what the host's can */
     char *cpu; /* model and features as typed, or NULL */
     uint64_t ram_size; /* bytes, a multiple of 4096 */
     unsigned cpus, maxcpus, sockets, dies, cores, threads; /* maxcpus = product of the rest */

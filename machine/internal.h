@@ -14,6 +14,7 @@ typedef struct Parser {
     OptList *machine, *memory, *smp, *name, *msg, *rtc, *overcommit, *boot; /* options that merge */
     StrList accels;     /* -accel, in order */
     bool machine_accel, option_accel; /* -machine accel=, -accel were given */
+    bool irqchip_kernel, irqchip_split; /* kernel-irqchip=on, split */
     bool serial_given, monitor_given, no_parallel, summa;
     char *bios;         /* -bios as typed */
     bool done;
@@ -49,6 +50,8 @@ bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
 /* machine/options.c: finish what needs to be seen as a whole */
 /* machine_look_ahead - which board it is, since places of drives depend on it and may come before -machine. */
 void machine_look_ahead(MachineConfig *cfg, int argc, char **argv);
-bool accel_finish(Parser *p, struct Error **errp); /* options-accel.c */
+/* options-accel.c: the engine, and kernel-irqchip= as -machine and -accel have it */
+bool accel_finish(Parser *p, struct Error **errp);
+void accel_irqchip(Parser *p, struct OptList *l);
 
 #endif

@@ -3,11 +3,8 @@
  */
 #include "machine/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/error.h"
 #include "base/mem.h"
 #include "cpu/cpuid.h"
@@ -15,19 +12,6 @@
 /* ---- names ---- */
 
 static const char *const elsewhere[] = { "hvf", "whpx", "hax", "nvmm", "xen", "qtest" };
-
-/* Why KVM cannot be had here. */
-static void kvm_error(Error **errp)
-{
-    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0) {
-        error_set_errno(errp, errno, "kvm: cannot open /dev/kvm");
-        return;
-    }
-    close(fd);
-    error_set(errp, "kvm: this doppel has no KVM engine yet; use tcg");
-}
 
 static bool accel_name(const char *name, AccelKind *kind, Error **errp)
 {
@@ -39,6 +23,7 @@ static bool accel_name(const char *name, AccelKind *kind, Error **errp)
         { "tcg", ACCEL_JIT },
         { "doppel", ACCEL_JIT },
         { "auto", ACCEL_DEFAULT },
+        { "kvm", ACCEL_KVM },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
@@ -47,17 +32,13 @@ static bool accel_name(const char *name, AccelKind *kind, Error **errp)
             return true;
         }
     }
-    if (strcmp(name, "kvm") == 0) {
-        kvm_error(errp);
-        return false;
-    }
     for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
         if (strcmp(name, elsewhere[i]) == 0) {
             error_set(errp, "accelerator '%s' does not exist on this host", name);
             return false;
         }
     }
-    error_set(errp, "unknown accelerator '%s' (there are tcg, doppel and interp)", name);
+    error_set(errp, "unknown accelerator '%s' (there are tcg, doppel, interp and kvm)", name);
     return false;
 }
 
@@ -79,10 +60,15 @@ static void trick_key(Trick t, char key[32])
     snprintf(key, 32, "x-%s", trick_info[t].name);
 }
 
-static void accel_props(FILE *out)
+static void accel_props(const char *name, FILE *out)
 {
     char key[32];
 
+    if (strcmp(name, "kvm") == 0) {
+        fprintf(out, "-accel kvm options:\n  %-24s %s\n", "kernel-irqchip=<enum>",
+                "off: the interrupt chips are doppel's; on and split are not built (default: off)");
+        return;
+    }
     fprintf(out, "-accel tcg (or doppel) options:\n");
     for (size_t n = 0; n < ARRAY_SIZE(prop_help); n++) {
         fprintf(out, "  %-24s %s\n", prop_help[n][0], prop_help[n][1]);
@@ -182,10 +168,10 @@ bool opt_accel(void *opaque, const OptionDef *def, const char *arg, Error **errp
     }
     name = opt_get_str(l, "accel", "");
     if (opt_is_help(name)) {
-        printf("Accelerators supported in QEMU binary:\ntcg\ndoppel\ninterp\n");
+        printf("Accelerators supported in QEMU binary:\ntcg\ndoppel\ninterp\nkvm\n");
         p->done = true;
     } else if (opt_wants_help(l)) {
-        accel_props(stdout);
+        accel_props(name, stdout);
         p->done = true;
     } else {
         str_list_add(&p->accels, name);
@@ -194,7 +180,7 @@ bool opt_accel(void *opaque, const OptionDef *def, const char *arg, Error **errp
     if (has_tcg(name)) {
         accel_values(l, &p->cfg->accel_options);
     }
-    opt_get_str(l, "kernel-irqchip", NULL); /* the interrupt controllers are always here */
+    accel_irqchip(p, l);
     ok = accel_done(l, errp);
     opt_free(l);
     return ok;
@@ -205,24 +191,99 @@ bool opt_enable_kvm(void *opaque, const OptionDef *def, const char *arg, Error *
     return opt_accel(opaque, def, "kvm", errp);
 }
 
-/* The first of the list that can be had; the reason of the last one when none can. */
-bool accel_finish(Parser *p, Error **errp)
+void accel_irqchip(Parser *p, OptList *l)
 {
-    Error *err = NULL;
+    static const char *const kinds[] = { "off", "on", "split", NULL };
+    int kind = opt_get_choice(l, "kernel-irqchip", kinds, -1);
 
+    if (kind >= 0) {
+        p->irqchip_kernel = kind == 1;
+        p->irqchip_split = kind == 2;
+    }
+}
+
+/* ---- which engine ---- */
+
+/* try_kvm - look what the host's is. @whole: only one that runs everything will do. */
+static bool try_kvm(Parser *p, bool whole, Error **errp)
+{
+    KvmHost *h = &p->cfg->kvm;
+    char lacks[160];
+
+    if (!p->cfg->none && (p->irqchip_kernel || p->irqchip_split)) {
+        error_set(errp, "kvm: kernel-irqchip=%s is not built; off works", p->irqchip_kernel ? "on" : "split");
+        return false;
+    }
+    if (!kvm_host_check(errp) || !kvm_host_probe(h, errp)) {
+        return false;
+    }
+    kvm_host_lacks(h, lacks, sizeof(lacks));
+    if (kvm_host_whole(h)) {
+        return true;
+    }
+    if (whole) {
+        error_set(errp, "kvm: /dev/kvm here %s", lacks);
+        return false;
+    }
+    report("kvm: /dev/kvm here %s; what it refuses runs on the reference", lacks);
+    return true;
+}
+
+/* One name of the list. KVM that others may stand in for has to be whole. */
+static bool try_accel(Parser *p, const char *name, bool others, Error **errp)
+{
+    AccelKind kind;
+
+    if (!accel_name(name, &kind, errp) || (kind == ACCEL_KVM && !try_kvm(p, others, errp))) {
+        return false;
+    }
+    p->cfg->accel = kind;
+    return true;
+}
+
+/* split - the names of all options, in order. */
+static void split(const Parser *p, StrList *names)
+{
     for (size_t i = 0; i < p->accels.count; i++) {
-        for (char *save, *name = strtok_r(p->accels.s[i], ":", &save); name != NULL;
-             name = strtok_r(NULL, ":", &save)) {
-            error_free(err);
-            err = NULL;
-            if (accel_name(name, &p->cfg->accel, &err)) {
-                return true;
+        autofree char *copy = xstrdup(p->accels.s[i]);
+
+        for (char *save, *name = strtok_r(copy, ":", &save); name != NULL; name = strtok_r(NULL, ":", &save)) {
+            bool best = strcmp(name, "auto") == 0;
+
+            str_list_add(names, best ? "kvm" : name);
+            if (best) {
+                str_list_add(names, "tcg");
             }
         }
     }
-    if (err == NULL) {
+}
+
+/* The first of the list that can be had, and on a line why none before it; the reason of the last one when none can. */
+bool accel_finish(Parser *p, Error **errp)
+{
+    StrList names = { NULL, 0 };
+    Error *err = NULL, *first = NULL;
+    size_t n = 0;
+
+    for (split(p, &names); n < names.count; n++) {
+        error_free(err);
+        err = NULL;
+        if (try_accel(p, names.s[n], names.count > 1, &err)) {
+            break;
+        }
+        if (first == NULL && strcmp(names.s[n], "kvm") == 0) {
+            error_set(&first, "%s", error_text(err));
+        }
+    }
+    if (first != NULL && n < names.count) {
+        report("%s; running on %s", error_text(first), names.s[n]);
+    }
+    error_free(first);
+    if (n < names.count || names.count == 0) {
+        str_list_free(&names);
         return true;
     }
+    str_list_free(&names);
     error_prepend(&err, p->machine_accel ? "-machine accel=: " : "-accel: ");
     error_move(errp, err);
     return false;

@@ -95,8 +95,7 @@ static bool machine_type(Parser *p, const char *type, Error **errp)
 bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     static const char *const ooa[] = { "auto", "on", "off", NULL };
-    static const char *const accepted[] = { "kernel-irqchip", "dump-guest-core", "mem-merge",
-                                            "suppress-vmdesc", "fd-bootchk" };
+    static const char *const accepted[] = { "dump-guest-core", "mem-merge", "suppress-vmdesc", "fd-bootchk" };
     Parser *p = opaque;
     MachineConfig *cfg = p->cfg;
     OptList *l = p->machine;
@@ -106,6 +105,7 @@ bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **er
         return false;
     }
     type = opt_get_str(l, "type", NULL);
+    accel_irqchip(p, l);
     cfg->hpet = opt_get_bool(l, "hpet", cfg->hpet);
     cfg->acpi = opt_get_bool(l, "acpi", cfg->acpi);
     cfg->graphics = opt_get_bool(l, "graphics", cfg->graphics);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "accel/accel.h"
+#include "accel/kvm/kvm.h"
 #include "base/mem.h"
 #include "bus/device.h"
 #include "bus/lock.h"
@@ -32,7 +33,7 @@ void hmp_info_status(HmpSession *m, FILE *out, const Args *a)
 
 void hmp_info_kvm(HmpSession *m, FILE *out, const Args *a)
 {
-    fprintf(out, "kvm support: disabled\n"); /* no engine uses it yet */
+    kvm_info(out);
 }
 
 void hmp_info_history(HmpSession *m, FILE *out, const Args *a)

@@ -95,7 +95,9 @@ def opt_accel(tmp):
     for name in ("tcg", "doppel", "tcg,thread=multi,tb-size=64"):
         with monitor("-accel", name) as vm:
             assert "engine: doppel" in vm.mon.cmd("info jit")
-    listed("-accel", "help", has="tcg")
+    for name in ("tcg", "kvm"):
+        listed("-accel", "help", has=name)
+    listed("-accel", "kvm,help", has="kernel-irqchip=")
     p = run("-accel", "tcg,help")
     tricks = re.findall(r"^  (x-(?!count)[a-z0-9-]+)=<bool>", p.stdout, re.M)
     assert p.returncode == 0 and len(tricks) > 15 and "tb-size=" in p.stdout
@@ -129,8 +131,12 @@ def opt_perfmap(tmp):
 
 @row
 def opt_enable__kvm(tmp):
-    p = run("-enable-kvm", "-M", "none", "-nonesuch")  # refused here, or (with a KVM engine) later
-    assert p.returncode == 1 and len(p.stderr.splitlines()) == 1
+    refused("-enable-kvm", "-machine", "kernel-irqchip=on", names="kernel-irqchip=on")
+    p = run("-enable-kvm", "-M", "none", "-display", "none", "-serial", "none", "-monitor", "stdio", input="info kvm\nquit\n")
+    if p.returncode == 0:
+        assert "kvm support: enabled" in p.stdout
+    else:
+        assert p.stderr.startswith("doppel: -accel: kvm: ") and len(p.stderr.splitlines()) == 1
 
 
 CPUID = "mov $1, %eax\n cpuid\n mov %eax, 0x8000\n mov %ecx, 0x8004\n mov %edx, 0x8008\n EXIT 0\n hlt"

@@ -92,17 +92,20 @@ static void test_machine(void **state)
     config_free(c);
     c = good(
         "d -M pc-i440fx-7.2,kernel_irqchip=on,mem-merge=off -M none -accel kvm:tcg,thread=multi");
-    assert_int_equal(c->accel, ACCEL_JIT);
+    assert_true(c->accel == ACCEL_JIT || c->accel == ACCEL_KVM); /* as the host has it */
     config_free(c);
     c = good("/x/kvm -M none");
-    assert_int_equal(c->accel, ACCEL_JIT);
+    assert_true(c->accel == ACCEL_JIT || c->accel == ACCEL_KVM);
     config_free(c);
     bad("d -M isapc", "'isapc' is not supported yet");
     bad("d -M pc,hpt=on", "did you mean 'hpet'?");
     bad("d -M none,vmport=maybe", "not one of auto, on, off");
     bad("d -M none -accel tcg -machine accel=tcg", "cannot be given together");
     bad("d -M none -accel hvf", "does not exist on this host");
-    bad("d -M none -accel kvm", "kvm: ");
+    bad("d -M pc -accel kvm,kernel-irqchip=on", "kernel-irqchip=on is not built; off works");
+    bad("d -M pc -machine accel=kvm,kernel_irqchip=split", "kernel-irqchip=split is not built; off works");
+    bad("d -M none -accel kvm,kernel-irqchip=x", "not one of off, on, split");
+    bad("d -M none -accel kvm,thread=multi", "unknown sub-option 'thread'");
     bad("d -kernal x", "did you mean -kernel?");
     bad("d -vnc :x", "-vnc :x: 'x' is not a display's number");
     bad("d -vnc :0,websocket=x", "websocket=x");
