@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static void *must(void *p)
 {
@@ -72,4 +73,15 @@ char *xasprintf(const char *fmt, ...)
 void autofree_fn(void *p)
 {
     free(*(void **)p);
+}
+
+enum { HUGE_PAGE = 2 << 20 };
+
+void *mem_large(size_t size)
+{
+    void *p = NULL;
+
+    must(posix_memalign(&p, HUGE_PAGE, size) == 0 ? p : NULL);
+    madvise(p, size, MADV_HUGEPAGE); /* advice: without them it is memory all the same */
+    return p;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define CHUNK (2u << 20) /* also the largest cluster */
+#define DATA_MAX (1u << 20) /* bytes of a piece that is only copied: what a core's cache holds */
 #define SPARSE_DEFAULT 4096u
 enum { THREADS_DEFAULT = 8, THREADS_MAX = 16 };
 
@@ -27,9 +28,10 @@ typedef struct Convert {
     bool compressed, own, any_order; /* own: only what the source itself holds; the rest is behind the target */
     /* under `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t turn;
+    pthread_cond_t turn[THREADS_MAX]; /* of the piece with this number, modulo: no more are under way */
     int current;       /* the source */
     uint64_t at, base; /* in it; where it starts in the target */
+    ImageRange range;  /* what is known from there on */
     uint64_t taken, written; /* pieces */
     int error;
     Progress progress;
@@ -119,13 +121,22 @@ static void pack_clusters(const Convert *c, Qcow2Packer *p, uint64_t at, uint8_t
     }
 }
 
+/* stop - for an error; under the lock. */
+static void stop(Convert *c, int error)
+{
+    c->error = c->error != 0 ? c->error : error;
+    for (unsigned n = 0; n < THREADS_MAX; n++) {
+        pthread_cond_signal(&c->turn[n]);
+    }
+}
+
 /* next_piece - under the lock; false: none is left, or there was an error. */
 static bool next_piece(Convert *c, Piece *p)
 {
     uint32_t cluster = c->cluster;
-    ImageRange r = { 0 };
+    ImageRange r;
     uint64_t to;
-    int ret;
+    int ret = 0;
 
     while (c->current < c->count && c->at >= c->in[c->current]->size) {
         c->base += c->in[c->current++]->size;
@@ -135,12 +146,14 @@ static bool next_piece(Convert *c, Piece *p)
         return false;
     }
     *p = (Piece){ .in = c->in[c->current], .from = c->at, .to = c->base + c->at, .number = c->taken };
-    ret = image_status(p->in, c->at, p->in->size - c->at, !c->own, &r);
+    if (c->range.len == 0) {
+        ret = image_status(p->in, c->at, p->in->size - c->at, !c->own, &c->range);
+    }
     if (ret != 0) {
-        c->error = ret;
-        pthread_cond_broadcast(&c->turn);
+        stop(c, ret);
         return false;
     }
+    r = c->range;
     p->skip = c->own && !(r.flags & IMAGE_ALLOCATED);
     p->zero = !p->skip && (r.flags & IMAGE_ZERO) && (c->sparse != 0 || c->own);
     p->len = r.len;
@@ -154,9 +167,10 @@ static bool next_piece(Convert *c, Piece *p)
     }
     p->len = MIN(p->len, p->in->size - c->at);
     if (!p->zero && !p->skip) {
-        p->len = MIN(p->len, CHUNK - (p->to & (cluster - 1)));
+        p->len = MIN(p->len, (cluster > 1 ? CHUNK : DATA_MAX) - (p->to & (cluster - 1)));
     }
     c->at += p->len;
+    c->range.len -= MIN(p->len, r.len);
     c->taken++;
     return true;
 }
@@ -168,7 +182,7 @@ static bool wait_turn(Convert *c, uint64_t number)
 
     pthread_mutex_lock(&c->lock);
     while (!c->any_order && c->written != number && c->error == 0) {
-        pthread_cond_wait(&c->turn, &c->lock);
+        pthread_cond_wait(&c->turn[number % THREADS_MAX], &c->lock);
     }
     go = c->error == 0;
     pthread_mutex_unlock(&c->lock);
@@ -178,7 +192,7 @@ static bool wait_turn(Convert *c, uint64_t number)
 static void *work(void *opaque)
 {
     Convert *c = opaque;
-    uint8_t *buf = xnewn(uint8_t, CHUNK), *packed = c->compressed ? xnewn(uint8_t, CHUNK) : NULL;
+    uint8_t *buf = mem_large(CHUNK), *packed = c->compressed ? xnewn(uint8_t, CHUNK) : NULL;
     uint32_t *lens = xnewn(uint32_t, CHUNK / 512);
     Qcow2Packer *packer = qcow2_packer_new();
     Piece p;
@@ -203,9 +217,11 @@ static void *work(void *opaque)
             }
         }
         pthread_mutex_lock(&c->lock);
-        c->error = c->error != 0 ? c->error : r;
         c->written++;
-        pthread_cond_broadcast(&c->turn);
+        if (r != 0) {
+            stop(c, r);
+        }
+        pthread_cond_signal(&c->turn[c->written % THREADS_MAX]);
         progress_add(&c->progress, r == 0 ? p.len : 0);
     }
     pthread_mutex_unlock(&c->lock);
@@ -223,7 +239,9 @@ static int copy(Convert *c, unsigned threads)
     unsigned n = 0;
 
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->turn, NULL);
+    for (unsigned k = 0; k < THREADS_MAX; k++) {
+        pthread_cond_init(&c->turn[k], NULL);
+    }
     while (n + 1 < threads && pthread_create(&thread[n], NULL, work, c) == 0) {
         n++;
     }
@@ -232,7 +250,9 @@ static int copy(Convert *c, unsigned threads)
         pthread_join(thread[--n], NULL);
     }
     pthread_mutex_destroy(&c->lock);
-    pthread_cond_destroy(&c->turn);
+    for (unsigned k = 0; k < THREADS_MAX; k++) {
+        pthread_cond_destroy(&c->turn[k]);
+    }
     return c->error;
 }
 
