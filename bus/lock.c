@@ -61,7 +61,7 @@ bool machine_lock_held(void)
 }
 
 /* Timers fire on the loop thread, which holds nothing; clock_step() in a test may run them under
- * a lock that the test took. */
+ * a lock that the test took. The lockstep engine holds it while a processor runs. */
 static void guard_lock(void)
 {
     if (held) {

@@ -251,9 +251,9 @@ static int64_t pc_wall_ns(void)
 {
     int64_t ns;
 
-    machine_lock();
+    machine_lock_guard.lock(); /* the lockstep engine has it already */
     ns = rtc_wall_ns(pc->rtc);
-    machine_unlock();
+    machine_lock_guard.unlock();
     return ns;
 }
 
