@@ -682,7 +682,7 @@ def test_typing_to_linux(tmp_path, guests):
 def test_pointer_in_linux(tmp_path, guests):
     """What Linux's PS/2 driver adds up, from a corner on, is where the viewer points, within two character cells."""
     rng = random.Random(5)
-    with linux("amd64", "-m", "192", "-vga", "std", "-vnc", f"unix:{tmp_path}/v", initrd="initrd-amd64-mouse") as m:
+    with linux("amd64", "-M", "pc,vmport=off", "-m", "192", "-vga", "std", "-vnc", f"unix:{tmp_path}/v", initrd="initrd-amd64-mouse") as m:
         m.expect("^DOPPEL-READY", BOOT)
         m.expect("# ")
         m.send("stty -echo; dmesg -n 1; while ! grep -q mouse0 /proc/bus/input/devices; do sleep 1; done; echo MOUSE;"
