@@ -227,6 +227,16 @@ static void *reap(void *arg)
     return NULL;
 }
 
+bool host_aio_threads_made(void)
+{
+    bool all = true;
+
+    for (unsigned n = HOST_AIO_NATIVE; n < ARRAY_SIZE(engines); n++) {
+        all = all && (!engines[n].ready || __atomic_load_n(&engines[n].running, __ATOMIC_RELAXED));
+    }
+    return all;
+}
+
 bool host_aio_threads(void)
 {
     bool all = true;

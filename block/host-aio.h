@@ -38,6 +38,7 @@ bool host_aio_parse(const char *name, HostAio *aio);
 bool host_aio_want(HostAio aio, struct Error **errp);
 /* host_aio_threads - one for each engine that was set up, once. False: there is none for some. Any thread, one at a time. */
 bool host_aio_threads(void);
+bool host_aio_threads_made(void); /* are there all? Any thread, without a lock */
 /* host_aio_start - false: as many as may be are under way, or there is no thread. Any thread. */
 bool host_aio_start(HostAio aio, AioPiece *p);
 /* host_aio_count - pieces that the engine has carried out. Any thread. */

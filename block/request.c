@@ -57,9 +57,11 @@ static bool deterministic;
 static BlockReq *requests;      /* under the machine lock */
 static void (*stop_machine)(void); /* constant after block_on_stop() */
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t mutex = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP; /* held for some instructions: waited for awake */
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER, finished_one = PTHREAD_COND_INITIALIZER;
 static Queue waiting = { NULL, &waiting.first }, finished = { NULL, &finished.first }; /* mutex */
+static unsigned asleep;         /* workers, under the mutex */
+static bool woken;              /* one of them is on its way; the same */
 static bool ending;             /* under the mutex */
 static pthread_t workers[WORKERS];
 static unsigned worker_count;   /* under the machine lock */
@@ -110,6 +112,31 @@ static BlockReq *queue_take(Queue *q)
 }
 
 /* ---- workers ---- */
+
+/* wake_one - there is work; under the mutex. One is on its way at most, and wakes the next if there is still work then: a
+ * burst of requests costs who makes them one call of the host. */
+static void wake_one(void)
+{
+    if (asleep > 0 && !woken && waiting.first != NULL) {
+        woken = true;
+        pthread_cond_signal(&work);
+    }
+}
+
+/* wait_request - the next one; NULL: it is the end. Under the mutex. */
+static BlockReq *wait_request(void)
+{
+    BlockReq *req;
+
+    while ((req = queue_take(&waiting)) == NULL && !ending) {
+        asleep++;
+        pthread_cond_wait(&work, &mutex);
+        asleep--;
+        woken = false; /* if it was another that was meant, he finds nothing or is awake */
+    }
+    wake_one();
+    return req;
+}
 
 static int perform_write(BlockReq *req)
 {
@@ -196,7 +223,7 @@ static void piece_done(AioPiece *p)
     req->plain = true;
     pthread_mutex_lock(&mutex);
     queue_put(&waiting, req);
-    pthread_cond_signal(&work);
+    wake_one();
     pthread_mutex_unlock(&mutex);
 }
 
@@ -228,12 +255,7 @@ static void *worker(void *arg)
     prctl(PR_SET_NAME, "block");
     sandbox_thread(SANDBOX_DISK);
     pthread_mutex_lock(&mutex);
-    while (!ending) {
-        req = queue_take(&waiting);
-        if (req == NULL) {
-            pthread_cond_wait(&work, &mutex);
-            continue;
-        }
+    while ((req = wait_request()) != NULL) {
         pthread_mutex_unlock(&mutex);
         if (!by_engine(req)) {
             req->ret = perform(req);
@@ -250,6 +272,9 @@ static bool make_workers(void)
 {
     sigset_t all, old;
 
+    if (worker_count > 0 && host_aio_threads_made()) {
+        return true;
+    }
     host_aio_threads(); /* without one, workers do all */
     if (worker_count > 0) {
         return true;
@@ -313,7 +338,7 @@ static void begin(BlockReq *req)
     }
     pthread_mutex_lock(&mutex);
     queue_put(&waiting, req);
-    pthread_cond_signal(&work);
+    wake_one();
     pthread_mutex_unlock(&mutex);
 }
 
