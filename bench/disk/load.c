@@ -1,0 +1,98 @@
+/*
+ * A disk's load, run inside guests past the page cache.
+ *
+ *   load DEVICE read|write SIZE COUNT DEPTH MIB [random]
+ *
+ * COUNT operations of SIZE bytes, DEPTH of them under way at a time, on the first MIB of the device: one after the other from
+ * its start, or at random places of their own size.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { DEPTH_MAX = 64 };
+
+static void bad(const char *what)
+{
+    printf("LOAD BAD %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static uint64_t next(void)
+{
+    static uint64_t x = 88172645463325252ull;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    return x ^= x << 17;
+}
+
+int main(int argc, char **argv)
+{
+    struct iocb cb[DEPTH_MAX], *list[DEPTH_MAX];
+    struct io_event done[DEPTH_MAX];
+    uint64_t size, count, depth, slots, started = 0, ended = 0, fresh;
+    aio_context_t aio = 0;
+    int fd, write;
+
+    if (argc < 7) {
+        errno = EINVAL;
+        bad("arguments");
+    }
+    write = strcmp(argv[2], "write") == 0;
+    size = strtoull(argv[3], NULL, 0);
+    count = strtoull(argv[4], NULL, 0);
+    depth = strtoull(argv[5], NULL, 0);
+    slots = (strtoull(argv[6], NULL, 0) << 20) / size;
+    fd = open(argv[1], (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
+    if (fd < 0 || depth < 1 || depth > DEPTH_MAX || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
+        bad(argv[1]);
+    }
+    for (uint64_t n = 0; n < depth; n++) {
+        void *buf;
+
+        if (posix_memalign(&buf, 4096, size) != 0) {
+            bad("memory");
+        }
+        memset(buf, (int)n + 1, size);
+        cb[n] = (struct iocb){ .aio_data = n, .aio_lio_opcode = write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD, .aio_fildes = (uint32_t)fd,
+                               .aio_buf = (uintptr_t)buf, .aio_nbytes = size };
+        list[n] = &cb[n];
+    }
+    fresh = depth < count ? depth : count;
+    while (ended < count) {
+        long got;
+
+        for (uint64_t n = 0; n < fresh; n++) {
+            list[n]->aio_offset = (int64_t)((argc > 7 ? next() % slots : (started + n) % slots) * size);
+        }
+        if (fresh > 0 && syscall(SYS_io_submit, aio, (long)fresh, list) != (long)fresh) {
+            bad("io_submit");
+        }
+        started += fresh;
+        got = syscall(SYS_io_getevents, aio, 1L, (long)DEPTH_MAX, done, NULL);
+        if (got < 1) {
+            bad("io_getevents");
+        }
+        fresh = 0;
+        for (long n = 0; n < got; n++) {
+            if (done[n].res != (long long)size) {
+                errno = done[n].res < 0 ? (int)-done[n].res : EIO;
+                bad(argv[2]);
+            }
+            if (started + fresh < count) {
+                list[fresh++] = &cb[done[n].data];
+            }
+        }
+        ended += (uint64_t)got;
+    }
+    puts("LOAD OK");
+    return 0;
+}
