@@ -37,6 +37,8 @@ typedef struct FirmwareConfig {
     char **oem;
     FwFile *files;       /* -fw_cfg */
     size_t file_count;
+    FwFile *tables;      /* -acpitable; no name */
+    size_t table_count;  /* at most ACPI_USER_MAX */
     FwFile *roms;        /* -option-rom; the name is the file's */
     int32_t *rom_index;  /* bootindex of each, -1 for none */
     size_t rom_count;

@@ -40,9 +40,7 @@ bool opt_filter_dump(Parser *p, const char *arg);
 /* machine/options-display.c */
 OptHandler opt_vga, opt_display, opt_vnc, opt_keymap, opt_object, opt_summa;
 /* machine/options-firmware.c */
-OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom;
-/* uuid_parse - 8-4-4-4-12 hexadecimal digits; most significant byte first. */
-bool uuid_parse(const char *s, uint8_t out[16]);
+OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom, opt_acpitable;
 /* machine/options-drive.c */
 OptHandler opt_blockdev, opt_drive, opt_disk;
 enum { DISK_CD = 4, DISK_FLOPPY = 8, DISK_PFLASH = 16 }; /* with the index, what opt_disk() adds */

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/uuid.h"
 #include "machine/boot.h"
 
 #define FW_NAME_MAX 55
@@ -38,6 +39,7 @@ void firmware_config_fini(FirmwareConfig *f)
     }
     free(f->oem);
     files_free(f->files, f->file_count);
+    files_free(f->tables, f->table_count);
     files_free(f->roms, f->rom_count);
     free(f->rom_index);
 }

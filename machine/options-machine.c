@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/uuid.h"
 
 #pragma weak cpu_models_print
 void cpu_models_print(FILE *out); /* cpu/ */
@@ -378,29 +379,6 @@ bool opt_name(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     p->cfg->process = xstrdup(opt_get_str(p->name, "process", NULL));
     opt_get_bool(p->name, "debug-threads", false); /* threads have names anyway */
     return opt_done(p->name, errp);
-}
-
-bool uuid_parse(const char *s, uint8_t out[16])
-{
-    uint8_t id[16];
-
-    for (int i = 0; i < 16; i++) {
-        unsigned byte;
-        if ((i == 4 || i == 6 || i == 8 || i == 10) && *s++ != '-') {
-            return false;
-        }
-        if (!isxdigit((unsigned char)s[0]) || !isxdigit((unsigned char)s[1]) ||
-            sscanf(s, "%2x", &byte) != 1) {
-            return false;
-        }
-        id[i] = (uint8_t)byte;
-        s += 2;
-    }
-    if (*s != '\0') {
-        return false;
-    }
-    memcpy(out, id, sizeof(id));
-    return true;
 }
 
 bool opt_uuid(void *opaque, const OptionDef *def, const char *arg, Error **errp)

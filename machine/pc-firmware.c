@@ -12,7 +12,10 @@
 #include "hw/block/fdc.h"
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/misc/pvpanic.h"
+#include "hw/misc/vmgenid.h"
 #include "hw/rtc/mc146818.h"
+
+#define PC_VMGENID(p) ((p)->below_4g - VMGENID_BLOB) /* without firmware: its file is the last of RAM */
 
 static void e820_add(Pc *p, uint64_t addr, uint64_t end, uint32_t type)
 {
@@ -66,8 +69,7 @@ static void pc_cmos(Pc *p)
     }
 }
 
-/* plugged - the device of @cls that the user has plugged in, or NULL. */
-static Device *plugged(const DeviceClass *cls)
+Device *pc_plugged(const DeviceClass *cls)
 {
     Device *dev = devices_first();
 
@@ -84,7 +86,9 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
     };
     static const AcpiSerial lpt[PC_PARALLEL_MAX] = { { 0x378, 7 }, { 0x278, 7 }, { 0x3bc, 7 } };
     uint32_t *ids = xnewn(uint32_t, p->cfg.cpus);
-    Device *pvpanic = plugged(&pvpanic_class);
+    Device *pvpanic = pc_plugged(&pvpanic_class);
+    const FirmwareConfig *f = p->cfg.firmware;
+    AcpiTable user[ACPI_USER_MAX];
     AcpiConfig a = {
         .cpus = p->cfg.cpus,
         .apic_ids = ids,
@@ -95,8 +99,16 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
         .floppy = p->fdc != NULL,
         .hotplug_slots = p->hotplug != NULL ? pci_hotplug_slots(p->hotplug) : 0,
         .pvpanic = pvpanic != NULL ? pvpanic_port(pvpanic) : 0,
+        .vmgenid = pc_plugged(&vmgenid_class) != NULL,
+        .vmgenid_base = base == 0 ? 0 : (uint32_t)PC_VMGENID(p),
+        .user = user,
     };
 
+    while (f != NULL && a.user_count < f->table_count) {
+        const FwFile *table = &f->tables[a.user_count];
+
+        user[a.user_count++] = (AcpiTable){ table->data, table->len };
+    }
     p->chipset->acpi(p, &a);
     if (p->flash[0] != NULL && p->cfg.cpus > 0 && p->cfg.cpu[0]->phys_bits > 32) {
         /* UEFI's firmware gives large BARs places above RAM */
@@ -129,6 +141,7 @@ static void pc_place_acpi(Pc *p)
     pc_acpi_tables(p, &t, 0);
     len = t.len;
     acpi_free(&t);
+    len += pc_plugged(&vmgenid_class) != NULL ? VMGENID_BLOB : 0;
     p->high_end = (p->below_4g - len) & ~(uint64_t)(PAGE_SIZE - 1);
     pc_acpi_tables(p, &t, (uint32_t)p->high_end);
     memcpy(p->rom + (PC_RSDP - 0xc0000), t.rsdp, sizeof(t.rsdp));
@@ -280,6 +293,9 @@ void pc_firmware(Pc *p)
     }
     if (p->acpi != NULL) {
         dma_write(p->high_end, p->acpi, p->acpi_len);
+        if (pc_plugged(&vmgenid_class) != NULL) {
+            vmgenid_place(pc_plugged(&vmgenid_class), PC_VMGENID(p));
+        }
     }
     for (unsigned i = 0; i < p->cfg.cpus; i++) {
         pc_mtrrs(p, p->cfg.cpu[i]);

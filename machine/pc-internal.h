@@ -41,7 +41,8 @@ typedef struct Chipset {
     void (*firmware)(struct Pc *p);      /* bridges, as firmware leaves them */
     void (*firmware_late)(struct Pc *p); /* and, when all BARs have places, the rest; may be NULL */
     void (*power_button)(struct Pc *p);
-    void (*hotplug_event)(void *opaque); /* NULL: cards of its bus do not come and go */
+    void (*gpe)(struct Pc *p, unsigned n); /* raise general-purpose event @n */
+    bool acpi_hotplug; /* cards of its bus come and go by ACPI */
 } Chipset;
 extern const Chipset chipset_piix, chipset_q35;
 
@@ -76,6 +77,8 @@ typedef struct Pc {
 Device *pc_device(Pc *p, const DeviceClass *cls, const char *id);
 IrqLine pc_irq(Pc *p, unsigned n);
 IrqLine pc_smi(Pc *p);
+/* pc_plugged - the device of @cls that the user has plugged in, the first of those; or NULL. */
+Device *pc_plugged(const DeviceClass *cls);
 /* pc_tables - once all devices are there: CMOS, ACPI, SMBIOS, fw_cfg. */
 bool pc_tables(Pc *p, struct Error **errp);
 /* pc_set_order - what the BIOS tries, as letters, into the CMOS. */

@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "hw/acpi/pci-hotplug.h"
 #include "hw/ide/ide.h"
 #include "hw/ide/piix3-ide.h"
 #include "hw/pci/i440fx.h"
@@ -76,9 +75,9 @@ static void piix_power_button(Pc *p)
     piix4_pm_power_button(p->pm);
 }
 
-static void piix_hotplug_event(void *opaque)
+static void piix_gpe(Pc *p, unsigned n)
 {
-    piix4_pm_gpe(((Pc *)opaque)->pm, PCIHP_GPE);
+    piix4_pm_gpe(p->pm, n);
 }
 
 const Chipset chipset_piix = {
@@ -89,5 +88,6 @@ const Chipset chipset_piix = {
     .firmware = piix_firmware,
     .firmware_late = piix_firmware_late,
     .power_button = piix_power_button,
-    .hotplug_event = piix_hotplug_event,
+    .gpe = piix_gpe,
+    .acpi_hotplug = true,
 };

@@ -82,6 +82,11 @@ static void q35_power_button(Pc *p)
     ich9_lpc_power_button(p->lpc);
 }
 
+static void q35_gpe(Pc *p, unsigned n)
+{
+    ich9_lpc_gpe(p->lpc, n);
+}
+
 const Chipset chipset_q35 = {
     .ecam_base = MCH_ECAM_DEFAULT,
     .ecam_size = MCH_ECAM_SIZE,
@@ -91,4 +96,5 @@ const Chipset chipset_q35 = {
     .int_line = q35_int_line,
     .firmware = q35_firmware,
     .power_button = q35_power_button,
+    .gpe = q35_gpe,
 };

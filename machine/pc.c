@@ -33,6 +33,7 @@
 #include "hw/intc/lapic.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/port92.h"
+#include "hw/misc/vmgenid.h"
 #include "hw/misc/vmport.h"
 #include "hw/pci/pci.h"
 #include "hw/rtc/mc146818.h"
@@ -305,14 +306,20 @@ static void pc_ejected(void *opaque, PciDevice *d)
     unplug_soon(&d->dev);
 }
 
+static void pc_hotplug_event(void *opaque)
+{
+    Pc *p = opaque;
+
+    p->chipset->gpe(p, PCIHP_GPE);
+}
 
 static bool pc_make_hotplug(Pc *p, Error **errp)
 {
-    if (!p->cfg.acpi || p->chipset->hotplug_event == NULL) {
+    if (!p->cfg.acpi || !p->chipset->acpi_hotplug) {
         return true; /* nothing would tell the guest of the ports */
     }
     p->hotplug = pc_device(p, &pci_hotplug_class, NULL);
-    p->hotplug_ops = (PciHotplugOps){ .event = p->chipset->hotplug_event, .ejected = pc_ejected };
+    p->hotplug_ops = (PciHotplugOps){ .event = pc_hotplug_event, .ejected = pc_ejected };
     pci_hotplug_connect(p->hotplug, p->pci, &p->hotplug_ops, p);
     return device_realize(p->hotplug, errp);
 }
@@ -527,6 +534,22 @@ void pc_reset(void)
     if (p->direct && p->cfg.cpus > 0) {
         boot_reset(&p->boot, p->cfg.cpu[0]);
     }
+}
+
+void pc_loaded(void)
+{
+    Device *vmgenid = pc != NULL ? pc_plugged(&vmgenid_class) : NULL;
+
+    if (vmgenid != NULL && vmgenid_loaded(vmgenid)) {
+        pc->chipset->gpe(pc, VMGENID_GPE);
+    }
+}
+
+const uint8_t *pc_generation_id(void)
+{
+    Device *vmgenid = pc != NULL ? pc_plugged(&vmgenid_class) : NULL;
+
+    return vmgenid != NULL ? vmgenid_guid(vmgenid) : NULL;
 }
 
 void pc_power_button(void)

@@ -66,6 +66,10 @@ bool pc_writes_late(void);
 struct Board *pc_board(void);
 /* pc_hotplug - the device by which cards come and go (hw/acpi/pci-hotplug.h); NULL without ACPI. */
 struct Device *pc_hotplug(void);
+/* pc_loaded - once a saved state is there, guest memory included. Machine lock held. */
+void pc_loaded(void);
+/* pc_generation_id - 16 bytes of the vmgenid device; NULL when there is none. */
+const uint8_t *pc_generation_id(void);
 /* pc_power_button, pc_nmi - from the monitor or a signal. Machine lock held. */
 void pc_power_button(void);
 void pc_nmi(void);

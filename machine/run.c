@@ -5,13 +5,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <time.h>
 #include "accel/accel.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/event.h"
 #include "base/loop.h"
+#include "base/uuid.h"
 #include "block/block.h"
 #include "bus/lock.h"
 
@@ -80,12 +80,9 @@ const char *vm_state_name(RunState s)
     return names[s];
 }
 
-void vm_uuid_text(char text[37])
+void vm_uuid_text(char text[UUID_TEXT])
 {
-    for (unsigned n = 0, at = 0; n < sizeof(run.uuid); n++) {
-        at += (unsigned)snprintf(text + at, 37 - at, "%s%02x", n == 4 || n == 6 || n == 8 || n == 10 ? "-" : "",
-                                 run.uuid[n]);
-    }
+    uuid_text(run.uuid, text);
 }
 
 /* tell - SHUTDOWN or RESET, and whose doing it is. */

@@ -19,6 +19,7 @@
 #include "chardev/chardev.h"
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
+#include "machine/pc.h"
 #include "machine/plug.h"
 
 /* What belongs to no device. */
@@ -108,7 +109,11 @@ static bool load_locked(StateBuf *b, Error **errp)
             return false;
         }
     }
-    return ram_load(b, errp);
+    if (!ram_load(b, errp)) {
+        return false;
+    }
+    pc_loaded();
+    return true;
 }
 
 bool snapshot_load(StateBuf *b, Error **errp)

@@ -29,7 +29,6 @@ static const char *const not_here[] = {
     "info opcount", "info profile", "info qdm", "info qom-tree", "info ramblock",
     "info rdma", "info replay", "info rocker", "info roms", "info sev", "info sgx", "info snapshots",
     "info spice", "info stats", "info sync-profile", "info tpm", "info usbhost", "info virtio",
-    "info vm-generation-id",
 };
 
 bool hmp_not_here(const char *name)

@@ -8,6 +8,7 @@
 #include "accel/accel.h"
 #include "accel/kvm/kvm.h"
 #include "base/mem.h"
+#include "base/uuid.h"
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
@@ -55,6 +56,19 @@ void hmp_info_uuid(HmpSession *m, FILE *out, const Args *a)
     char text[37];
 
     vm_uuid_text(text);
+    fprintf(out, "%s\n", text);
+}
+
+void hmp_info_vm_generation_id(HmpSession *m, FILE *out, const Args *a)
+{
+    const uint8_t *id = pc_generation_id();
+    char text[UUID_TEXT];
+
+    if (id == NULL) {
+        fprintf(out, "Error: VM Generation ID device not found\n");
+        return;
+    }
+    uuid_text(id, text);
     fprintf(out, "%s\n", text);
 }
 

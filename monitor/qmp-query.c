@@ -11,7 +11,9 @@
 #include <json-c/json.h>
 #include "accel/accel.h"
 #include "accel/kvm/kvm.h"
+#include "base/error.h"
 #include "base/mem.h"
+#include "base/uuid.h"
 #include "bus/device.h"
 #include "bus/lock.h"
 #include "bus/memory.h"
@@ -44,6 +46,21 @@ bool qmp_query_uuid(QmpSession *s, Json *args, Json **ret, Error **errp)
     vm_uuid_text(text);
     *ret = json_object_new_object();
     json_add_text(*ret, "UUID", text);
+    return true;
+}
+
+bool qmp_query_vm_generation_id(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    const uint8_t *id = pc_generation_id();
+    char text[UUID_TEXT];
+
+    if (id == NULL) {
+        error_set(errp, "VM Generation ID device not found");
+        return false;
+    }
+    uuid_text(id, text);
+    *ret = json_object_new_object();
+    json_add_text(*ret, "guid", text);
     return true;
 }
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "hw/acpi/aml.h"
 #include "hw/acpi/pci-hotplug.h"
+#include "hw/misc/vmgenid.h"
 
 #define OEM_ID "DOPPEL"
 #define CREATOR_ID "DPPL"
@@ -25,6 +26,7 @@ typedef struct Tables {
     Aml out; /* used as a byte buffer */
     uint32_t base;
     AcpiTables *to; /* where links and tables are noted */
+    const uint8_t *slic; /* the user's table whose OEM IDs the others have; NULL: none */
 } Tables;
 
 static uint8_t checksum(const uint8_t *p, size_t n)
@@ -60,6 +62,9 @@ static uint32_t table_add(Tables *t, const char *signature, uint8_t revision, co
     memcpy(h + SDT_OEM, OEM_ID, 6);
     memcpy(h + SDT_TABLE, OEM_ID, 6);
     memcpy(h + SDT_TABLE + 6, "PC", 2);
+    if (t->slic != NULL) {
+        memcpy(h + SDT_OEM, t->slic + SDT_OEM, SDT_OEM_REVISION - SDT_OEM);
+    }
     st_le32(h + SDT_OEM_REVISION, 1);
     memcpy(h + SDT_CREATOR, CREATOR_ID, 4);
     st_le32(h + SDT_CREATOR_REVISION, 1);
@@ -356,6 +361,15 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
     }
     isa_device_end(a);
 
+    /* fw_cfg, as its specification names it: guests' drivers read its files and write etc/vmcoreinfo */
+    aml_device_begin(a, "FWCF");
+    aml_name_string(a, "_HID", "QEMU0002");
+    aml_name_int(a, "_STA", 11);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+    res_io(a, 0x510, 12);
+    isa_device_end(a);
+
     dsdt_isa(a, cfg);
     if (cfg->hotplug_slots != 0) {
         dsdt_slots(a, cfg);
@@ -385,6 +399,37 @@ static void dsdt_pic(Aml *a)
     aml_end(a);
 }
 
+/* dsdt_vmgenid - Microsoft, "Virtual Machine Generation ID": ADDR says where it is, the device is notified of a change.
+ * VGIA says where its file is. */
+static void dsdt_vmgenid(Aml *a, const AcpiConfig *cfg)
+{
+    aml_device_begin(a, "VGEN");
+    aml_name_string(a, "_HID", "QEMUVGID");
+    aml_name_string(a, "_CID", "VM_Gen_Counter");
+    aml_name_string(a, "_DDN", "VM_Gen_Counter");
+    aml_name_dword(a, "VGIA", cfg->vmgenid_base);
+    aml_method_begin(a, "_STA", 0, false);
+    aml_if_begin(a);
+    aml_lnot_name(a, "VGIA");
+    aml_return_int(a, 0);
+    aml_end(a);
+    aml_return_int(a, 15);
+    aml_end(a);
+    aml_method_begin(a, "ADDR", 0, true);
+    aml_return_address(a, "VGIA", VMGENID_OFFSET);
+    aml_end(a);
+    aml_end(a);
+}
+
+static void dsdt_vmgenid_event(Aml *a)
+{
+    aml_scope_begin(a, "\\_GPE");
+    aml_method_begin(a, "_E05", 0, false);
+    aml_notify(a, "\\_SB.VGEN", 0x80);
+    aml_end(a);
+    aml_end(a);
+}
+
 static void dsdt_body(Aml *a, const AcpiConfig *cfg)
 {
     if (cfg->gsi_first != 0) {
@@ -402,8 +447,14 @@ static void dsdt_body(Aml *a, const AcpiConfig *cfg)
         isa_device_end(a);
     }
     dsdt_cpus(a, cfg);
+    if (cfg->vmgenid) {
+        dsdt_vmgenid(a, cfg);
+    }
     aml_end(a);
     dsdt_slot_events(a, cfg);
+    if (cfg->vmgenid) {
+        dsdt_vmgenid_event(a);
+    }
     /* "\_Sx": SLP_TYP of soft off for PM1a and PM1b */
     aml_name_op(a, "\\_S5");
     aml_package_begin(a, 4);
@@ -573,19 +624,40 @@ static void make_rsdp(uint8_t *p, uint32_t rsdt, uint32_t xsdt)
     p[32] = checksum(p, ACPI_RSDP_SIZE);
 }
 
+/* add_user - as the user made it, but for the checksum. */
+static uint32_t add_user(Tables *t, const AcpiTable *table)
+{
+    size_t at;
+
+    pad_to(&t->out, 16);
+    at = t->out.len;
+    t->to->tables[t->to->table_count++] = (uint32_t)at;
+    aml_bytes(&t->out, table->data, table->len);
+    t->out.data[at + SDT_CHECKSUM] = 0;
+    t->out.data[at + SDT_CHECKSUM] = checksum(t->out.data + at, table->len);
+    return t->base + (uint32_t)at;
+}
+
 void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
 {
     Tables t = { .base = base, .to = to };
     Aml body = { 0 };
-    uint32_t facs, dsdt, list[5], rsdt, xsdt;
-    uint64_t wide[5];
+    uint32_t facs, dsdt, list[4 + ACPI_USER_MAX], rsdt, xsdt;
+    uint64_t wide[4 + ACPI_USER_MAX];
+    size_t vmgenid;
     uint8_t n = 0;
+
+    for (unsigned i = 0; i < cfg->user_count && t.slic == NULL; i++) {
+        t.slic = memcmp(cfg->user[i].data, "SLIC", 4) == 0 ? cfg->user[i].data : NULL;
+    }
 
     *to = (AcpiTables){ 0 };
     facs = add_facs(&t);
     dsdt_body(&body, cfg);
+    vmgenid = aml_find_dword(&body, "VGIA");
     dsdt = table_add(&t, "DSDT", 2, body.data, body.len);
     aml_free(&body);
+    to->vmgenid = cfg->vmgenid ? dsdt - base + SDT_SIZE + (uint32_t)vmgenid : 0;
     list[n++] = add_fadt(&t, cfg, facs, dsdt);
     list[n++] = add_madt(&t, cfg);
     if (cfg->hpet) {
@@ -593,6 +665,9 @@ void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
     }
     if (cfg->ecam_size != 0) {
         list[n++] = add_mcfg(&t, cfg);
+    }
+    for (unsigned i = 0; i < cfg->user_count; i++) {
+        list[n++] = add_user(&t, &cfg->user[i]);
     }
     for (unsigned i = 0; i < n; i++) {
         wide[i] = list[i];

@@ -17,6 +17,14 @@ typedef struct AcpiSerial {
     uint8_t irq;
 } AcpiSerial;
 
+/* A table of the user's, complete but for its checksum. */
+typedef struct AcpiTable {
+    const uint8_t *data;
+    size_t len; /* at least that of the header, 36 */
+} AcpiTable;
+
+enum { ACPI_USER_MAX = 32 };
+
 typedef struct AcpiConfig {
     unsigned cpus;
     const uint32_t *apic_ids; /* one a processor */
@@ -35,6 +43,10 @@ typedef struct AcpiConfig {
     uint8_t gpe_len; /* bytes of status and enable registers */
     uint32_t hotplug_slots; /* a bit for each PCI slot whose card may come and go; see hw/acpi/pci-hotplug.h */
     uint16_t pvpanic;  /* its port; 0: none */
+    bool vmgenid;         /* hw/misc/vmgenid.h */
+    uint32_t vmgenid_base; /* where its file lies; 0: the firmware puts it somewhere */
+    const AcpiTable *user; /* -acpitable; a SLIC among them names those of the board */
+    unsigned user_count;   /* at most ACPI_USER_MAX */
     uint8_t acpi_enable, acpi_disable; /* for port B2h */
 } AcpiConfig;
 
@@ -48,10 +60,11 @@ typedef struct AcpiTables {
     uint8_t *data; /* all tables but the RSDP; owned */
     size_t len;    /* does not depend on the base */
     uint8_t rsdp[ACPI_RSDP_SIZE];
-    AcpiLink links[24];
+    AcpiLink links[8 + 2 * (ACPI_USER_MAX + 8)];
     unsigned link_count;
-    uint32_t tables[8]; /* offsets of the tables that have a checksum */
+    uint32_t tables[ACPI_USER_MAX + 8]; /* offsets of the tables that have a checksum */
     unsigned table_count;
+    uint32_t vmgenid; /* offset of the double word that holds where its file lies; 0: none */
 } AcpiTables;
 
 /* acpi_build - all tables but the RSDP in one block for guest address @base (a multiple of 64), and

@@ -216,6 +216,47 @@ void aml_return_name(Aml *a, const char *name)
     aml_name(a, name);
 }
 
+void aml_return_int(Aml *a, uint64_t val)
+{
+    aml_byte(a, 0xa4);
+    aml_int(a, val);
+}
+
+void aml_lnot_name(Aml *a, const char *name)
+{
+    aml_byte(a, 0x92);
+    aml_name(a, name);
+}
+
+void aml_name_dword(Aml *a, const char *name, uint32_t val)
+{
+    aml_byte(a, 0x08);
+    aml_name(a, name);
+    aml_byte(a, 0x0c); /* DWordPrefix */
+    aml_le(a, val, 4);
+}
+
+size_t aml_find_dword(const Aml *a, const char *name)
+{
+    for (size_t at = 0; at + 10 <= a->len; at++) {
+        if (a->data[at] == 0x08 && memcmp(a->data + at + 1, name, 4) == 0 && a->data[at + 5] == 0x0c) {
+            return at + 6;
+        }
+    }
+    return 0;
+}
+
+void aml_return_address(Aml *a, const char *name, uint64_t offset)
+{
+    aml_byte(a, 0x72); /* Add (name, offset, Local0) */
+    aml_name(a, name);
+    aml_int(a, offset);
+    aml_local(a, 0);
+    aml_bytes(a, "\x70\x12\x04\x02\x00\x00\x61", 7); /* Store (Package (2) { 0, 0 }, Local1) */
+    aml_bytes(a, "\x70\x60\x88\x61\x00\x00", 6);     /* Store (Local0, Index (Local1, 0)) */
+    aml_bytes(a, "\xa4\x61", 2);                       /* Return (Local1) */
+}
+
 void aml_store_name(Aml *a, const char *name, unsigned local)
 {
     aml_byte(a, 0x70);

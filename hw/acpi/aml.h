@@ -51,6 +51,13 @@ void aml_store_name(Aml *a, const char *name, unsigned local);
 void aml_store_int(Aml *a, uint64_t val, const char *name);
 void aml_store_arg(Aml *a, unsigned arg, const char *name);
 void aml_return_name(Aml *a, const char *name);
+void aml_return_int(Aml *a, uint64_t val);
+/* aml_lnot_name - LNot (name): the condition of an If. aml_name_dword - Name of an integer whose four bytes can be changed
+ * later; aml_find_dword - where they are, once all is written. aml_return_address - Return (Package () { name + offset, 0 }). */
+void aml_lnot_name(Aml *a, const char *name);
+void aml_name_dword(Aml *a, const char *name, uint32_t val);
+size_t aml_find_dword(const Aml *a, const char *name);
+void aml_return_address(Aml *a, const char *name, uint64_t offset);
 void aml_and_local(Aml *a, unsigned local, uint64_t val);
 void aml_notify(Aml *a, const char *name, unsigned code);
 /* aml_io_fields - OperationRegion @region of @count fields of @size (1 or 4) ports from @port on, called @names. */

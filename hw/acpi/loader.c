@@ -10,9 +10,10 @@
 #include "hw/acpi/acpi.h"
 
 #include "base/mem.h"
+#include "hw/misc/vmgenid.h"
 
 enum { ENTRY_SIZE = 128, FILE_NAME = 56 };
-enum { ALLOCATE = 1, ADD_POINTER = 2, ADD_CHECKSUM = 3 };
+enum { ALLOCATE = 1, ADD_POINTER = 2, ADD_CHECKSUM = 3, WRITE_POINTER = 4 };
 enum { ZONE_HIGH = 1, ZONE_FSEG = 2 };
 
 static const char tables_file[] = "etc/acpi/tables", rsdp_file[] = "etc/acpi/rsdp";
@@ -49,6 +50,22 @@ static void add_pointer(Script *s, const char *file, uint32_t offset, uint8_t si
     e[FILE_NAME + 4] = size;
 }
 
+/* add_vmgenid - a page for its file; the tables and the device are told where it is. */
+static void add_vmgenid(Script *s, uint32_t offset)
+{
+    static const char file[] = VMGENID_FILE;
+    uint8_t *e;
+
+    allocate(s, file, VMGENID_BLOB, ZONE_HIGH);
+    e = entry(s, ADD_POINTER, tables_file);
+    memcpy(e, file, sizeof(file));
+    st_le32(e + FILE_NAME, offset);
+    e[FILE_NAME + 4] = 4;
+    e = entry(s, WRITE_POINTER, VMGENID_ADDR_FILE);
+    memcpy(e, file, sizeof(file));
+    e[FILE_NAME + 8] = 8; /* all of the file there is this address */
+}
+
 static void add_checksum(Script *s, const char *file, uint32_t at, uint32_t start, uint32_t len)
 {
     uint8_t *e = entry(s, ADD_CHECKSUM, file);
@@ -68,12 +85,15 @@ void acpi_clear_sums(AcpiTables *t)
 
 uint8_t *acpi_loader(const AcpiTables *t, size_t *len)
 {
-    Script s = { .data = xnewn(uint8_t, ENTRY_SIZE * (6 + t->link_count + t->table_count)) };
+    Script s = { .data = xnewn(uint8_t, ENTRY_SIZE * (9 + t->link_count + t->table_count)) };
 
     allocate(&s, rsdp_file, 16, ZONE_FSEG);
     allocate(&s, tables_file, 64, ZONE_HIGH);
     for (unsigned i = 0; i < t->link_count; i++) {
         add_pointer(&s, tables_file, t->links[i].offset, t->links[i].size);
+    }
+    if (t->vmgenid != 0) {
+        add_vmgenid(&s, t->vmgenid);
     }
     for (unsigned i = 0; i < t->table_count; i++) {
         uint32_t at = t->tables[i];

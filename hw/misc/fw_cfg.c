@@ -2,7 +2,7 @@
  * fw_cfg on ports 510h (selector), 511h (data) and 514h (DMA).
  *
  * Source: QEMU's published specification "QEMU Firmware Configuration (fw_cfg) Device" (headings
- * quoted). Items are read-only for the guest.
+ * quoted).
  */
 #include "hw/misc/fw_cfg.h"
 
@@ -32,6 +32,9 @@
 typedef struct FwItem {
     uint8_t *data;
     uint32_t len;
+    bool writable;                 /* then data is a device's own */
+    void (*written)(void *opaque); /* may be NULL */
+    void *opaque;
 } FwItem;
 
 struct FwCfg {
@@ -98,6 +101,27 @@ static bool fw_dma_read(FwCfg *f, uint64_t addr, uint32_t len)
     return true;
 }
 
+/* fw_dma_write - "Guest-side DMA Interface", bit 4: a part of an item that can be written, and no byte more. */
+static bool fw_dma_write(FwCfg *f, uint64_t addr, uint32_t len)
+{
+    const FwItem *item = fw_item(f, f->key);
+    autofree uint8_t *part = NULL;
+
+    if (item == NULL || !item->writable || f->offset > item->len || len > item->len - f->offset) {
+        return false;
+    }
+    part = xnewn(uint8_t, len + 1);
+    if (!dma_read(addr, part, len)) {
+        return false;
+    }
+    memcpy(item->data + f->offset, part, len);
+    f->offset += len;
+    if (item->written != NULL) {
+        item->written(item->opaque);
+    }
+    return true;
+}
+
 static void fw_dma(FwCfg *f, uint64_t desc)
 {
     uint8_t d[16];
@@ -119,7 +143,7 @@ static void fw_dma(FwCfg *f, uint64_t desc)
     if (control & DMA_READ) {
         control = fw_dma_read(f, addr, len) ? 0 : DMA_ERROR;
     } else if (control & DMA_WRITE) {
-        control = DMA_ERROR; /* no item is writable */
+        control = fw_dma_write(f, addr, len) ? 0 : DMA_ERROR;
     } else if (control & DMA_SKIP) {
         f->offset += MIN(len, item != NULL && f->offset < item->len ? item->len - f->offset : 0);
         control = 0;
@@ -177,12 +201,21 @@ FwCfg *fw_cfg_of(Device *dev)
     return container_of(dev, FwCfg, dev);
 }
 
+/* fw_clear - the item is empty then. */
+static void fw_clear(FwItem *item)
+{
+    if (!item->writable) {
+        free(item->data);
+    }
+    *item = (FwItem){ 0 };
+}
+
 void fw_cfg_add_bytes(FwCfg *f, uint16_t key, const void *data, size_t len)
 {
     FwItem *item = fw_item(f, key);
 
     assert(item != NULL && len <= UINT32_MAX);
-    free(item->data);
+    fw_clear(item);
     item->data = xnewn(uint8_t, len + 1);
     if (len > 0) {
         memcpy(item->data, data, len);
@@ -242,6 +275,32 @@ bool fw_cfg_add_file(FwCfg *f, const char *name, const void *data, size_t len, s
     return true;
 }
 
+bool fw_cfg_add_writable(FwCfg *f, const char *name, uint8_t *data, size_t len, void (*written)(void *opaque),
+                         void *opaque, struct Error **errp)
+{
+    if (!fw_cfg_add_file(f, name, data, len, errp)) { /* which finds it a place in the directory */
+        return false;
+    }
+    for (unsigned i = 0; i < f->files; i++) {
+        if (strcmp(f->names[i], name) == 0) {
+            FwItem *item = &f->generic[FW_CFG_FILE_FIRST + i];
+
+            fw_clear(item);
+            *item = (FwItem){ data, (uint32_t)len, true, written, opaque };
+        }
+    }
+    return true;
+}
+
+void fw_cfg_drop_writable(FwCfg *f, const uint8_t *data)
+{
+    for (unsigned i = 0; i < f->files; i++) {
+        if (f->generic[FW_CFG_FILE_FIRST + i].data == data) {
+            fw_clear(&f->generic[FW_CFG_FILE_FIRST + i]);
+        }
+    }
+}
+
 void fw_cfg_on_select(FwCfg *f, const char *name, void (*fn)(void *opaque), void *opaque)
 {
     for (unsigned i = 0; i < f->files; i++) {
@@ -281,10 +340,10 @@ static void fw_unrealize(Device *dev)
     port_unmap(&f->io_dma);
     port_unmap(&f->io);
     for (unsigned i = 0; i < FW_CFG_GENERIC; i++) {
-        free(f->generic[i].data);
+        fw_clear(&f->generic[i]);
     }
     for (unsigned i = 0; i < FW_CFG_LOCAL; i++) {
-        free(f->local[i].data);
+        fw_clear(&f->local[i]);
     }
 }
 

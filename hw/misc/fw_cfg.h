@@ -38,6 +38,12 @@ void fw_cfg_add_u64(FwCfg *f, uint16_t key, uint64_t val);
  * False with errp when the directory is full or the name too long. */
 bool fw_cfg_add_file(FwCfg *f, const char *name, const void *data, size_t len, struct Error **errp);
 
+/* fw_cfg_add_writable - a named file that the guest may write by DMA, after which @written (may be NULL) is called. @data is
+ * the caller's and stays so; fw_cfg_drop_writable() before it goes. */
+bool fw_cfg_add_writable(FwCfg *f, const char *name, uint8_t *data, size_t len, void (*written)(void *opaque),
+                         void *opaque, struct Error **errp);
+void fw_cfg_drop_writable(FwCfg *f, const uint8_t *data);
+
 /* fw_cfg_on_select - @fn is called before a guest reads the file @name, which it may replace by one of the same length:
  * firmware reads tables when it has laid out what they tell of. */
 void fw_cfg_on_select(FwCfg *f, const char *name, void (*fn)(void *opaque), void *opaque);

@@ -189,6 +189,14 @@ void ich9_lpc_power_button(Device *dev)
     pm1_power_button(&lpc_of(dev)->pm1);
 }
 
+void ich9_lpc_gpe(Device *dev, unsigned n)
+{
+    Ich9Lpc *s = lpc_of(dev);
+
+    s->gpe[n / 8 % (GPE_SIZE / 2)] |= (uint8_t)BIT(n & 7);
+    pm1_update(&s->pm1);
+}
+
 void ich9_lpc_firmware(Device *dev)
 {
     PciDevice *d = &lpc_of(dev)->bridge.pci;

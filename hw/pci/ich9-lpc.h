@@ -21,6 +21,8 @@ IrqLine ich9_lpc_isa_input(Device *dev, unsigned n);
 /* ich9_pirq - where function @devfn's pin (0..3) goes: 0 to 7, for pci_bus_set_route(). */
 unsigned ich9_pirq(unsigned devfn, unsigned pin);
 void ich9_lpc_power_button(Device *dev);
+/* ich9_lpc_gpe - raise general-purpose event @n (0..63). */
+void ich9_lpc_gpe(Device *dev, unsigned n);
 /* ich9_lpc_firmware - what firmware does first: PMBASE set and enabled. */
 void ich9_lpc_firmware(Device *dev);
 

@@ -8,12 +8,16 @@
 #include "hw/acpi/acpi.h"
 
 #define BASE 0x1fff0000u
+#define VMGENID_BASE 0x12345000u
 
 static const uint32_t ids[3] = { 0, 1, 300 };
+static const uint8_t user_table[40] = "ABCD\50\0\0\0\1\xffUSERS TABLE", slic[36] = "SLIC\44\0\0\0\1\0OEMID1OEMTABL1";
+static const AcpiTable user[] = { { user_table, sizeof(user_table) }, { slic, sizeof(slic) } };
 static const AcpiConfig config = {
     .cpus = 3, .apic_ids = ids, .pci_first = 0xe0000000, .pci_last = 0xfebfffff,
     .pci64_first = 0x100000000, .pci64_last = 0x1ffffffff, .pirq = { 10, 10, 11, 11 },
     .hpet = true, .kbd = true, .serial = { { 0x3f8, 4 }, { 0x2f8, 3 } }, .parallel = { { 0x378, 7 } }, .floppy = true,
+    .pvpanic = 0x505, .vmgenid = true, .vmgenid_base = VMGENID_BASE, .user = user, .user_count = 2,
     .pm_base = 0x600, .gpe_base = 0xafe0, .hotplug_slots = 0xfffffff8, .acpi_enable = 0xf1, .acpi_disable = 0xf0,
 };
 
@@ -59,8 +63,8 @@ static void test_structure(void **state)
     assert_int_equal(sum(rsdp, 36), 0);
     rsdt = table(block, len, ld_le32(rsdp + 16), "RSDT");
     xsdt = table(block, len, (uint32_t)ld_le64(rsdp + 24), "XSDT");
-    assert_int_equal(ld_le32(rsdt + 4), 36 + 3 * 4);
-    for (unsigned i = 0; i < 3; i++) {
+    assert_int_equal(ld_le32(rsdt + 4), 36 + 5 * 4);
+    for (unsigned i = 0; i < 5; i++) {
         assert_int_equal(ld_le32(rsdt + 36 + 4 * i), ld_le64(xsdt + 36 + 8 * i));
     }
     fadt = table(block, len, ld_le32(rsdt + 36), "FACP");
@@ -81,6 +85,14 @@ static void test_structure(void **state)
     assert_int_equal(x2apics, 1);
     assert_int_equal(overrides, 2);
     table(block, len, ld_le32(rsdt + 44), "HPET");
+    p = table(block, len, ld_le32(rsdt + 48), "ABCD");
+    assert_int_equal(ld_le32(p + 4), sizeof(user_table));
+    assert_memory_equal(p + 10, user_table + 10, sizeof(user_table) - 10);
+    assert_memory_equal(table(block, len, ld_le32(rsdt + 52), "SLIC") + 10, "OEMID1OEMTABL1", 14);
+    assert_memory_equal(rsdt + 10, "OEMID1OEMTABL1", 14); /* Windows compares them */
+    assert_memory_equal(fadt + 10, "OEMID1OEMTABL1", 14);
+    assert_int_equal(block[t.vmgenid - 1], 0x0c); /* DWordPrefix */
+    assert_int_equal(ld_le32(block + t.vmgenid), VMGENID_BASE);
     acpi_free(&t);
 }
 
@@ -88,12 +100,14 @@ static void test_structure(void **state)
  * put over what the field holds (OVMF); else corrected by it (SeaBIOS). */
 static void load(bool over)
 {
+    AcpiConfig unplaced = config;
     AcpiTables t, want;
     uint8_t *script, *rsdp;
     size_t len;
-    unsigned allocated = 0;
+    unsigned allocated = 0, written = 0;
 
-    acpi_build(&t, &config, 0);
+    unplaced.vmgenid_base = 0;
+    acpi_build(&t, &unplaced, 0);
     acpi_build(&want, &config, BASE);
     acpi_clear_sums(&t);
     rsdp = t.rsdp;
@@ -105,6 +119,19 @@ static void load(bool over)
         size_t file_len = of_rsdp ? ACPI_RSDP_SIZE : t.len;
         uint32_t at;
 
+        if (strcmp((const char *)e + 4, "etc/vmgenid_guid") == 0) { /* a page of its own */
+            assert_int_equal(ld_le32(e), 1);
+            assert_int_equal(ld_le32(e + 60), 4096);
+            allocated++;
+            continue;
+        }
+        if (strcmp((const char *)e + 4, "etc/vmgenid_addr") == 0) { /* whose address the device is told */
+            assert_int_equal(ld_le32(e), 4);
+            assert_string_equal((const char *)e + 60, "etc/vmgenid_guid");
+            assert_memory_equal(e + 116, "\0\0\0\0\0\0\0\0\10", 9);
+            written++;
+            continue;
+        }
         assert_true(of_rsdp || strcmp((const char *)e + 4, "etc/acpi/tables") == 0);
         switch (ld_le32(e)) {
         case 1:
@@ -113,8 +140,13 @@ static void load(bool over)
             allocated++;
             break;
         case 2:
-            assert_string_equal((const char *)e + 60, "etc/acpi/tables");
             at = ld_le32(e + 116);
+            if (strcmp((const char *)e + 60, "etc/vmgenid_guid") == 0) {
+                assert_int_equal(at, t.vmgenid);
+                st_le32(file + at, ld_le32(file + at) + VMGENID_BASE);
+                break;
+            }
+            assert_string_equal((const char *)e + 60, "etc/acpi/tables");
             assert_in_range(at, 0, file_len - e[120]);
             if (e[120] == 8) {
                 st_le64(file + at, ld_le64(file + at) + BASE);
@@ -132,7 +164,8 @@ static void load(bool over)
             fail_msg("command %u", ld_le32(e));
         }
     }
-    assert_int_equal(allocated, 2);
+    assert_int_equal(allocated, 3);
+    assert_int_equal(written, 1);
     assert_memory_equal(rsdp, want.rsdp, ACPI_RSDP_SIZE);
     assert_int_equal(t.len, want.len);
     assert_memory_equal(t.data, want.data, want.len);
@@ -168,9 +201,9 @@ static void test_iasl(void **state)
     assert_non_null(f);
     assert_int_equal(fwrite(dsdt, 1, ld_le32(dsdt + 4), f), ld_le32(dsdt + 4));
     fclose(f);
-    /* disassemble, and compile what came out: without an error or a warning */
+    /* disassemble, and compile what came out: without an error or a warning, but for the form of vmgenid's name */
     snprintf(cmd, sizeof(cmd),
-             "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -we -p again dsdt.dsl >>log 2>&1 && "
+             "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -we -vw 6035 -p again dsdt.dsl >>log 2>&1 && "
              "! grep -q 'Could not parse\\|ACPI Error' log || { cat log; false; }", dir);
     rc = system(cmd);
     snprintf(cmd, sizeof(cmd), "rm -r %s", dir);

@@ -101,6 +101,39 @@ static void test_dma(void **state)
     assert_int_equal(dma(0x2, 0xffffffff, 0xffffffffffffff00), 1);
 }
 
+static unsigned written;
+
+static void on_written(void *opaque)
+{
+    written++;
+}
+
+static void test_writable(void **state)
+{
+    FwCfg *f = fw_cfg_of(fake_realize(fake_device(&fw_cfg_class)));
+    uint8_t mine[8] = "abcdefg";
+
+    written = 0;
+    assert_true(fw_cfg_add_writable(f, "etc/a", mine, sizeof(mine), on_written, NULL, NULL));
+    select_key(0x20);
+    assert_int_equal(in8(0x511), 'a');
+    memcpy(ram_host() + 0x2000, "01234567", 8);
+    assert_int_equal(dma(0x20 << 16 | 0x8 | 0x10, 4, 0x2000), 0);
+    assert_memory_equal(mine, "0123efg", 8);
+    assert_int_equal(dma(0x10, 4, 0x2004), 0);
+    assert_memory_equal(mine, "01234567", 8);
+    assert_int_equal(written, 2);
+    assert_int_equal(dma(0x10, 1, 0x2000), 1); /* its end */
+    assert_int_equal(dma(0x20 << 16 | 0x8 | 0x10, 9, 0x2000), 1);
+    assert_int_equal(dma(0x20 << 16 | 0x8 | 0x10, 0xffffffff, 0x2000), 1);
+    assert_int_equal(dma(0x20 << 16 | 0x8 | 0x10, 8, 0x10000000), 1); /* no memory there */
+    assert_memory_equal(mine, "01234567", 8);
+    assert_int_equal(written, 2);
+    fw_cfg_drop_writable(f, mine);
+    select_key(0x20);
+    assert_int_equal(in8(0x511), 0);
+}
+
 static void test_port92_and_8042(void **state)
 {
     Device *p92 = fake_realize(fake_device(&port92_class)), *kbd = fake_device(&i8042_class);
@@ -137,7 +170,7 @@ static void test_port92_and_8042(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_signature_and_files), T(test_dma), T(test_port92_and_8042),
+        T(test_signature_and_files), T(test_dma), T(test_writable), T(test_port92_and_8042),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

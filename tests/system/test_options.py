@@ -467,6 +467,22 @@ def opt_fw_cfg(tmp):
 
 
 @row
+def opt_acpitable(tmp):
+    (tmp / "body").write_bytes(b"hello")
+    (tmp / "short").write_bytes(b"ABCD")
+    data = f"data={tmp}/body"
+    with monitor("-acpitable", f"sig=ABCD,rev=2,oem_id=ME,oem_table_id=MINE,oem_rev=3,asl_compiler_id=CC,asl_compiler_rev=4,{data}:{tmp}/body"):
+        pass  # what is in it: test_identity.py
+    refused("-acpitable", "sig=ABCD", names=["data", "file"])
+    refused("-acpitable", f"{data},file={tmp}/body", names=["data", "file"])
+    refused("-acpitable", f"file={tmp}/short", names="too short, available: 4, expected: 36")
+    refused("-acpitable", f"{data}:{tmp}/nonesuch", names="nonesuch")
+    refused("-acpitable", f"rev=300,{data}", names="rev")
+    refused("-acpitable", f"oem_rev=x,{data}", names="oem_rev")
+    refused("-acpitable", f"nonesuch=1,{data}", names="nonesuch")
+
+
+@row
 def opt_option__rom(tmp):
     rom = tmp / "my.rom"
     rom.write_bytes(b"\x55\xaa\x01\xcb" + bytes(508))
