@@ -36,6 +36,15 @@ static FILE *stream;         /* NULL: stderr; under log_mutex */
 static int64_t window_start; /* of the running second, ns; under log_mutex */
 static unsigned window_lines, window_dropped;
 
+static unsigned without_bits; /* constant after start-up, as why */
+static const char *without_why;
+
+void log_without(unsigned bits, const char *why)
+{
+    without_bits = bits;
+    without_why = why;
+}
+
 bool log_parse(const char *items, unsigned *bits, Error **errp)
 {
     autofree char *copy = xstrdup(items);
@@ -55,6 +64,10 @@ bool log_parse(const char *items, unsigned *bits, Error **errp)
             error_set(errp, "unknown log item \"%s\"%s%s%s", word,
                       near.best ? "; did you mean \"" : "", near.best ? near.best : "",
                       near.best ? "\"?" : "");
+            return false;
+        }
+        if (it->bit & without_bits) {
+            error_set(errp, "log item \"%s\": %s", word, without_why);
             return false;
         }
         mask |= it->bit;

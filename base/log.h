@@ -34,6 +34,9 @@ extern const LogItem log_items[]; /* ends with name == NULL */
 struct Error;
 bool log_parse(const char *items, unsigned *bits, struct Error **errp);
 
+/* log_without - log_parse() refuses these bits from now on, for the reason @why: "not with ...". */
+void log_without(unsigned bits, const char *why);
+
 /* log_help - the items, for `-d help`. */
 void log_help(FILE *out);
 

@@ -77,6 +77,7 @@ static bool make_kvm(const MachineConfig *cfg, Error **errp)
             return false;
         }
     }
+    log_without(unseen, "not with -accel kvm");
     kvm_setup(&cfg->kvm);
     return accel_init(&accel_kvm, cpus, cpu_count, errp);
 }

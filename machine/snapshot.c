@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -22,15 +23,20 @@
 #include "machine/pc.h"
 #include "machine/plug.h"
 
+#define TSC_HZ_MIN 1000000ull
+#define TSC_HZ_MAX 1000000000000ull
+
 /* What belongs to no device. */
 typedef struct Common {
     int64_t virtual_ns;
     uint64_t random_state;
+    uint64_t tsc_hz; /* of the processors' counters, which engines have different ones of */
 } Common;
 
 static const StateField common_fields[] = {
     STATE_U64(Common, virtual_ns),
     STATE_U64(Common, random_state),
+    STATE_U64(Common, tsc_hz),
     STATE_END,
 };
 
@@ -80,7 +86,7 @@ void snapshot_save(StateBuf *b)
 
     unplug_now();
     block_drain(); /* no device waits for a disk while it is saved */
-    common = (Common){ clock_now(CLK_VIRTUAL), cpu_random_state() };
+    common = (Common){ clock_now(CLK_VIRTUAL), cpu_random_state(), cpu_tsc_hz() };
     machine_lock();
     state_put(b, "machine", 1, common_fields, &common);
     devices_save(b);
@@ -92,11 +98,26 @@ void snapshot_save(StateBuf *b)
     machine_unlock();
 }
 
+/* tsc_goes_on - the counters are where they were, at another rate from here on; KVM's clock learns it. */
+static void tsc_goes_on(const Common *common)
+{
+    __int128 ticks = (__int128)common->virtual_ns * ((int64_t)common->tsc_hz - (int64_t)cpu_tsc_hz()) / NS_PER_SEC;
+
+    for (unsigned n = 0; n < accel_cpu_count() && common->tsc_hz != cpu_tsc_hz(); n++) {
+        accel_cpu(n)->tsc_offset += (int64_t)ticks;
+        kvmclock_update(accel_cpu(n));
+    }
+}
+
 static bool load_locked(StateBuf *b, Error **errp)
 {
     Common common;
 
     if (!state_get(b, "machine", 1, common_fields, &common, errp)) {
+        return false;
+    }
+    if (common.tsc_hz < TSC_HZ_MIN || common.tsc_hz > TSC_HZ_MAX) {
+        error_set(errp, "section \"machine\": tsc_hz is %" PRIu64, common.tsc_hz);
         return false;
     }
     clock_set_virtual(common.virtual_ns);
@@ -112,6 +133,7 @@ static bool load_locked(StateBuf *b, Error **errp)
     if (!ram_load(b, errp)) {
         return false;
     }
+    tsc_goes_on(&common);
     pc_loaded();
     return true;
 }

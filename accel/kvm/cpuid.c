@@ -125,8 +125,8 @@ bool kvm_limit_model(CpuModel *m, Error **errp)
     if (r < 0) {
         error_set_errno(errp, errno, "kvm: cannot ask /dev/kvm for its CPUID");
     } else {
-        if (m->host) {
-            host_name(m);
+        if (m->host || strcmp(m->name, "max") == 0) {
+            host_name(m); /* its side channels, and what SYSENTER does, go by the vendor */
         }
         ok = limit(m, l, errp);
     }

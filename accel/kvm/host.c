@@ -27,7 +27,7 @@
 #define GDT 0x500u
 #define TABLES 0x10000u
 #define PATIENCE_MS 3000
-#define LOOPS 400u
+#define LOOPS 4000u           /* so many that they, and not entry and exit, are what takes time */
 #define SLOW_PS 100000u       /* an instruction: no processor takes 100 ns for one in a loop */
 
 static const struct {

@@ -73,6 +73,9 @@ int kvm_slots_update(CpuState *c);
 void kvm_map_changed(void);
 /* kvm_collect - tell the dirty log what the kernel logged of [@ram_offset, +@len). Machine lock held. */
 void kvm_collect(uint64_t ram_offset, uint64_t len);
+/* kvm_clock_init - look whether the guest's counter can be set. */
+void kvm_clock_init(const KvmCpu *k);
+void kvm_clock_info(FILE *out);
 /* kvm_clock_sync - the kernel's clocks go with CLK_VIRTUAL. kvm_tsc_now - CpuHooks.tsc_now. */
 void kvm_clock_sync(CpuState *c);
 int64_t kvm_tsc_now(CpuState *c);

@@ -96,14 +96,14 @@ static void fail_exit(CpuState *c)
 }
 
 /* The kernel was about to deliver something: the reference does it. RIP is what an event pushes; a software interrupt is
- * executed again instead. May raise. */
-static void deliver_pending(CpuState *c, const struct kvm_vcpu_events *e)
+ * executed again instead, and so is an instruction that was refused, which some kernels have raise #UD. May raise. */
+static void deliver_pending(CpuState *c, const struct kvm_vcpu_events *e, bool was_refused)
 {
     if (e->nmi.pending) {
         cpu_request(c, REQ_NMI);
     }
     c->insn = NULL;
-    if (e->exception.injected && e->exception.nr != EXC_BP && e->exception.nr != EXC_OF) {
+    if (e->exception.injected && !was_refused && e->exception.nr != EXC_BP && e->exception.nr != EXC_OF) {
         c->exc_vector = e->exception.nr;
         c->exc_has_error = e->exception.has_error_code;
         c->exc_error = e->exception.has_error_code ? e->exception.error_code : 0;
@@ -177,7 +177,7 @@ static void go_out(CpuState *c)
     default:
         break;
     }
-    deliver_pending(c, &k->now.events);
+    deliver_pending(c, &k->now.events, after == AFTER_REFUSED);
 }
 
 /* go_in - false: something failed, and was said. */
@@ -519,6 +519,9 @@ static void kick(CpuState *c)
     KvmCpu *k = c->kvm;
     int tid = accel_cpu_tid(c->index);
 
+    if (k == NULL) {
+        return; /* it is being made */
+    }
     __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&k->inside, __ATOMIC_SEQ_CST)) {
         tgkill(getpid(), tid, KICK);
@@ -567,6 +570,7 @@ static bool open_cpu(CpuState *c, Error **errp)
         return false;
     }
     cpu_tsc_set_hz((uint64_t)khz * 1000);
+    kvm_clock_init(k);
     return true;
 }
 
@@ -670,6 +674,7 @@ void kvm_info(FILE *out)
     }
     fprintf(out, "interrupt chips: doppel's (kernel-irqchip=off)\n");
     kvm_slots_info(out);
+    kvm_clock_info(out);
     for (unsigned n = 0; n < accel_cpu_count(); n++) {
         info_cpu(accel_cpu(n), out);
     }

@@ -116,6 +116,9 @@ static void put_sregs(CpuState *c, struct kvm_sregs *s)
     if (c->hooks.apic_rdmsr != NULL) {
         c->hooks.apic_rdmsr(c, 0x1b, &base);
     }
+    if (!(c->efer & EFER_LMA)) {
+        s->cs.l = 0; /* means nothing there, and is refused */
+    }
     s->apic_base = base & ~0x400ull; /* x2APIC mode is known here alone */
 }
 

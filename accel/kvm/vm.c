@@ -50,6 +50,7 @@ static struct {
     unsigned slot_count;
     unsigned clock_at;     /* clock_stamp() of tsc_base; atomic */
     bool clock_known;
+    bool bare_counter;     /* guests find the host's counter as it is; constant once processors are made */
     int64_t tsc_base;      /* the guest's counter at offset 0 is the host's plus this; atomic */
 } vm = { .dev = -1, .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -71,12 +72,13 @@ bool kvm_has(int capability)
 /* ---- MSRs that are ours ---- */
 
 /* Those that are no part of the processor's work, or that our local APIC and clocks have: the kernel leaves them to
- * cpu/msr.c, as on the other engines, and as it does with those that it does not know. */
+ * cpu/msr.c, as on the other engines, and as it does with those that it does not know. IA32_ARCH_CAPABILITIES is the
+ * kernel's: it knows what the guest's speculation does on this processor. */
 static const struct {
     uint32_t first, last;
 } ours[] = {
     { 0x10, 0x10 },   { 0x1b, 0x1b },   { 0x3a, 0x3b },   { 0x8b, 0x8b },   { 0xce, 0xce },   { 0xfe, 0xfe },
-    { 0x10a, 0x10a }, { 0x179, 0x17a }, { 0x1a0, 0x1a0 }, { 0x1d9, 0x1d9 }, { 0x200, 0x20f }, { 0x250, 0x26f },
+    { 0x179, 0x17a }, { 0x1a0, 0x1a0 }, { 0x1d9, 0x1d9 }, { 0x200, 0x20f }, { 0x250, 0x26f },
     { 0x2ff, 0x2ff }, { 0x400, 0x427 }, { 0x6e0, 0x6e0 }, { 0xda0, 0xda0 },
 };
 enum { FILTER_MSRS = 0xe00 };
@@ -102,6 +104,7 @@ static int leave_msrs(void)
 
 bool kvm_vm_open(Error **errp)
 {
+    struct kvm_enable_cap failures = { .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = { 1 } };
     uint64_t map = IDENTITY_MAP;
     int r;
 
@@ -125,6 +128,9 @@ bool kvm_vm_open(Error **errp)
     if (r < 0) {
         error_set_errno(errp, -r, "kvm: cannot have the MSRs that are not the kernel's");
         return false;
+    }
+    if (kvm_has(KVM_CAP_EXIT_ON_EMULATION_FAILURE)) { /* also where the guest's program would get #UD */
+        ioctl(vm.fd, KVM_ENABLE_CAP, &failures);
     }
     r = ioctl(vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
     vm.slots_max = r > 0 ? (unsigned)r : 32;
@@ -365,7 +371,7 @@ static int64_t host_counter(void)
 
 int64_t kvm_tsc_now(CpuState *c)
 {
-    if (!clock_running() || __atomic_load_n(&vm.clock_at, __ATOMIC_ACQUIRE) != clock_stamp()) {
+    if (vm.bare_counter || !clock_running() || __atomic_load_n(&vm.clock_at, __ATOMIC_ACQUIRE) != clock_stamp()) {
         return counter_of(clock_now(CLK_VIRTUAL));
     }
     return host_counter() + __atomic_load_n(&vm.tsc_base, __ATOMIC_RELAXED);
@@ -383,19 +389,41 @@ static void clock_restart(unsigned stamp)
     __atomic_store_n(&vm.clock_at, stamp, __ATOMIC_RELEASE);
 }
 
-static void set_counter(KvmCpu *k, uint64_t offset)
+static int offset_call(const KvmCpu *k, unsigned long call, uint64_t *offset)
 {
-    struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
-                                    .addr = (uintptr_t)&offset };
+    struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)offset };
+
+    return ioctl(k->fd, call, &attr);
+}
+
+static void set_counter(const KvmCpu *k, uint64_t offset)
+{
     struct {
         struct kvm_msrs head;
         struct kvm_msr_entry entry;
     } msrs = { .head = { .nmsrs = 1 }, .entry = { .index = 0x10 } };
 
-    if (ioctl(k->fd, KVM_SET_DEVICE_ATTR, &attr) < 0) { /* before Linux 5.16: near enough */
+    if (offset_call(k, KVM_SET_DEVICE_ATTR, &offset) < 0) { /* before Linux 5.16: near enough */
         msrs.entry.data = (uint64_t)host_counter() + offset;
         ioctl(k->fd, KVM_SET_MSRS, &msrs);
     }
+}
+
+/* A KVM that emulates may take an offset, and not add it. */
+void kvm_clock_init(const KvmCpu *k)
+{
+    uint64_t offset = 0x123456789, got = offset;
+
+    set_counter(k, offset);
+    if (offset_call(k, KVM_GET_DEVICE_ATTR, &got) == 0) {
+        vm.bare_counter = got != offset;
+    }
+}
+
+void kvm_clock_info(FILE *out)
+{
+    fprintf(out, "time-stamp counter: %" PRIu64 " kHz%s\n", cpu_tsc_hz() / 1000,
+            vm.bare_counter ? ", the host's as it is" : "");
 }
 
 void kvm_clock_sync(CpuState *c)
@@ -410,6 +438,10 @@ void kvm_clock_sync(CpuState *c)
             clock_restart(stamp);
         }
         pthread_mutex_unlock(&vm.lock);
+    }
+    if (vm.bare_counter) {
+        c->tsc_offset = host_counter() - counter_of(clock_now(CLK_VIRTUAL));
+        return;
     }
     offset = (uint64_t)(__atomic_load_n(&vm.tsc_base, __ATOMIC_RELAXED) + c->tsc_offset);
     if (!k->tsc_known || k->tsc_offset != offset) {

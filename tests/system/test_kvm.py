@@ -253,12 +253,82 @@ def test_saved_state(first, then, tmp_path):
         assert m.wait(LONG) == 7
 
 
+CLOCK = r"""
+    mov $0x4b564d01, %ecx    # KVM's clock at 9000h
+    mov $0x9001, %eax
+    xor %edx, %edx
+    wrmsr
+    PUT 'a'
+1:  mov $0x3fd, %dx
+    in %dx, %al
+    test $1, %al
+    jz 1b
+    rdtsc
+    mov %eax, 0x8000
+    mov %edx, 0x8004
+    PUT 'b'
+2:  jmp 2b
+"""
+
+
+@needs_kvm
+@pytest.mark.parametrize("first, then", [("kvm", "tcg"), ("tcg", "kvm")])
+def test_time_goes_on(first, then, tmp_path):
+    """By KVM's clock, at the rate of the other engine's counter, and the counter itself goes on."""
+    image, _ = build(tmp_path, "clock", CLOCK)
+    args = ("-m", "16", "-cpu", "qemu64,+kvmclock", "-kernel", image)
+
+    def words(m, address, count):
+        text = m.mon.cmd(f"xp /{count}wx {address:#x}")
+        return [int(w, 16) for w in re.findall(r"0x(\w{8})\b", text)]
+
+    def clock(m):
+        """ns and counter at the moment of RDTSC."""
+        version, _, low, high, ns_low, ns_high, mul, shift = words(m, 0x9000, 8)
+        shift = (shift & 0xff) - ((shift & 0x80) << 1)
+        tsc = words(m, 0x8000, 2)
+        tsc = tsc[0] | tsc[1] << 32
+        delta = tsc - (low | high << 32)
+        return (ns_low | ns_high << 32) + ((delta << shift if shift > 0 else delta >> -shift) * mul >> 32), tsc
+
+    with VM("-accel", first, *args, monitor=True) as m:
+        m.expect("a", LONG)
+        m.send("x")
+        m.expect("b", LONG)
+        m.mon.cmd("system_reset")  # and from the start, for a state that waits
+        m.expect("a", LONG)
+        m.mon.cmd("stop")
+        m.mon.cmd(f"migrate file:{tmp_path}/state")
+        m.mon.cmd("cont")
+        m.send("x")
+        m.expect("b", LONG)
+        m.mon.cmd("stop")
+        ns, tsc = clock(m)
+    with VM("-accel", then, *args, "-incoming", f"file:{tmp_path}/state", "-S", monitor=True) as m:
+        m.mon.cmd("cont")
+        m.send("x")
+        m.expect("b", LONG)
+        m.mon.cmd("stop")
+        ns2, tsc2 = clock(m)
+        bare = "the host's as it is" in m.mon.cmd("info kvm")
+    assert abs(ns2 - ns) < LIMIT * 1e9 and (bare or abs(tsc2 - tsc) < LIMIT * 4e9)
+    assert 0 < ns2 < LONG * 1e9
+
+
+@needs_kvm
+def test_log_refused():
+    with kvm("-m", "16", "-S", monitor=True) as m:
+        assert 'log item "in_asm": not with -accel kvm' in m.mon.cmd("log in_asm")
+        assert m.mon.cmd("log guest_errors") == ""
+
+
 @needs_kvm
 def test_stop_and_reset(tmp_path):
     """A processor in a loop without exits is stopped, shown, reset; the memory is the guest's."""
     image, labels = build(tmp_path, "loop", "PUT 'a'\nmov $0x8000, %edi\nspin: incl (%edi)\njmp spin")
     with kvm("-m", "16", "-kernel", image, monitor=True) as m:
         m.expect("a", LONG)
+        wait_for(lambda: "0x00000000" not in m.mon.cmd("xp /wx 0x8000"))
         for _ in range(5):
             m.mon.cmd("stop")
             eip = int(re.search(r"EIP=(\w+)", m.mon.cmd("info registers"))[1], 16)
