@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bus/lock.h"
+#include "bus/ram-back.h"
 
 /* The part of [addr, addr + len) that lies in one range, or in the gap before the next one. */
 static const FlatRange *span(const FlatView *v, hwaddr addr, uint64_t len, uint64_t *n)
@@ -141,7 +142,7 @@ static void punch(const FlatRange *r, hwaddr addr, uint64_t len)
         return;
     }
     at += skip;
-    if (fallocate(ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len) == 0) {
+    if (ram_punch(at, len)) {
         mem_written(at, len);
     }
 }

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "bus/internal-state.h"
 #include "bus/internal.h"
+#include "bus/ram-back.h"
 
 enum { RAM_VERSION = 2 };
 
@@ -46,27 +47,35 @@ static void put_data(StateBuf *b, uint64_t page, uint64_t end)
     put_run(b, run, end);
 }
 
+/* next_data - where [at, end), which @fd has at @place, is not a hole; end when there is no more. *hole: where that ends. */
+static uint64_t next_data(int fd, uint64_t place, uint64_t at, uint64_t end, uint64_t *hole)
+{
+    off_t data = fd >= 0 ? lseek(fd, (off_t)place, SEEK_DATA) : -1, stop;
+
+    if (data < 0 && fd >= 0 && errno == ENXIO) {
+        return end; /* only a hole is left */
+    }
+    data = data < 0 ? (off_t)place : data; /* nobody can tell: look at every page */
+    stop = fd >= 0 ? lseek(fd, data, SEEK_HOLE) : -1;
+    *hole = stop < 0 ? end : MIN(end, at + ((uint64_t)stop - place));
+    return MIN(end, at + ((uint64_t)data - place));
+}
+
 void ram_save(StateBuf *b)
 {
-    off_t size = (off_t)ram_total(), at = 0;
+    uint64_t size = ram_total(), at = 0;
 
     state_section_begin(b, "ram", RAM_VERSION);
     state_u64(b, ram_size());
     state_u64(b, ram_total());
     while (at < size) {
-        off_t data = lseek(ram_fd(), at, SEEK_DATA), hole;
-        if (data < 0) {
-            if (errno == ENXIO) {
-                break; /* only a hole is left */
-            }
-            data = at; /* this kernel cannot tell: look at every page */
-        }
-        hole = lseek(ram_fd(), data, SEEK_HOLE);
-        if (hole < 0) {
-            hole = size;
-        }
-        put_data(b, (uint64_t)data / PAGE_SIZE, ((uint64_t)hole + PAGE_SIZE - 1) / PAGE_SIZE);
-        at = hole;
+        uint64_t place, end, hole, data;
+        int fd = ram_backing(at, &place, &end);
+
+        hole = end;
+        data = next_data(fd, place, at, end, &hole);
+        put_data(b, data / PAGE_SIZE, data < end ? (hole + PAGE_SIZE - 1) / PAGE_SIZE : data / PAGE_SIZE);
+        at = data < end ? hole : end;
     }
     state_u64(b, 0);
     state_u64(b, 0);
@@ -85,7 +94,7 @@ static bool take_u64(StateBuf *b, uint64_t *v)
 /* Every page becomes zero, and its memory goes back to the host. */
 static void ram_clear(void)
 {
-    if (fallocate(ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ram_total()) < 0) {
+    if (!ram_punch(0, ram_total())) {
         memset(ram_host(), 0, ram_total());
     }
 }

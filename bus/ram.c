@@ -18,6 +18,7 @@
 #include "base/huge.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "bus/ram-back.h"
 
 /* Constant between ram_create() and ram_destroy(). */
 static struct {
@@ -102,6 +103,7 @@ void ram_destroy(void)
     if (ram.host != NULL) {
         munmap(ram.host, ram.size + BLOCK_SPACE);
     }
+    ram_back_fini();
     if (ram.fd >= 0) {
         close(ram.fd);
     }

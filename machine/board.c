@@ -20,7 +20,9 @@
 #include "hw/board.h"
 #include "hw/display/vga.h"
 #include "machine/drives.h"
+#include "machine/memdev.h"
 #include "machine/network.h"
+#include "machine/numa.h"
 #include "machine/pc.h"
 #include "machine/plug.h"
 #include "machine/run.h"
@@ -193,11 +195,23 @@ static bool make_usb(const MachineConfig *cfg, Error **errp)
     return true;
 }
 
+/* make_ram - where it is made of objects; else the board makes it. */
+static bool make_ram(const MachineConfig *cfg, Error **errp)
+{
+    if (cfg->numa == NULL && cfg->memory_backend == NULL) {
+        return true;
+    }
+    return ram_create(cfg->ram_size, errp) &&
+           (cfg->numa != NULL ? numa_install(cfg->numa, errp) : memdev_install(memdev_find(cfg->memory_backend), 0, errp));
+}
+
 static bool make_pc(const MachineConfig *cfg, Error **errp)
 {
     autofree char *rtc = rtc_base(cfg);
     PcConfig pc = {
         .ram_size = cfg->ram_size,
+        .max_ram_below_4g = cfg->max_ram_below_4g,
+        .numa = cfg->numa,
         .cpus = cpu_count,
         .cpu = cpus,
         .kernel = cfg->kernel,
@@ -242,7 +256,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         }
         pc.flash[n] = drive_flash(cfg, n);
     }
-    if (!pc_build(&pc, errp)) {
+    if (!make_ram(cfg, errp) || !pc_build(&pc, errp)) {
         return false;
     }
     config = cfg;

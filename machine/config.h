@@ -73,6 +73,9 @@ typedef struct MachineConfig {
     KvmHost kvm;   /* ACCEL_KVM: what the host's can */
     char *cpu; /* model and features as typed, or NULL */
     uint64_t ram_size; /* bytes, a multiple of 4096 */
+    uint64_t max_ram_below_4g; /* 0: the board's */
+    char *memory_backend; /* -machine memory-backend=, or NULL */
+    struct NumaConfig *numa; /* NULL: no -numa */
     unsigned cpus, maxcpus, sockets, dies, cores, threads; /* maxcpus = product of the rest */
     int icount_shift;  /* a virtual instruction takes 2^shift ns; -1: off */
 
@@ -132,6 +135,7 @@ typedef struct MachineConfig {
 
     /* kept between config_parse() and config_open() */
     StrList chardev_args, serial_args, parallel_args, monitor_args;
+    StrList numa_args;
     StrList net_args;  /* machine/network.c: a kind and an argument */
     StrList mon_args;  /* -qmp and -mon: a MonitorKind as a digit, then '=' and an id, or ':' and a -qmp's argument */
 } MachineConfig;

@@ -27,7 +27,7 @@ extern const OptionDef machine_options[];
 /* machine/options-accel.c */
 OptHandler opt_accel, opt_enable_kvm;
 /* machine/options-machine.c */
-OptHandler opt_machine, opt_cpu, opt_memory, opt_smp, opt_icount,
+OptHandler opt_machine, opt_cpu, opt_memory, opt_numa, opt_smp, opt_icount,
     opt_rtc, opt_action, opt_watchdog_action, opt_name, opt_msg, opt_overcommit, opt_uuid, opt_sandbox;
 /* machine/options-device.c */
 OptHandler opt_device, opt_watchdog, opt_usbdevice, opt_global, opt_chardev, opt_serial, opt_parallel, opt_monitor, opt_mon,
@@ -50,6 +50,7 @@ bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
 void machine_look_ahead(MachineConfig *cfg, int argc, char **argv);
 /* options-accel.c: the engine, and kernel-irqchip= as -machine and -accel have it */
 bool accel_finish(Parser *p, struct Error **errp);
+bool memory_finish(Parser *p, struct Error **errp); /* options-machine.c */
 void accel_irqchip(Parser *p, struct OptList *l);
 
 #endif

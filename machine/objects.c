@@ -9,6 +9,7 @@
 #include "base/optlist.h"
 #include "base/secret.h"
 #include "block/throttle.h"
+#include "machine/memdev.h"
 #include "net/backend.h"
 
 static const struct {
@@ -17,6 +18,9 @@ static const struct {
     bool (*del)(const char *id); /* false: there is none of this type */
 } types[] = {
     { "filter-dump", net_dump_new, net_dump_del },
+    { "memory-backend-file", memdev_new_file, memdev_del },
+    { "memory-backend-memfd", memdev_new_memfd, memdev_del },
+    { "memory-backend-ram", memdev_new_ram, memdev_del },
     { "secret", secret_new, secret_del },
     { "throttle-group", throttle_object_new, throttle_object_del },
 };
@@ -36,7 +40,7 @@ bool object_type_known(const char *type, Error **errp)
             return true;
         }
     }
-    error_set(errp, "object '%s' is not supported (there are filter-dump, secret and throttle-group)", type);
+    error_set(errp, "object '%s' is not supported (there are filter-dump, memory-backend-file, -memfd and -ram, secret and throttle-group)", type);
     return false;
 }
 
@@ -54,7 +58,7 @@ bool object_new(OptList *l, Error **errp)
 
 bool object_del(const char *id, Error **errp)
 {
-    if (throttle_object_used(id)) {
+    if (throttle_object_used(id) || memdev_used(id)) {
         error_set(errp, "object '%s' is in use, can not be deleted", id);
         return false;
     }

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "machine/memdev.h"
+#include "machine/numa.h"
 
 #pragma weak cpu_models_print
 void cpu_models_print(FILE *out); /* cpu/ */
@@ -126,6 +128,11 @@ bool opt_machine(void *opaque, const OptionDef *def, const char *arg, Error **er
     for (size_t i = 0; i < ARRAY_SIZE(accepted); i++) {
         opt_get_str(l, accepted[i], NULL); /* no effect on what the guest sees */
     }
+    cfg->max_ram_below_4g = opt_get_size(l, "max-ram-below-4g", 1, cfg->max_ram_below_4g);
+    if (opt_has(l, "memory-backend")) {
+        free(cfg->memory_backend);
+        cfg->memory_backend = xstrdup(opt_get_str(l, "memory-backend", ""));
+    }
     accel = opt_get_str(l, "accel", NULL);
     if (accel != NULL) {
         p->machine_accel = true;
@@ -187,6 +194,34 @@ bool opt_memory(void *opaque, const OptionDef *def, const char *arg, Error **err
     }
     p->cfg->ram_size = (size + 4095) & ~4095ull;
     return true;
+}
+
+bool opt_numa(void *opaque, const OptionDef *def, const char *arg, Error **errp)
+{
+    str_list_add(&((Parser *)opaque)->cfg->numa_args, arg);
+    return true;
+}
+
+/* memory_finish - what objects and nodes make of the guest's memory. */
+bool memory_finish(Parser *p, Error **errp)
+{
+    MachineConfig *c = p->cfg;
+
+    if (c->memory_backend != NULL && c->numa_args.count == 0) {
+        Memdev *m = memdev_find(c->memory_backend);
+
+        if (m == NULL) {
+            error_set(errp, "Memory backend '%s' not found", c->memory_backend);
+            return false;
+        }
+        if (opt_has(p->memory, "size") && c->ram_size != memdev_size(m)) {
+            error_set(errp, "Machine memory size does not match the size of the memory backend");
+            return false;
+        }
+        c->ram_size = memdev_size(m);
+        return memdev_take(m, errp);
+    }
+    return numa_finish(c, errp);
 }
 
 static unsigned smp_get(OptList *l, const char *key)

@@ -233,6 +233,9 @@ void config_free(MachineConfig *c)
     free(c->name);
     free(c->process);
     free(c->pidfile);
+    free(c->memory_backend);
+    free(c->numa);
+    str_list_free(&c->numa_args);
     str_list_free(&c->rom_dirs);
     str_list_free(&c->vnc);
     str_list_free(&c->chardev_args);
@@ -389,7 +392,7 @@ static bool finish(Parser *p, Error **errp)
         error_set(errp, "-nographic needs the terminal that -daemonize leaves; use -display none");
         return false;
     }
-    if (!accel_finish(p, errp) || !boot_finish(p, errp)) {
+    if (!accel_finish(p, errp) || !memory_finish(p, errp) || !boot_finish(p, errp)) {
         return false;
     }
     display_finish(c);

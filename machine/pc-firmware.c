@@ -14,6 +14,7 @@
 #include "hw/misc/pvpanic.h"
 #include "hw/misc/vmgenid.h"
 #include "hw/rtc/mc146818.h"
+#include "machine/numa.h"
 
 #define PC_VMGENID(p) ((p)->below_4g - VMGENID_BLOB) /* without firmware: its file is the last of RAM */
 
@@ -89,6 +90,8 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
     Device *pvpanic = pc_plugged(&pvpanic_class);
     const FirmwareConfig *f = p->cfg.firmware;
     AcpiTable user[ACPI_USER_MAX];
+    NumaRange ranges[NUMA_RANGES];
+    NumaMap numa = { .ranges = ranges };
     AcpiConfig a = {
         .cpus = p->cfg.cpus,
         .apic_ids = ids,
@@ -108,6 +111,13 @@ void pc_acpi_tables(Pc *p, AcpiTables *t, uint32_t base)
         const FwFile *table = &f->tables[a.user_count];
 
         user[a.user_count++] = (AcpiTable){ table->data, table->len };
+    }
+    if (p->cfg.numa != NULL) {
+        numa.nodes = p->cfg.numa->count;
+        numa.cpu_node = p->cfg.numa->cpu_node;
+        numa.range_count = numa_ranges(p->cfg.numa, p->below_4g, ranges);
+        numa.distance = p->cfg.numa->have_distance ? p->cfg.numa->distance : NULL;
+        a.numa = &numa;
     }
     p->chipset->acpi(p, &a);
     if (p->flash[0] != NULL && p->cfg.cpus > 0 && p->cfg.cpu[0]->phys_bits > 32) {

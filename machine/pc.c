@@ -552,6 +552,12 @@ const uint8_t *pc_generation_id(void)
     return vmgenid != NULL ? vmgenid_guid(vmgenid) : NULL;
 }
 
+const struct NumaConfig *pc_numa(unsigned *cpus)
+{
+    *cpus = pc->cfg.cpus;
+    return pc->cfg.numa;
+}
+
 void pc_power_button(void)
 {
     pc->chipset->power_button(pc);

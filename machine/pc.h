@@ -21,6 +21,7 @@ struct Error;
 typedef struct PcConfig {
     uint64_t ram_size;         /* bytes, a multiple of 4096, at least 1 MiB */
     uint64_t max_ram_below_4g; /* 0: PC_RAM_BELOW_4G */
+    const struct NumaConfig *numa; /* NULL: of one piece; borrowed for good */
     unsigned cpus;
     struct CpuState **cpu;     /* made by the caller, index and apic_id set */
     /* NULL for none; borrowed until pc_complete(). With a kernel, bios is used only where the
@@ -70,6 +71,8 @@ struct Device *pc_hotplug(void);
 void pc_loaded(void);
 /* pc_generation_id - 16 bytes of the vmgenid device; NULL when there is none. */
 const uint8_t *pc_generation_id(void);
+/* pc_numa - its nodes, or NULL; *cpus: how many processors it has. */
+const struct NumaConfig *pc_numa(unsigned *cpus);
 /* pc_power_button, pc_nmi - from the monitor or a signal. Machine lock held. */
 void pc_power_button(void);
 void pc_nmi(void);

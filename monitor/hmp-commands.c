@@ -24,7 +24,7 @@ static const char *const not_here[] = {
     "snapshot_delete_blkdev_internal", "stopcapture", "sum", "sync-profile", "system_wakeup", "trace-file",
     "wavcapture", "x_colo_lost_heartbeat",
     "info capture", "info cryptodev", "info dump",
-    "info hotpluggable-cpus", "info iothreads", "info memdev", "info memory-devices",
+    "info hotpluggable-cpus", "info iothreads", "info memory-devices",
     "info migrate", "info migrate_capabilities", "info migrate_parameters",
     "info opcount", "info profile", "info qdm", "info qom-tree", "info ramblock",
     "info rdma", "info replay", "info rocker", "info roms", "info sev", "info sgx", "info snapshots",

@@ -17,6 +17,8 @@
 #include "hw/board.h"
 #include "hw/pci/pci.h"
 #include "hw/usb/usb.h"
+#include "machine/memdev.h"
+#include "machine/numa.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 #include "machine/snapshot.h"
@@ -220,5 +222,22 @@ void hmp_info_pci(HmpSession *m, FILE *out, const Args *a)
 
 void hmp_info_numa(HmpSession *m, FILE *out, const Args *a)
 {
-    fprintf(out, "0 nodes\n"); /* there is no -numa */
+    unsigned cpus;
+    const NumaConfig *n = pc_numa(&cpus);
+
+    numa_print(n, cpus, out);
+}
+
+static void print_memdev(void *opaque, const MemdevInfo *i)
+{
+    static const char *const words[] = { "false", "true" };
+
+    fprintf(opaque, "memory backend: %s\n  size:  %" PRIu64 "\n  merge: %s\n  dump: %s\n  prealloc: %s\n  share: %s\n"
+            "  reserve: %s\n  policy: default\n  host nodes: \n\n", i->id, i->size, words[i->merge], words[i->dump],
+            words[i->prealloc], words[i->share], words[i->reserve]);
+}
+
+void hmp_info_memdev(HmpSession *m, FILE *out, const Args *a)
+{
+    memdev_each(print_memdev, out);
 }

@@ -22,6 +22,7 @@
 #include "hw/board.h"
 #include "hw/pci/pci.h"
 #include "hw/virtio/virtio-balloon.h"
+#include "machine/memdev.h"
 #include "machine/pc.h"
 #include "machine/run.h"
 
@@ -61,6 +62,29 @@ bool qmp_query_vm_generation_id(QmpSession *s, Json *args, Json **ret, Error **e
     uuid_text(id, text);
     *ret = json_object_new_object();
     json_add_text(*ret, "guid", text);
+    return true;
+}
+
+static void list_memdev(void *opaque, const MemdevInfo *i)
+{
+    Json *d = json_object_new_object();
+
+    json_add_bool(d, "prealloc", i->prealloc);
+    json_object_object_add(d, "host-nodes", json_object_new_array());
+    json_add_int(d, "size", (int64_t)i->size);
+    json_add_bool(d, "merge", i->merge);
+    json_add_bool(d, "dump", i->dump);
+    json_add_text(d, "policy", "default");
+    json_add_bool(d, "share", i->share);
+    json_add_text(d, "id", i->id);
+    json_add_bool(d, "reserve", i->reserve);
+    json_object_array_add(opaque, d);
+}
+
+bool qmp_query_memdev(QmpSession *s, Json *args, Json **ret, Error **errp)
+{
+    *ret = json_object_new_array();
+    memdev_each(list_memdev, *ret);
     return true;
 }
 

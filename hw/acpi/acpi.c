@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include "base/mem.h"
 #include "hw/acpi/aml.h"
+#include "hw/acpi/numa.h"
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/misc/vmgenid.h"
 
@@ -642,8 +643,8 @@ void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
 {
     Tables t = { .base = base, .to = to };
     Aml body = { 0 };
-    uint32_t facs, dsdt, list[4 + ACPI_USER_MAX], rsdt, xsdt;
-    uint64_t wide[4 + ACPI_USER_MAX];
+    uint32_t facs, dsdt, list[6 + ACPI_USER_MAX], rsdt, xsdt;
+    uint64_t wide[6 + ACPI_USER_MAX];
     size_t vmgenid;
     uint8_t n = 0;
 
@@ -665,6 +666,16 @@ void acpi_build(AcpiTables *to, const AcpiConfig *cfg, uint32_t base)
     }
     if (cfg->ecam_size != 0) {
         list[n++] = add_mcfg(&t, cfg);
+    }
+    if (cfg->numa != NULL) {
+        numa_srat(&body, cfg->numa, cfg->apic_ids, cfg->cpus);
+        list[n++] = table_add(&t, "SRAT", 3, body.data, body.len);
+        aml_free(&body);
+    }
+    if (cfg->numa != NULL && cfg->numa->distance != NULL) {
+        numa_slit(&body, cfg->numa);
+        list[n++] = table_add(&t, "SLIT", 1, body.data, body.len);
+        aml_free(&body);
     }
     for (unsigned i = 0; i < cfg->user_count; i++) {
         list[n++] = add_user(&t, &cfg->user[i]);

@@ -34,6 +34,7 @@ typedef struct AcpiConfig {
     unsigned (*route)(unsigned devfn, unsigned pin); /* a pin's PIRQ, 0 to 7; NULL: the i440FX's, slot - 1 + pin */
     uint32_t gsi_first; /* the PIRQs' interrupts at the I/O APIC; 0: those of pirq[] */
     uint32_t ecam_base, ecam_size; /* configuration space in memory; 0: none */
+    const struct NumaMap *numa; /* NULL: of one piece */
     bool hpet;
     bool kbd;
     bool floppy;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "hw/acpi/acpi.h"
+#include "hw/acpi/numa.h"
 
 #define BASE 0x1fff0000u
 #define VMGENID_BASE 0x12345000u
@@ -13,11 +14,15 @@
 static const uint32_t ids[3] = { 0, 1, 300 };
 static const uint8_t user_table[40] = "ABCD\50\0\0\0\1\xffUSERS TABLE", slic[36] = "SLIC\44\0\0\0\1\0OEMID1OEMTABL1";
 static const AcpiTable user[] = { { user_table, sizeof(user_table) }, { slic, sizeof(slic) } };
+static const uint32_t cpu_node[3] = { 1, 0, 300 };
+static const NumaRange ranges[2] = { { 0, 0xa0000, 0 }, { 0x100000000, 0x40000000, 300 } };
+static const uint8_t distance[4] = { 10, 30, 31, 10 };
+static const NumaMap numa = { 2, cpu_node, ranges, 2, distance };
 static const AcpiConfig config = {
     .cpus = 3, .apic_ids = ids, .pci_first = 0xe0000000, .pci_last = 0xfebfffff,
     .pci64_first = 0x100000000, .pci64_last = 0x1ffffffff, .pirq = { 10, 10, 11, 11 },
     .hpet = true, .kbd = true, .serial = { { 0x3f8, 4 }, { 0x2f8, 3 } }, .parallel = { { 0x378, 7 } }, .floppy = true,
-    .pvpanic = 0x505, .vmgenid = true, .vmgenid_base = VMGENID_BASE, .user = user, .user_count = 2,
+    .pvpanic = 0x505, .vmgenid = true, .vmgenid_base = VMGENID_BASE, .user = user, .user_count = 2, .numa = &numa,
     .pm_base = 0x600, .gpe_base = 0xafe0, .hotplug_slots = 0xfffffff8, .acpi_enable = 0xf1, .acpi_disable = 0xf0,
 };
 
@@ -63,8 +68,8 @@ static void test_structure(void **state)
     assert_int_equal(sum(rsdp, 36), 0);
     rsdt = table(block, len, ld_le32(rsdp + 16), "RSDT");
     xsdt = table(block, len, (uint32_t)ld_le64(rsdp + 24), "XSDT");
-    assert_int_equal(ld_le32(rsdt + 4), 36 + 5 * 4);
-    for (unsigned i = 0; i < 5; i++) {
+    assert_int_equal(ld_le32(rsdt + 4), 36 + 7 * 4);
+    for (unsigned i = 0; i < 7; i++) {
         assert_int_equal(ld_le32(rsdt + 36 + 4 * i), ld_le64(xsdt + 36 + 8 * i));
     }
     fadt = table(block, len, ld_le32(rsdt + 36), "FACP");
@@ -85,10 +90,23 @@ static void test_structure(void **state)
     assert_int_equal(x2apics, 1);
     assert_int_equal(overrides, 2);
     table(block, len, ld_le32(rsdt + 44), "HPET");
-    p = table(block, len, ld_le32(rsdt + 48), "ABCD");
+    p = table(block, len, ld_le32(rsdt + 48), "SRAT");
+    assert_int_equal(ld_le32(p + 4), 36 + 12 + 2 * 16 + 24 + 2 * 40);
+    assert_int_equal(ld_le32(p + 36), 1);
+    assert_memory_equal(p + 48, "\0\20\1\0\1\0\0\0\0\0\0\0\0\0\0\0", 16); /* local APIC 0, node 1, enabled */
+    assert_memory_equal(p + 80, "\2\30\0\0\54\1\0\0\54\1\0\0\1\0\0\0", 16); /* x2APIC 300, node 300 */
+    assert_memory_equal(p + 104, "\1\50\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\12\0", 20);
+    assert_int_equal(ld_le32(p + 146), 300);
+    assert_int_equal(ld_le64(p + 152), 0x100000000);
+    assert_int_equal(ld_le64(p + 160), 0x40000000);
+    assert_int_equal(ld_le32(p + 172), 1);
+    p = table(block, len, ld_le32(rsdt + 52), "SLIT");
+    assert_int_equal(ld_le64(p + 36), 2);
+    assert_memory_equal(p + 44, distance, 4);
+    p = table(block, len, ld_le32(rsdt + 56), "ABCD");
     assert_int_equal(ld_le32(p + 4), sizeof(user_table));
     assert_memory_equal(p + 10, user_table + 10, sizeof(user_table) - 10);
-    assert_memory_equal(table(block, len, ld_le32(rsdt + 52), "SLIC") + 10, "OEMID1OEMTABL1", 14);
+    assert_memory_equal(table(block, len, ld_le32(rsdt + 60), "SLIC") + 10, "OEMID1OEMTABL1", 14);
     assert_memory_equal(rsdt + 10, "OEMID1OEMTABL1", 14); /* Windows compares them */
     assert_memory_equal(fadt + 10, "OEMID1OEMTABL1", 14);
     assert_int_equal(block[t.vmgenid - 1], 0x0c); /* DWordPrefix */

@@ -82,6 +82,9 @@ def opt_machine(tmp):
     with monitor("-M", "pc-i440fx-7.2") as vm:
         assert "hpet" in vm.mon.cmd("info mtree")
     listed("-M", "help", has="pc ")
+    with monitor("-M", "pc,max-ram-below-4g=64M", "-m", "256", "-object", "memory-backend-ram,id=r,size=256M", "-machine", "memory-backend=r") as vm:
+        assert "000000010bffffff (ram)" in vm.mon.cmd("info mtree")
+    refused("-M", "memory-backend=nonesuch", names="nonesuch")
     refused("-M", "nonesuch", names="nonesuch")
     refused("-M", "isapc", names="isapc")
     refused("-M", "pc,nonesuch=1", names="nonesuch")
@@ -188,6 +191,14 @@ def opt_m(tmp):
     refused("-m", "-5", names="-5")
     refused("-m", "12Q", names="12Q")
     refused("-m", "64,slots=2,maxmem=1G", names="slots")
+
+
+@row
+def opt_numa(tmp):
+    node = ("-numa", "node,mem=64M")
+    with monitor("-smp", "2", *node, *node, "-numa", "dist,src=0,dst=1,val=20", "-numa", "cpu,node-id=1,socket-id=0") as vm:
+        assert "node 1 cpus: 0 1\nnode 1 size: 64 MB\n" in vm.mon.cmd("info numa")
+    refused("-numa", "node,nodeid=200", names=["nodeid=200", "128"])  # others: test_numa.py
 
 
 @row
@@ -678,6 +689,7 @@ def opt_vnc(tmp):
 @row
 def opt_object(tmp):
     listed("-object", "help", has="secret")
+    listed("-object", "help", has="memory-backend-file")
     refused("-object", f"filter-dump,id=d,netdev=n,file={tmp}/d", names="'n'")
     with monitor("-netdev", "user,id=n", "-object", f"filter-dump,id=d,netdev=n,file={tmp}/d") as vm:
         assert (tmp / "d").read_bytes()[:4] == b"\xd4\xc3\xb2\xa1"
@@ -1220,7 +1232,7 @@ def test_option(name, tmp_path):
 
 # ---- the rest of the promise ----
 
-NOT_YET = ["qmp", "sandbox", "numa"]
+NOT_YET = ["qmp", "sandbox", "mem-path"]
 
 
 @pytest.mark.parametrize("name", NOT_YET)
