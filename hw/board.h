@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include "bus/irq.h"
 
+struct Device;
 struct IsaDma;
 struct PciBus;
 struct FwCfg;
@@ -22,6 +23,8 @@ typedef struct Board {
     char *(*rom_find)(const char *name);
     struct IsaDma *isa_dma; /* may be NULL */
     bool complete; /* what is plugged in from now on comes while the machine runs */
+    /* pci_hide() was called for the card: free it when processors are paused. */
+    void (*ejected)(struct Device *dev);
     /* Requests to the machine; any thread; they return at once. May be NULL. */
     void (*exit_request)(int code);
     void (*reset_request)(void);

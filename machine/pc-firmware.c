@@ -279,7 +279,7 @@ static void assign_pci(Pc *p)
         if (d == NULL || devfn == 0) {
             continue;
         }
-        for (unsigned n = 0; n < 6;) {
+        for (unsigned n = 0; n < 6 && d->below == NULL;) { /* buses behind bridges are the guest's to set up */
             n += assign_bar(d, n, &memory, &ports);
         }
         pin = pci_config_read(d, PCI_INT_PIN, 1);

@@ -503,6 +503,7 @@ bool pc_build(const PcConfig *cfg, Error **errp)
     p->board.reset_request = machine_reset_request;
     p->board.shutdown_request = machine_shutdown_request;
     p->board.watchdog_expired = machine_watchdog_expired;
+    p->board.ejected = unplug_soon;
     p->board.guest_panicked = machine_guest_panicked;
     return pc_make_ram(p, errp) && pc_make_rom(p, errp) && pc_make_lapics(p, errp) &&
            pc_make_bridges(p, errp) && pc_make_isa(p, errp) && pc_make_flash(p, errp);

@@ -120,14 +120,6 @@ static bool can_come_and_go(const DeviceClass *cls, Error **errp)
         error_set(errp, "Bus '%s' does not support hotplugging", fixed[cls->bus]);
     } else if (cls->no_hotplug || cls->bus == BUS_NONE || !cls->user_creatable) {
         error_set(errp, "Device '%s' does not support hotplugging", cls->name);
-    } else if (cls->bus == BUS_PCI && pc_hotplug() == NULL) {
-        const char *name = pc_board()->pci_name;
-
-        if (name != NULL) {
-            error_set(errp, "Bus '%s' does not support hotplugging", name);
-        } else {
-            error_set(errp, "Bus 'pci.0' does not support hotplugging: there is no ACPI");
-        }
     } else {
         return true;
     }
@@ -139,13 +131,36 @@ static PciDevice *card_of(Device *dev)
     return dev->cls->bus == BUS_PCI ? container_of(dev, PciDevice, dev) : NULL;
 }
 
+/* bus_cannot - an error that names @d's bus. */
+static bool bus_cannot(const PciDevice *d, Error **errp)
+{
+    const char *name = pci_bus_name(d->bus) != NULL ? pci_bus_name(d->bus) : pc_board()->pci_name;
+
+    if (name != NULL) {
+        error_set(errp, "Bus '%s' does not support hotplugging", name);
+    } else {
+        error_set(errp, "Bus 'pci.0' does not support hotplugging: there is no ACPI");
+    }
+    return false;
+}
+
 /* tell_added - the guest looks at function 0, when the slot is complete. */
 static bool tell_added(Device *dev, Error **errp)
 {
     PciDevice *d = card_of(dev);
+    const PciBusPlug *plug;
+    void *opaque;
 
     if (d == NULL) {
         return true;
+    }
+    plug = pci_bus_plug(d->bus, &opaque);
+    if (plug != NULL) {
+        plug->added(opaque, d);
+        return true;
+    }
+    if (pci_bus_name(d->bus) != NULL || pc_hotplug() == NULL) {
+        return bus_cannot(d, errp);
     }
     if (!(pci_hotplug_slots(pc_hotplug()) & BIT(d->devfn >> 3))) {
         error_set(errp, "slot %x of bus 'pci.0' does not support hotplugging", d->devfn >> 3);
@@ -282,6 +297,21 @@ static Device *find(const char *id, Error **errp)
     return dev;
 }
 
+/* request - the guest is asked to let go of a card. */
+static bool request(PciDevice *d, Error **errp)
+{
+    void *opaque;
+    const PciBusPlug *plug = pci_bus_plug(d->bus, &opaque);
+
+    if (plug != NULL) {
+        return plug->request(opaque, d, errp);
+    }
+    if (pci_bus_name(d->bus) != NULL || pc_hotplug() == NULL) {
+        return bus_cannot(d, errp);
+    }
+    return pci_hotplug_request(pc_hotplug(), d, errp);
+}
+
 static bool unplug_locked(const char *id, Error **errp)
 {
     Device *dev = find(id, errp);
@@ -290,7 +320,7 @@ static bool unplug_locked(const char *id, Error **errp)
         return false;
     }
     if (card_of(dev) != NULL) {
-        return pci_hotplug_request(pc_hotplug(), card_of(dev), errp);
+        return request(card_of(dev), errp);
     }
     unplug_soon(dev);
     return true;

@@ -247,12 +247,44 @@ static Json *pci_regions(PciDevice *d)
     return list;
 }
 
-static Json *pci_device(PciDevice *d)
+static Json *pci_devices(PciBus *bus, unsigned number);
+
+static void add_range(Json *o, const char *name, uint64_t base, uint64_t limit)
+{
+    Json *range = json_object_new_object();
+
+    json_add_int(range, "base", (int64_t)base);
+    json_add_int(range, "limit", (int64_t)limit);
+    json_add(o, name, range);
+}
+
+static Json *pci_bridge(PciDevice *d, unsigned number)
+{
+    Json *o = json_object_new_object(), *bus = json_object_new_object();
+    const uint8_t *c = d->config;
+
+    json_add_int(bus, "number", number);
+    json_add_int(bus, "secondary", c[PCI_SECONDARY]);
+    json_add_int(bus, "subordinate", c[PCI_SUBORDINATE]);
+    add_range(bus, "io_range", (c[PCI_IO_BASE] & 0xf0u) << 8, (c[PCI_IO_LIMIT] & 0xf0u) << 8 | 0xfff);
+    add_range(bus, "memory_range", (uint32_t)(ld_le16(c + PCI_MEM_BASE) & 0xfff0) << 16,
+              (uint32_t)(ld_le16(c + PCI_MEM_LIMIT) & 0xfff0) << 16 | 0xfffff);
+    add_range(bus, "prefetchable_range",
+              (uint64_t)ld_le32(c + PCI_PREF_BASE_HIGH) << 32 | (uint32_t)(ld_le16(c + PCI_PREF_BASE) & 0xfff0) << 16,
+              (uint64_t)ld_le32(c + PCI_PREF_LIMIT_HIGH) << 32 | (uint32_t)(ld_le16(c + PCI_PREF_LIMIT) & 0xfff0) << 16 | 0xfffff);
+    json_add(o, "bus", bus);
+    if (c[PCI_SECONDARY] != 0) {
+        json_add(o, "devices", pci_devices(d->below, c[PCI_SECONDARY]));
+    }
+    return o;
+}
+
+static Json *pci_device(PciDevice *d, unsigned number)
 {
     Json *o = json_object_new_object(), *cls = json_object_new_object(), *id = json_object_new_object();
     uint16_t code = ld_le16(d->config + PCI_CLASS);
 
-    json_add_int(o, "bus", 0);
+    json_add_int(o, "bus", number);
     json_add_int(o, "slot", d->devfn >> 3);
     json_add_int(o, "function", d->devfn & 7);
     json_add_text(cls, "desc", pci_class_name(code));
@@ -269,7 +301,24 @@ static Json *pci_device(PciDevice *d)
     json_add_int(o, "irq_pin", d->config[PCI_INT_PIN]);
     json_add_text(o, "qdev_id", d->dev.id);
     json_add(o, "regions", pci_regions(d));
+    if (d->below != NULL) {
+        json_add(o, "pci_bridge", pci_bridge(d, number));
+    }
     return o;
+}
+
+static Json *pci_devices(PciBus *bus, unsigned number)
+{
+    Json *list = json_object_new_array();
+
+    for (unsigned devfn = 0; devfn < 256; devfn++) {
+        PciDevice *d = pci_bus_find(bus, devfn);
+
+        if (d != NULL) {
+            json_object_array_add(list, pci_device(d, number));
+        }
+    }
+    return list;
 }
 
 bool qmp_query_pci(QmpSession *s, Json *args, Json **ret, Error **errp)
@@ -277,17 +326,10 @@ bool qmp_query_pci(QmpSession *s, Json *args, Json **ret, Error **errp)
     *ret = json_object_new_array();
     machine_lock();
     if (accel_cpu_count() > 0 && pc_board()->pci != NULL) {
-        Json *bus = json_object_new_object(), *list = json_object_new_array();
+        Json *bus = json_object_new_object();
 
         json_add_int(bus, "bus", 0);
-        for (unsigned devfn = 0; devfn < 256; devfn++) {
-            PciDevice *d = pci_bus_find(pc_board()->pci, devfn);
-
-            if (d != NULL) {
-                json_object_array_add(list, pci_device(d));
-            }
-        }
-        json_add(bus, "devices", list);
+        json_add(bus, "devices", pci_devices(pc_board()->pci, 0));
         json_object_array_add(*ret, bus);
     }
     machine_unlock();

@@ -319,6 +319,36 @@ static void dsdt_slot_events(Aml *a, const AcpiConfig *cfg)
     aml_end(a);
 }
 
+#define BYTES(a, s) aml_bytes((a), (s), sizeof(s) - 1)
+
+/* dsdt_osc - PCI Firmware Specification 3.0, 4.5.1 "_OSC Interface for PCI Host Bridge Devices": the guest may have native
+ * hot-plug, power management events and the Express capability; of all else it is told that it has not got it. The bytes
+ * are those of the terms behind them. */
+static void dsdt_osc(Aml *a)
+{
+    aml_method_begin(a, "_OSC", 4, true);
+    BYTES(a, "\x8a\x6b\x00" "CDW1"); /* CreateDWordField (Arg3, 0, CDW1) */
+    aml_if_begin(a);                 /* Arg0 == 33DB4D5B-1FF7-401C-9657-7441C03DD766 */
+    BYTES(a, "\x93\x68\x11\x13\x0a\x10\x5b\x4d\xdb\x33\xf7\x1f\x1c\x40\x96\x57\x74\x41\xc0\x3d\xd7\x66");
+    BYTES(a, "\x8a\x6b\x0a\x08" "CDW3");     /* CreateDWordField (Arg3, 8, CDW3) */
+    BYTES(a, "\x7b" "CDW3" "\x0a\x15\x60");   /* Local0 = CDW3 & 0x15 */
+    aml_if_begin(a);
+    BYTES(a, "\x92\x93" "CDW3" "\x60");       /* CDW3 != Local0: "capabilities masked" */
+    BYTES(a, "\x7d" "CDW1" "\x0a\x10" "CDW1"); /* CDW1 |= 0x10 */
+    aml_end(a);
+    aml_if_begin(a);
+    BYTES(a, "\x92\x93\x69\x01");             /* Arg1 != 1: "unrecognized revision" */
+    BYTES(a, "\x7d" "CDW1" "\x0a\x08" "CDW1");
+    aml_end(a);
+    BYTES(a, "\x70\x60" "CDW3"); /* CDW3 = Local0 */
+    aml_end(a);
+    aml_else_begin(a);
+    BYTES(a, "\x7d" "CDW1" "\x0a\x04" "CDW1"); /* "unrecognized UUID" */
+    aml_end(a);
+    BYTES(a, "\xa4\x6b"); /* Return (Arg3) */
+    aml_end(a);
+}
+
 static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
 {
     aml_device_begin(a, "PCI0");
@@ -341,6 +371,9 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
     }
     aml_resources_end(a);
     dsdt_prt(a, cfg);
+    if (cfg->ecam_size != 0) {
+        dsdt_osc(a);
+    }
 
     /* Ports that belong to the board and to no device of its own. */
     aml_device_begin(a, "RES");

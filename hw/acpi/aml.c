@@ -192,6 +192,12 @@ void aml_method_begin(Aml *a, const char *name, unsigned args, bool serialized)
     aml_byte(a, (uint8_t)(args | (serialized ? 8 : 0)));
 }
 
+void aml_else_begin(Aml *a)
+{
+    aml_byte(a, 0xa1);
+    aml_open(a);
+}
+
 void aml_if_begin(Aml *a)
 {
     aml_byte(a, 0xa0);

@@ -47,6 +47,7 @@ void aml_end(Aml *a);
  * term. aml_store_name - Store (name, Local @local). aml_and_local - And (Local @local, @val). */
 void aml_method_begin(Aml *a, const char *name, unsigned args, bool serialized);
 void aml_if_begin(Aml *a);
+void aml_else_begin(Aml *a);
 void aml_store_name(Aml *a, const char *name, unsigned local);
 void aml_store_int(Aml *a, uint64_t val, const char *name);
 void aml_store_arg(Aml *a, unsigned arg, const char *name);

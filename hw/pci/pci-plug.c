@@ -22,13 +22,17 @@ static int pci_choose(const PciDevice *d, PciBus *bus, Error **errp)
     unsigned long slot, fn = 0;
     char *end;
 
+    unsigned first, last;
+
+    pci_bus_slots(bus, &first, &last);
     if (d->addr == NULL) {
-        for (slot = 1; slot < 32; slot++) {
+        for (slot = first; slot <= last; slot++) {
             if (pci_bus_find(bus, PCI_DEVFN(slot, 0)) == NULL) {
                 return PCI_DEVFN((int)slot, 0);
             }
         }
-        error_set(errp, "%s: no free slot on the PCI bus", d->dev.id);
+        error_set(errp, first != last ? "%s: no free slot on the PCI bus" :
+                  "%s: slot 0 of the port is taken", d->dev.id);
         return -1;
     }
     slot = strtoul(d->addr, &end, 16);
@@ -42,7 +46,30 @@ static int pci_choose(const PciDevice *d, PciBus *bus, Error **errp)
         error_set(errp, "%s: addr '%s' is no slot (0 to 1f) or slot.function", d->dev.id, d->addr);
         return -1;
     }
+    if (pci_bus_name(bus) != NULL && (slot < first || slot > last)) {
+        error_set(errp, "PCI: slot %lu is not valid for %s, parent device only allows plugging into slot%s %u%s", slot,
+                  d->dev.cls->name, first != last ? "s" : "", first, first != last ? " to 31." : ".");
+        return -1;
+    }
     return PCI_DEVFN((int)slot, (int)fn);
+}
+
+/* pci_choose_bus - the one that bus= names, or the root; NULL with errp. */
+static PciBus *pci_choose_bus(const PciDevice *d, Error **errp)
+{
+    const Board *board = d->dev.board;
+    const char *root = board->pci_name != NULL ? board->pci_name : "pci.0";
+    PciBus *bus;
+
+    if (d->bus_name == NULL || strcmp(d->bus_name, root) == 0 ||
+        (board->pci_name == NULL && strcmp(d->bus_name, "pci") == 0)) {
+        return board->pci;
+    }
+    bus = device_bus_find(BUS_PCI, d->bus_name, NULL);
+    if (bus == NULL) {
+        error_set(errp, "Bus '%s' not found", d->bus_name);
+    }
+    return bus;
 }
 
 /* The bytes of a ROM file, padded to a power of two; NULL with errp set. */
@@ -137,22 +164,19 @@ bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_cod
               uint8_t pin, Error **errp)
 {
     const Board *board = d->dev.board;
+    PciBus *bus;
     int devfn;
 
     if (board == NULL || board->pci == NULL) {
         error_set(errp, "%s: this board has no PCI bus", d->dev.id);
         return false;
     }
-    if (d->bus_name != NULL && strcmp(d->bus_name, board->pci_name != NULL ? board->pci_name : "pci.0") != 0 &&
-        (board->pci_name != NULL || strcmp(d->bus_name, "pci") != 0)) {
-        error_set(errp, "Bus '%s' not found", d->bus_name);
+    bus = pci_choose_bus(d, errp);
+    devfn = bus != NULL ? pci_choose(d, bus, errp) : -1;
+    if (devfn < 0 || !pci_add(d, bus, (unsigned)devfn, vendor, device, class_code, revision, pin, errp)) {
         return false;
     }
-    devfn = pci_choose(d, board->pci, errp);
-    if (devfn < 0 || !pci_add(d, board->pci, (unsigned)devfn, vendor, device, class_code, revision,
-                              pin, errp)) {
-        return false;
-    }
+    d->config[PCI_HEADER] = d->multifunction ? 0x80 : 0;
     if (!load_rom(d, errp)) {
         pci_remove(d);
         return false;

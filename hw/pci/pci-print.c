@@ -59,7 +59,28 @@ static void print_bar(PciDevice *d, unsigned n, FILE *out)
     }
 }
 
-void pci_bus_print(PciBus *bus, FILE *out)
+static void print_range(const char *name, uint64_t base, uint64_t limit, FILE *out)
+{
+    fprintf(out, "      %s range [0x%0*" PRIx64 ", 0x%0*" PRIx64 "]\n", name, strcmp(name, "IO") == 0 ? 4 : 8, base,
+            strcmp(name, "IO") == 0 ? 4 : 8, limit);
+}
+
+static void print_bridge(PciDevice *d, unsigned number, FILE *out)
+{
+    const uint8_t *c = d->config;
+
+    fprintf(out, "      BUS %u.\n      secondary bus %u.\n      subordinate bus %u.\n", number, c[PCI_SECONDARY],
+            c[PCI_SUBORDINATE]);
+    print_range("IO", (c[PCI_IO_BASE] & 0xf0u) << 8, (c[PCI_IO_LIMIT] & 0xf0u) << 8 | 0xfff, out);
+    print_range("memory", (uint32_t)(ld_le16(c + PCI_MEM_BASE) & 0xfff0) << 16,
+                (uint32_t)(ld_le16(c + PCI_MEM_LIMIT) & 0xfff0) << 16 | 0xfffff, out);
+    print_range("prefetchable memory",
+                (uint64_t)ld_le32(c + PCI_PREF_BASE_HIGH) << 32 | (uint32_t)(ld_le16(c + PCI_PREF_BASE) & 0xfff0) << 16,
+                (uint64_t)ld_le32(c + PCI_PREF_LIMIT_HIGH) << 32 | (uint32_t)(ld_le16(c + PCI_PREF_LIMIT) & 0xfff0) << 16 |
+                    0xfffff, out);
+}
+
+static void print_bus(PciBus *bus, unsigned number, FILE *out)
 {
     for (unsigned devfn = 0; devfn < 256; devfn++) {
         PciDevice *d = pci_bus_find(bus, devfn);
@@ -67,11 +88,11 @@ void pci_bus_print(PciBus *bus, FILE *out)
         if (d == NULL) {
             continue;
         }
-        fprintf(out, "  Bus  0, device %3u, function %u:\n", devfn >> 3, devfn & 7);
+        fprintf(out, "  Bus %2u, device %3u, function %u:\n", number, devfn >> 3, devfn & 7);
         print_class(ld_le16(d->config + PCI_CLASS), out);
         fprintf(out, ": PCI device %04x:%04x\n", ld_le16(d->config + PCI_VENDOR),
                 ld_le16(d->config + PCI_DEVICE));
-        if (ld_le16(d->config + PCI_SUBSYS_VENDOR) != 0) {
+        if (d->below == NULL && ld_le16(d->config + PCI_SUBSYS_VENDOR) != 0) {
             fprintf(out, "      PCI subsystem %04x:%04x\n",
                     ld_le16(d->config + PCI_SUBSYS_VENDOR), ld_le16(d->config + PCI_SUBSYS));
         }
@@ -79,11 +100,22 @@ void pci_bus_print(PciBus *bus, FILE *out)
             fprintf(out, "      IRQ %u, pin %c\n", d->config[PCI_INT_LINE],
                     'A' + d->config[PCI_INT_PIN] - 1);
         }
+        if (d->below != NULL) {
+            print_bridge(d, number, out);
+        }
         for (unsigned n = 0; n < ARRAY_SIZE(d->bars); n++) {
             if (d->bars[n].region != NULL) {
                 print_bar(d, n, out);
             }
         }
         fprintf(out, "      id \"%s\"\n", d->dev.id);
+        if (d->below != NULL) {
+            print_bus(d->below, d->config[PCI_SECONDARY], out);
+        }
     }
+}
+
+void pci_bus_print(PciBus *bus, FILE *out)
+{
+    print_bus(bus, 0, out);
 }

@@ -17,6 +17,14 @@
 
 struct PciBus {
     PciDevice *devices[256];
+    /* of one behind a bridge; of a root: NULL, and all of them */
+    PciDevice *bridge;
+    const char *name;
+    unsigned first, last; /* slots that cards may be in */
+    unsigned index;       /* no two buses have the same; of a root: the last that was given */
+    const PciBusPlug *plug;
+    void *plug_opaque;
+    /* of a root only */
     uint32_t address; /* CONFIG_ADDRESS */
     uint8_t pirq_count[PCI_PIRQS]; /* asserted INTx pins */
     unsigned (*route)(unsigned devfn, unsigned pin); /* NULL: four PIRQs, one further with each slot */
@@ -51,6 +59,41 @@ static uint64_t bar_base(const PciDevice *d, unsigned n)
     return bar->type & PCI_BAR_64 ? ld_le64(p) & ~15ull : ld_le32(p) & ~15u;
 }
 
+static bool in_window(uint64_t base, uint64_t limit, uint64_t first, uint64_t last)
+{
+    return base <= limit && first >= base && last <= limit;
+}
+
+/* passes - does the bridge forward accesses from its primary side? PCI-to-PCI Bridge Architecture Specification 1.2,
+ * "Address Decoding". */
+static bool passes(const PciDevice *b, bool io, uint64_t first, uint64_t last)
+{
+    const uint8_t *c = b->config;
+    unsigned command = ld_le16(c + PCI_COMMAND);
+    uint64_t pref = (uint64_t)ld_le32(c + PCI_PREF_BASE_HIGH) << 32, pref_end = (uint64_t)ld_le32(c + PCI_PREF_LIMIT_HIGH) << 32;
+
+    if (io) {
+        return (command & PCI_CMD_IO) &&
+               in_window((c[PCI_IO_BASE] & 0xf0u) << 8, (c[PCI_IO_LIMIT] & 0xf0u) << 8 | 0xfff, first, last);
+    }
+    return (command & PCI_CMD_MEMORY) &&
+           (in_window((ld_le16(c + PCI_MEM_BASE) & 0xfff0u) << 16, (ld_le16(c + PCI_MEM_LIMIT) & 0xfff0u) << 16 | 0xfffff,
+                      first, last) ||
+            in_window(pref | (ld_le16(c + PCI_PREF_BASE) & 0xfff0u) << 16,
+                      pref_end | (ld_le16(c + PCI_PREF_LIMIT) & 0xfff0u) << 16 | 0xfffff, first, last));
+}
+
+/* reachable - by all bridges on the way. */
+static bool reachable(const PciDevice *d, bool io, uint64_t first, uint64_t last)
+{
+    for (const PciDevice *b = d->bus->bridge; b != NULL; b = b->bus->bridge) {
+        if (!passes(b, io, first, last)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* bar_wanted - does the device answer there? Not at 0, nor at the value that sizing leaves. */
 static bool bar_wanted(const PciDevice *d, unsigned n, uint64_t base)
 {
@@ -65,12 +108,12 @@ static bool bar_wanted(const PciDevice *d, unsigned n, uint64_t base)
         return false; /* "Expansion ROM Enable" */
     }
     if (bar->type & PCI_BAR_IO) {
-        return (command & PCI_CMD_IO) && last <= 0xffff;
+        return (command & PCI_CMD_IO) && last <= 0xffff && reachable(d, true, base, last);
     }
     if (!(bar->type & PCI_BAR_64) && last == UINT32_MAX) {
         return false;
     }
-    return (command & PCI_CMD_MEMORY) && last < BIT64(52);
+    return (command & PCI_CMD_MEMORY) && last < BIT64(52) && reachable(d, false, base, last);
 }
 
 static void bar_unmap(PciBar *bar)
@@ -106,7 +149,7 @@ static void bar_update(PciDevice *d, unsigned n)
     if (bar->type & PCI_BAR_IO) {
         bar->mapped = port_map(bar->region, (uint16_t)base, &err);
     } else {
-        bar->mapped = mem_map(bar->region, base, -1 - (int)(d->devfn * 8 + n), false, &err);
+        bar->mapped = mem_map(bar->region, base, -1 - (int)(d->bus->index * 2048 + d->devfn * 8 + n), false, &err);
     }
     if (err != NULL) {
         log_guest("pci %02x.%x: bar %u: %s\n", d->devfn >> 3, d->devfn & 7, n, error_text(err));
@@ -119,6 +162,20 @@ static void pci_update_bars(PciDevice *d)
     mem_begin();
     for (unsigned n = 0; n < ARRAY_SIZE(d->bars); n++) {
         bar_update(d, n);
+    }
+    if (d->below != NULL) {
+        pci_bus_moved(d->below);
+    }
+    mem_commit();
+}
+
+void pci_bus_moved(PciBus *bus)
+{
+    mem_begin();
+    for (unsigned n = 0; n < 256; n++) {
+        if (bus->devices[n] != NULL) {
+            pci_update_bars(bus->devices[n]);
+        }
     }
     mem_commit();
 }
@@ -147,16 +204,29 @@ void pci_bar(PciDevice *d, unsigned n, IoRegion *region, uint8_t type)
 /* pci_pirq - which router input a device's pin is wired to. */
 static unsigned pci_pirq(const PciDevice *d)
 {
-    if (d->bus->route != NULL) {
-        return d->bus->route(d->devfn, d->config[PCI_INT_PIN] - 1u) & (PCI_PIRQS - 1);
+    unsigned pin = d->config[PCI_INT_PIN] - 1u;
+
+    for (; d->bus->bridge != NULL; d = d->bus->bridge) {
+        pin = (pin + (d->devfn >> 3)) & 3; /* Bridge Architecture Specification, "Interrupt Routing" */
     }
-    return ((d->devfn >> 3) + d->config[PCI_INT_PIN] + 2u) & 3; /* slot - 1 + pin - 1, mod 4 */
+    if (d->bus->route != NULL) {
+        return d->bus->route(d->devfn, pin) & (PCI_PIRQS - 1);
+    }
+    return ((d->devfn >> 3) + pin + 3u) & 3; /* slot - 1 + pin, mod 4 */
+}
+
+static PciBus *root_of(PciBus *bus)
+{
+    while (bus->bridge != NULL) {
+        bus = bus->bridge->bus;
+    }
+    return bus;
 }
 
 static void pci_drive(PciDevice *d, bool level)
 {
     unsigned n = pci_pirq(d);
-    PciBus *bus = d->bus;
+    PciBus *bus = root_of(d->bus);
     unsigned was = bus->pirq_count[n];
 
     d->intx = level;
@@ -216,13 +286,37 @@ void pci_config_write(PciDevice *d, unsigned offset, uint32_t val, unsigned size
     }
 }
 
+/* bus_numbered - the bus behind some bridge of @bus that has the number @n: bridges pass on what is theirs or further. */
+static PciBus *bus_numbered(PciBus *bus, unsigned n)
+{
+    for (unsigned devfn = 0; devfn < 256; devfn++) {
+        const PciDevice *b = bus->devices[devfn];
+
+        if (b == NULL || b->below == NULL || b->config[PCI_SECONDARY] == 0 || n < b->config[PCI_SECONDARY]) {
+            continue;
+        }
+        if (n == b->config[PCI_SECONDARY]) {
+            return b->below;
+        }
+        if (n <= b->config[PCI_SUBORDINATE]) {
+            return bus_numbered(b->below, n);
+        }
+    }
+    return NULL;
+}
+
+PciDevice *pci_function(PciBus *bus, unsigned number, unsigned devfn)
+{
+    if (number != 0) {
+        bus = bus_numbered(bus, number);
+    }
+    return bus != NULL ? pci_bus_find(bus, devfn) : NULL;
+}
+
 /* "Software Generation of Configuration Transactions" */
 static PciDevice *pci_addressed(PciBus *bus)
 {
-    if (!(bus->address & BIT(31)) || (bus->address >> 16 & 0xff) != 0) {
-        return NULL; /* off, or another bus than 0 */
-    }
-    return bus->devices[bus->address >> 8 & 0xff];
+    return bus->address & BIT(31) ? pci_function(bus, bus->address >> 16 & 0xff, bus->address >> 8 & 0xff) : NULL;
 }
 
 static uint64_t pci_read_data(void *opaque, uint64_t offset, unsigned size)
@@ -281,10 +375,61 @@ PciBus *pci_bus_new(void (*set_pirq)(void *opaque, unsigned pirq, int level), vo
 {
     PciBus *bus = xnew(PciBus);
 
+    bus->first = 1;
+    bus->last = 31;
     pci_bus_set_pirq(bus, set_pirq, opaque);
     io_region_init(&bus->io_address, &pci_address_ops, bus, "pci-conf-idx", 4);
     io_region_init(&bus->io_data, &pci_data_ops, bus, "pci-conf-data", 4);
     return bus;
+}
+
+PciBus *pci_bus_below(PciDevice *bridge, const char *name, unsigned first, unsigned last)
+{
+    PciBus *bus = xnew(PciBus);
+
+    bus->bridge = bridge;
+    bus->name = name;
+    bus->first = first;
+    bus->last = last;
+    bus->index = ++root_of(bridge->bus)->index;
+    return bus;
+}
+
+const char *pci_bus_name(const PciBus *bus)
+{
+    return bus->name;
+}
+
+void pci_bus_slots(const PciBus *bus, unsigned *first, unsigned *last)
+{
+    *first = bus->first;
+    *last = bus->last;
+}
+
+void pci_bus_set_plug(PciBus *bus, const PciBusPlug *plug, void *opaque)
+{
+    bus->plug = plug;
+    bus->plug_opaque = opaque;
+}
+
+const PciBusPlug *pci_bus_plug(const PciBus *bus, void **opaque)
+{
+    *opaque = bus->plug_opaque;
+    return bus->plug;
+}
+
+void pci_bus_reset_cards(PciBus *bus)
+{
+    for (unsigned n = 0; n < 256; n++) {
+        PciDevice *d = bus->devices[n];
+
+        if (d != NULL && d->below != NULL) {
+            pci_bus_reset_cards(d->below);
+        }
+        if (d != NULL && d->dev.cls->reset != NULL) {
+            d->dev.cls->reset(&d->dev);
+        }
+    }
 }
 
 void pci_bus_free(PciBus *bus)
@@ -324,8 +469,8 @@ void pci_message(PciDevice *d, uint64_t addr, uint32_t data)
     if (addr >> 20 != 0xfee) { /* SDM vol. 3, "Message Address Register Format" */
         log_guest("pci %02x.%x: message to 0x%llx\n", d->devfn >> 3, d->devfn & 7,
                   (unsigned long long)addr);
-    } else if (d->bus->msi != NULL) {
-        d->bus->msi(d->bus->msi_opaque, addr, data);
+    } else if (root_of(d->bus)->msi != NULL) {
+        root_of(d->bus)->msi(root_of(d->bus)->msi_opaque, addr, data);
     }
 }
 

@@ -1,7 +1,8 @@
 /*
  * A PCI bus: configuration space by mechanism #1, base address registers, INTx.
  *
- * Source: PCI Local Bus Specification 3.0. MSI and MSI-X: hw/pci/msi.h. Bridges are to come.
+ * Source: PCI Local Bus Specification 3.0. PCI-to-PCI Bridge Architecture Specification 1.2, for bridges
+ * (hw/pci/pci-bridge.h). MSI and MSI-X: hw/pci/msi.h.
  */
 #ifndef HW_PCI_PCI_H
 #define HW_PCI_PCI_H
@@ -23,6 +24,11 @@ enum { PCI_VENDOR = 0x00, PCI_DEVICE = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x
        PCI_REVISION = 0x08, PCI_CLASS = 0x0a, PCI_HEADER = 0x0e, PCI_BAR0 = 0x10,
        PCI_SUBSYS_VENDOR = 0x2c, PCI_SUBSYS = 0x2e, PCI_ROM = 0x30, PCI_CAPS = 0x34, PCI_INT_LINE = 0x3c,
        PCI_INT_PIN = 0x3d };
+/* of a bridge, type 1 header */
+enum { PCI_PRIMARY = 0x18, PCI_SECONDARY = 0x19, PCI_SUBORDINATE = 0x1a, PCI_IO_BASE = 0x1c, PCI_IO_LIMIT = 0x1d,
+       PCI_SEC_STATUS = 0x1e, PCI_MEM_BASE = 0x20, PCI_MEM_LIMIT = 0x22, PCI_PREF_BASE = 0x24, PCI_PREF_LIMIT = 0x26,
+       PCI_PREF_BASE_HIGH = 0x28, PCI_PREF_LIMIT_HIGH = 0x2c, PCI_IO_BASE_HIGH = 0x30, PCI_IO_LIMIT_HIGH = 0x32,
+       PCI_BRIDGE_CONTROL = 0x3e };
 #define PCI_CMD_IO 0x1u
 #define PCI_CMD_MEMORY 0x2u
 #define PCI_CMD_MASTER 0x4u
@@ -43,6 +49,7 @@ typedef struct PciBar {
 struct PciDevice {
     Device dev; /* first member */
     PciBus *bus;
+    PciBus *below; /* a bridge's secondary bus; else NULL */
     uint8_t devfn;
     uint8_t config[256];
     uint8_t wmask[256]; /* writable bits; constant after realize */
@@ -55,6 +62,7 @@ struct PciDevice {
     struct Msix *msix;          /* NULL: none */
     /* properties (PCI_PROPS) */
     char *bus_name, *addr, *romfile;
+    bool multifunction;
     bool rom_own; /* romfile is not the user's; set before pci_plug() */
     uint32_t rombar;
     uint8_t *rom;        /* the expansion ROM's bytes, or NULL */
@@ -92,6 +100,26 @@ void pci_bus_set_cf9(PciBus *bus, uint8_t (*read)(void *opaque),
                      void (*write)(void *opaque, uint8_t val), void *opaque);
 void pci_bus_reset(PciBus *bus);
 PciDevice *pci_bus_find(PciBus *bus, unsigned devfn);
+/* pci_function - the one that a configuration transaction below root @bus with these numbers reaches, or NULL. */
+PciDevice *pci_function(PciBus *bus, unsigned number, unsigned devfn);
+
+/* pci_bus_below - a bus behind @bridge, called @name (borrowed), for cards in slots @first to @last. */
+PciBus *pci_bus_below(PciDevice *bridge, const char *name, unsigned first, unsigned last);
+/* pci_bus_name - as bus= has it; NULL: a root. pci_bus_slots - where cards may be. */
+const char *pci_bus_name(const PciBus *bus);
+void pci_bus_slots(const PciBus *bus, unsigned *first, unsigned *last);
+/* pci_bus_reset_cards - RST# of a bus behind a bridge. */
+void pci_bus_reset_cards(PciBus *bus);
+/* pci_bus_moved - its bridge's windows changed: BARs behind it are mapped, or not, as they say. */
+void pci_bus_moved(PciBus *bus);
+/* How cards of the bus come and go while the machine runs: @added: there is one more; @request: the guest is asked to
+ * let go of @d. NULL: they do not. */
+typedef struct PciBusPlug {
+    void (*added)(void *opaque, PciDevice *d);
+    bool (*request)(void *opaque, PciDevice *d, struct Error **errp);
+} PciBusPlug;
+void pci_bus_set_plug(PciBus *bus, const PciBusPlug *plug, void *opaque);
+const PciBusPlug *pci_bus_plug(const PciBus *bus, void **opaque);
 /* pci_class_name - of class and subclass, "IDE controller"; NULL when it has no name here. */
 const char *pci_class_name(uint16_t code);
 /* pci_bus_print - for info pci. */
@@ -112,8 +140,9 @@ void pci_hide(PciDevice *d);
  * ROM that romfile= names (a ROM that is not found is an error that names the package). */
 #define PCI_PROPS(S, rom) PCI_PROPS_AT(S, pci, rom)
 #define PCI_PROPS_AT(S, member, rom)                                                               \
-    PROP_STR("bus", S, member.bus_name, NULL, "the bus: pci.0"),                                   \
+    PROP_STR("bus", S, member.bus_name, NULL, "the bus: pci.0, pcie.0, or a bridge's id"),         \
     PROP_STR("addr", S, member.addr, NULL, "slot, or slot.function, in hexadecimal"),              \
+    PROP_BOOL("multifunction", S, member.multifunction, false, "function 0: there are others"),    \
     PROP_STR("romfile", S, member.romfile, (rom), "file of the expansion ROM; empty: none"),       \
     PROP_U32("rombar", S, member.rombar, 1, "0: the ROM is handed to the firmware by fw_cfg")
 bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision,

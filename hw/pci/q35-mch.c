@@ -36,10 +36,10 @@ static Mch *mch_of(Device *dev)
 
 /* ---- configuration space in memory ---- */
 
-/* The function that @offset of the window names; of bus 0, as there is no bridge to another. */
+/* The function that @offset of the window names. */
 static PciDevice *ecam_device(const Mch *s, uint64_t offset)
 {
-    return offset >> 20 == 0 && (offset & 0xfff) < 0x100 ? pci_bus_find(s->bus, offset >> 12 & 0xff) : NULL;
+    return pci_function(s->bus, (unsigned)(offset >> 20), (unsigned)(offset >> 12) & 0xff);
 }
 
 static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned size)
@@ -47,9 +47,10 @@ static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned size)
     PciDevice *d = ecam_device(opaque, offset);
 
     if (d == NULL) {
-        /* Of what has no extended space it reads as "no capability"; of no function, as nobody's. */
-        return (offset & 0xf00) != 0 && offset >> 20 == 0 &&
-               pci_bus_find(((Mch *)opaque)->bus, offset >> 12 & 0xff) != NULL ? 0 : UINT32_MAX;
+        return UINT32_MAX;
+    }
+    if ((offset & 0xf00) != 0) {
+        return 0; /* nothing has extended space: "no capability" */
     }
     return pci_config_read(d, (unsigned)(offset & 0xff), size);
 }
@@ -58,7 +59,7 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t val, unsigned siz
 {
     PciDevice *d = ecam_device(opaque, offset);
 
-    if (d != NULL) {
+    if (d != NULL && (offset & 0xf00) == 0) {
         pci_config_write(d, (unsigned)(offset & 0xff), (uint32_t)val, size);
     }
 }

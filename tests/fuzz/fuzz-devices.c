@@ -38,6 +38,7 @@ static Chardev *line;
 #define VGA_LFB 0xe0000000u
 #define VGA_MMIO 0xe2000000u
 #define VGA_DEVFN 16
+#define PORT_DEVFN PCI_DEVFN(0x1d, 0) /* the root port, with a slot */
 
 /* The USB controller's ports; its frame list, with a page of queues behind it. */
 #define USB_IO 0xc100u
@@ -145,18 +146,31 @@ static void free_ejected(void)
 static void plug_card(unsigned how)
 {
     const char addr[] = { "89ab"[how & 3], 0 };
-    PciDevice *there = pci_bus_find(pc_board()->pci, PCI_DEVFN(8 + (how & 3), 0));
+    PciDevice *port = pci_bus_find(pc_board()->pci, PORT_DEVFN);
+    bool in_port = (how & 4) != 0;
+    PciDevice *there = in_port ? pci_bus_find(port->below, 0) : pci_bus_find(pc_board()->pci, PCI_DEVFN(8 + (how & 3), 0));
+    const PciBusPlug *plug;
+    void *opaque;
     Device *dev;
 
     free_ejected();
+    plug = pci_bus_plug(port->below, &opaque);
+    if (in_port && there != NULL) {
+        plug->request(opaque, there, NULL);
+        return;
+    }
     if (there != NULL) {
         pci_hotplug_request(pc_hotplug(), there, NULL);
         return;
     }
     dev = device_new(device_class_find("virtio-rng-pci"), NULL);
     dev->board = pc_board();
-    device_set(dev, "addr", addr, NULL);
-    if (device_realize(dev, NULL)) {
+    device_set(dev, in_port ? "bus" : "addr", in_port ? port->dev.id : addr, NULL);
+    if (!device_realize(dev, NULL)) {
+        device_free(dev);
+    } else if (in_port) {
+        plug->added(opaque, container_of(dev, PciDevice, dev));
+    } else {
         pci_hotplug_added(pc_hotplug(), container_of(dev, PciDevice, dev));
     }
 }
@@ -197,8 +211,8 @@ static void plug(const char *driver, bool with_line)
     if (strcmp(driver, "piix3-usb-uhci") == 0) {
         must(device_set(dev, "addr", "1.2", &err), err);
     }
-    if (strcmp(driver, "pvpanic-pci") == 0) { /* slots 8 and up are plug_card()'s */
-        must(device_set(dev, "addr", "1e", &err), err);
+    if (strcmp(driver, "pvpanic-pci") == 0 || strcmp(driver, "pcie-root-port") == 0) { /* 8 and up are plug_card()'s */
+        must(device_set(dev, "addr", driver[1] == 'v' ? "1e" : "1d", &err), err);
     }
     if (strcmp(driver, "e1000") == 0 || strcmp(driver, "ne2k_pci") == 0 || strcmp(driver, "pcnet") == 0 ||
         strcmp(driver, "rtl8139") == 0) {
@@ -306,6 +320,7 @@ static void build(void)
     plug("i6300esb", false);
     plug("pvpanic", false);
     plug("pvpanic-pci", false);
+    plug("pcie-root-port", false);
 }
 
 /* ---- the program ---- */
@@ -364,7 +379,7 @@ static void config_access(Input *in)
     unsigned op = (unsigned)take(in, 1);
     uint32_t reg = (uint32_t)take(in, 1);
 
-    port_write(0xcf8, 0x80000000u | (uint32_t)devfn[op & 3] << 8 | (reg & 0xfc), 4);
+    port_write(0xcf8, 0x80000000u | (op & 16 ? PORT_DEVFN : devfn[op & 3]) << 8 | (reg & 0xfc), 4);
     port_write((uint16_t)(0xcfc + (reg & 3)), (uint32_t)take(in, 4), 1u << (op >> 2 & 3) % 3);
 }
 
