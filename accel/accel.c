@@ -110,6 +110,9 @@ static void take_exclusive(Vcpu *self)
         pthread_cond_wait(&parked, &m);
     }
     pthread_mutex_unlock(&m);
+    for (unsigned k = 0; self == NULL && accel->sync != NULL && k < vcpu_count; k++) {
+        accel->sync(vcpus[k].c);
+    }
 }
 
 static void give_exclusive(Vcpu *self)

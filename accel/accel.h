@@ -40,6 +40,8 @@ typedef struct AccelOps {
     /* Of MemListener: the views, or dirty_logged(), say something else now; and its collect(). NULL: nothing. */
     void (*map_changed)(void);
     void (*collect)(uint64_t ram_offset, uint64_t len);
+    /* The loop's thread is about to look at @c, which is parked: CpuState has all of it after this. NULL: it always has. */
+    void (*sync)(CpuState *c);
 } AccelOps;
 
 extern const AccelOps accel_interp, accel_jit, accel_lockstep, accel_kvm;

@@ -29,7 +29,6 @@ typedef struct KvmImage {
 /* What is to happen once the registers are in CpuState. */
 typedef enum KvmAfter {
     AFTER_NOTHING,
-    AFTER_HALT,
     AFTER_REFUSED,  /* the kernel does not run this instruction */
     AFTER_SHUTDOWN, /* a triple fault, it says */
     AFTER_ERROR,    /* nothing goes on here: run->exit_reason says why */

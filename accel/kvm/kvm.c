@@ -2,7 +2,8 @@
  * Processors on the host's KVM.
  *
  * The registers are in one of two places: in CpuState ("out"), where everybody may look at them while the processor is
- * parked, or in the kernel ("in"). A processor goes in to run, and comes out for all that the kernel does not do here:
+ * parked, or in the kernel ("in"). A halted processor parks with them inside, and the loop's thread has them out
+ * (sync_halted()). A processor goes in to run, and comes out for all that the kernel does not do here:
  * SMM, a masked A20, INIT, breakpoints and steps of a debugger, and single instructions that the kernel refuses. These
  * the reference executes, an instruction at a time from memory as it is: KVM's stores do not tell about code.
  *
@@ -158,9 +159,6 @@ static void go_out(CpuState *c)
         return;
     }
     switch (after) {
-    case AFTER_HALT:
-        c->activity = CPU_HALTED;
-        break;
     case AFTER_REFUSED:
         refused(c);
         break;
@@ -317,6 +315,13 @@ static void msr(CpuState *c, struct kvm_run *run)
     kvm_clock_sync(c);
 }
 
+/* halt - the registers stay inside; accel/accel.c asks for IF. */
+static void halt(CpuState *c)
+{
+    c->activity = CPU_HALTED;
+    c->rflags = (c->rflags & ~FLAG_IF) | (c->kvm->run->if_flag ? FLAG_IF : 0);
+}
+
 /* take_exit - what KVM_RUN came back for. False: the registers have to come out for what k->after says. */
 static bool take_exit(CpuState *c)
 {
@@ -347,8 +352,8 @@ static bool take_exit(CpuState *c)
     case KVM_EXIT_SET_TPR:
         return true;
     case KVM_EXIT_HLT:
-        k->after = AFTER_HALT;
-        return false;
+        halt(c);
+        return true;
     case KVM_EXIT_SHUTDOWN:
         k->after = AFTER_SHUTDOWN;
         return false;
@@ -475,9 +480,41 @@ static void run_inside(CpuState *c)
     }
 }
 
-/* False: nothing to do here, and the registers are out. */
+/* still_halted - with the registers inside: is there nothing that ends it? What needs them has them out then. */
+static bool still_halted(CpuState *c)
+{
+    uint32_t r = requests(c);
+    struct kvm_interrupt irq;
+    int vec;
+
+    if (r & REQ_STOP) {
+        return true;
+    }
+    if (r & (~TAKEN_INSIDE | REQ_NMI)) { /* an NMI may be blocked, which is not known here */
+        go_out(c);
+        return false;
+    }
+    take_inside(c, r);
+    if ((r & REQ_INTR) && (c->rflags & FLAG_IF)) {
+        vec = c->hooks.ack_interrupt != NULL ? c->hooks.ack_interrupt(c) : -1;
+        if (vec < 0) {
+            cpu_unrequest(c, REQ_INTR);
+            return true;
+        }
+        irq.irq = (uint32_t)vec;
+        ioctl(c->kvm->fd, KVM_INTERRUPT, &irq);
+        c->kvm->injected = true;
+        c->activity = CPU_RUNNING;
+    }
+    return c->activity == CPU_HALTED;
+}
+
+/* False: nothing to do here, and the registers are out, or inside of a halted processor. */
 static bool turn(CpuState *c)
 {
+    if (c->kvm->in && c->activity == CPU_HALTED) {
+        return !still_halted(c);
+    }
     if (!c->kvm->in) {
         if (requests(c) != 0 && !interp_take_requests(c)) {
             return false;
@@ -525,6 +562,14 @@ static void kick(CpuState *c)
     __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&k->inside, __ATOMIC_SEQ_CST)) {
         tgkill(getpid(), tid, KICK);
+    }
+}
+
+/* sync_halted - only a halted processor parks with its registers inside: nothing is about to be delivered, so that nothing raises. */
+static void sync_halted(CpuState *c)
+{
+    if (c->kvm != NULL && c->kvm->in) {
+        go_out(c);
     }
 }
 
@@ -693,4 +738,5 @@ const AccelOps accel_kvm = {
     .kick = kick,
     .map_changed = kvm_map_changed,
     .collect = kvm_collect,
+    .sync = sync_halted,
 };

@@ -203,6 +203,57 @@ def test_interrupts(tmp_path):
         assert m.wait(LONG) == 21, m.stderr()
 
 
+TWO = r"""
+    mov $ap, %esi
+    mov $0x7000, %edi
+    mov $ap_end - ap, %ecx
+    rep movsb
+    movl $0x1ff, 0xfee000f0     # the local APIC on
+    movl $0xc4500, 0xfee00300   # INIT to all others
+    mov $1000, %ecx
+1:  loop 1b
+    movl $0xc4607, 0xfee00300   # SIPI at 7000h
+2:  cmpw $3, 0x7f00             # the other one has begun
+    jne 2b
+    mov $1000, %ecx
+3:  lock incl 0x7f04
+    loop 3b
+4:  cmpl $2000, 0x7f04
+    jb 4b
+    jne 5f
+    PUT 'a'
+8:  mov $0x3fd, %dx
+    in %dx, %al
+    test $1, %al
+    jz 8b
+    EXIT 10
+5:  hlt
+.code16
+ap: movw $3, %cs:0xf00
+    mov $1000, %cx
+6:  lock incl %cs:0xf04
+    loop 6b
+7:  cli
+    hlt
+    jmp 7b
+ap_end:
+"""
+
+
+@needs_kvm
+def test_two_processors(tmp_path):
+    """INIT, SIPI, a locked counter; the second one halts while the first is stopped and goes on."""
+    image, _ = build(tmp_path, "two", TWO)
+    with kvm("-m", "16", "-smp", "2", "-kernel", image, *EXIT_DEVICE, monitor=True) as m:
+        m.expect("a", LONG)
+        for _ in range(3):
+            m.mon.cmd("stop")
+            assert "HLT=1" in m.mon.cmd("info registers -a").split("CPU#1")[1]
+            m.mon.cmd("cont")
+        m.send("x")
+        assert m.wait(LONG) == 21, m.stderr()
+
+
 ECHO = r"""
     mov $0x12345678, %esi
     movl $0xcafe, 0x8000
