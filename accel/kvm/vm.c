@@ -213,15 +213,20 @@ static Slot *slot_find(const Slot *want)
     return NULL;
 }
 
+static void mark_all(const Slot *s)
+{
+    if (s->flags & KVM_MEM_LOG_DIRTY_PAGES) {
+        dirty_mark(s->ram, s->size);
+    }
+}
+
 /* slot_drop - what was stored to it since the last look is dirty. */
 static int slot_drop(Slot *s)
 {
     Slot none = { .base = s->base };
     int r = slot_set((unsigned)(s - vm.slots), &none);
 
-    if (s->flags & KVM_MEM_LOG_DIRTY_PAGES) {
-        dirty_mark(s->ram, s->size);
-    }
+    mark_all(s);
     s->size = 0;
     return r;
 }
@@ -240,20 +245,22 @@ static int slot_add(const Slot *want)
         vm.slots = xrealloc(vm.slots, ++vm.slot_count, sizeof(*vm.slots));
     }
     vm.slots[n] = *want;
+    mark_all(want); /* nothing is known of before */
     return slot_set(n, want);
 }
 
-/* Whether the log is kept of a slot that is there. */
+/* Whether the log is kept of a slot that is there. What was stored before is not known afterwards. */
 static int slot_flags(Slot *s, uint32_t flags)
 {
-    if (s->flags == flags) {
-        return 0;
+    int r = 0;
+
+    if (s->flags != flags) {
+        mark_all(s);
+        s->flags = flags;
+        r = slot_set((unsigned)(s - vm.slots), s);
+        mark_all(s);
     }
-    if (s->flags & KVM_MEM_LOG_DIRTY_PAGES) {
-        dirty_mark(s->ram, s->size);
-    }
-    s->flags = flags;
-    return slot_set((unsigned)(s - vm.slots), s);
+    return r;
 }
 
 static int update_locked(const FlatView *view)
@@ -343,9 +350,6 @@ static void collect_slot(unsigned n)
 void kvm_collect(uint64_t ram_offset, uint64_t len)
 {
     pthread_mutex_lock(&vm.lock);
-    if (vm.slots_at != __atomic_load_n(&vm.map_changes, __ATOMIC_SEQ_CST)) {
-        dirty_mark(ram_offset, len); /* the kernel may not log it yet */
-    }
     for (unsigned n = 0; n < vm.slot_count; n++) {
         const Slot *s = &vm.slots[n];
 

@@ -183,6 +183,40 @@ static void test_nothing_lost(void **state)
     free(shadow);
 }
 
+static unsigned collects, changes;
+
+static void note_collect(void *opaque, uint64_t ram_offset, uint64_t len)
+{
+    collects++;
+    assert_true(ram_offset == block + 2 * PAGE_SIZE && len == 3 * PAGE_SIZE);
+    dirty_mark(block + 4 * PAGE_SIZE, 1);
+}
+
+static void note_change(void *opaque)
+{
+    changes++;
+}
+
+/* An engine whose stores pass by the tracker words tells them before the harvest looks. */
+static void test_collect(void **state)
+{
+    static const MemListener listener = { .collect = note_collect, .logs_changed = note_change };
+    DirtyLog more;
+
+    harvest();
+    mem_set_listener(&listener);
+    assert_int_equal(harvest_of(2 * PAGE_SIZE, 3 * PAGE_SIZE), 1 << 4);
+    assert_int_equal(collects, 1);
+    assert_true(dirty_logged(block + PAGES * PAGE_SIZE - 1, 2));
+    assert_false(dirty_logged(block + PAGES * PAGE_SIZE, PAGE_SIZE) || dirty_logged(0, block));
+    machine_lock();
+    dirty_log_start(&more, 0, PAGE_SIZE);
+    assert_true(changes == 1 && dirty_logged(0, block) && !dirty_logged(PAGE_SIZE, PAGE_SIZE));
+    dirty_log_stop(&more);
+    assert_true(changes == 2 && !dirty_logged(0, PAGE_SIZE));
+    machine_unlock();
+}
+
 /* A harvest that finds nothing asks nothing of the processors; one that finds something asks once. */
 static void test_quiet(void **state)
 {
@@ -202,6 +236,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_writers, begin, end),
         cmocka_unit_test_setup_teardown(test_blocks, begin, end),
         cmocka_unit_test_setup_teardown(test_quiet, begin, end),
+        cmocka_unit_test_setup_teardown(test_collect, begin, end),
         cmocka_unit_test_setup_teardown(test_nothing_lost, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include "accel/accel.h"
 #include "accel/jit/jit.h"
+#include "accel/kvm/kvm.h"
 #include "accel/options.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -25,8 +26,15 @@ static CpuModel model;
 static CpuState *cpus[GUEST_CPUS];
 static unsigned count;
 
+static bool use_kvm(void)
+{
+    const char *s = getenv("DOPPEL_ENGINE");
+
+    return s != NULL && strcmp(s, "kvm") == 0;
+}
+
 /* The engine under test: the translator, or by DOPPEL_ENGINE=interp the reference, =lockstep both, =first the translator, which
- * has no patience: what is executed once is translated, too. */
+ * has no patience: what is executed once is translated, too; =kvm the host's KVM, by hand: what it gets wrong is not ours. */
 static const AccelOps *engine(void)
 {
     const char *s = getenv("DOPPEL_ENGINE");
@@ -36,7 +44,24 @@ static const AccelOps *engine(void)
         accel_options.lockstep = 1;
         return &accel_lockstep;
     }
+    if (use_kvm()) {
+        return &accel_kvm;
+    }
     return s != NULL && strcmp(s, "interp") == 0 ? &accel_interp : &accel_jit;
+}
+
+static void begin_kvm(void)
+{
+    static bool looked;
+    Error *err = NULL;
+    KvmHost host;
+
+    if (!looked) {
+        looked = true;
+        assert_true(kvm_host_probe(&host, &err));
+        kvm_setup(&host);
+    }
+    assert_true(kvm_limit_model(&model, &err));
 }
 
 void guest_begin_many(const char *name, unsigned n, CpuState **out)
@@ -44,6 +69,9 @@ void guest_begin_many(const char *name, unsigned n, CpuState **out)
     Error *err = NULL;
 
     assert_true(cpu_model_parse(name, true, &model, &err));
+    if (use_kvm()) {
+        begin_kvm();
+    }
     assert_true(ram_create(GUEST_RAM, &err));
     ram_region_init(&ram, "ram", 0, GUEST_RAM);
     machine_lock();
@@ -157,6 +185,9 @@ bool guest_run(CpuState *c, uint64_t limit)
 
     while (c->activity == CPU_RUNNING && c->insns < end) {
         engine()->run(c);
+    }
+    if (engine()->sync != NULL) {
+        engine()->sync(c);
     }
     return c->activity == CPU_HALTED;
 }
