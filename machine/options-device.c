@@ -5,11 +5,11 @@
 
 #include <stdlib.h>
 #include "base/error.h"
+#include "base/json-options.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "bus/device.h"
 #include "chardev/chardev.h"
-#include "monitor/qmp.h"
 #include "machine/plug.h"
 
 /* ---- -device, -global ---- */

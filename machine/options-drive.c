@@ -5,12 +5,12 @@
 
 #include <stdlib.h>
 #include "base/error.h"
+#include "base/json-options.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "block/nbd-client.h"
 #include "bus/device.h"
 #include "machine/drives.h"
-#include "monitor/qmp.h"
 
 #define NO_PLACE 0xffffffffu
 

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json-options.h"
 #include "base/mem.h"
 #include "base/optlist.h"
 #include "block/block.h"
@@ -177,7 +178,7 @@ bool qmp_query_named_block_nodes(QmpSession *s, Json *args, Json **ret, Error **
 bool qmp_blockdev_add(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     OptList *l = opt_new();
-    bool ok = qmp_tree(l, args, "", errp) && node_add(l, errp);
+    bool ok = json_tree(l, args, "", errp) && node_add(l, errp);
 
     opt_free(l);
     return ok;

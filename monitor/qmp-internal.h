@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "base/error.h"
 #include "monitor/command.h"
-#include "monitor/qmp-json.h"
+#include "base/json.h"
 
 typedef struct QmpSession QmpSession;
 
@@ -26,9 +26,6 @@ int64_t qmp_int(Json *args, const char *name, int64_t def);
 /* qmp_options - the members of @args as sub-options of @l; lists (hostfwd) are of {"str": text}. */
 struct OptList;
 bool qmp_options(struct OptList *l, Json *args, Error **errp);
-
-/* qmp_tree - the same of members of members too, which are called "a.b"; null is an empty value. */
-bool qmp_tree(struct OptList *l, Json *args, const char *prefix, Error **errp);
 
 /* qmp_address - a socket's, {"type": "unix", "data": {"path": ...}}, as addr_take() wants it. */
 bool qmp_address(struct OptList *l, Json *addr, Error **errp);

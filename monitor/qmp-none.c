@@ -10,12 +10,6 @@ bool qmp_open(struct Chardev *c, bool pretty, Error **errp)
     error_set(errp, "this build has no QMP: it was made without json-c");
     return false;
 }
-
-bool json_options(struct OptList *l, const char *text, Error **errp)
-{
-    error_set(errp, "this build has no JSON: it was made without json-c");
-    return false;
-}
 #else
 typedef int qmp_is_there; /* a translation unit is not empty */
 #endif

@@ -4,7 +4,7 @@
 #ifndef MONITOR_QMP_VERSION_H
 #define MONITOR_QMP_VERSION_H
 
-#include "monitor/qmp-json.h"
+#include "base/json.h"
 
 /* qmp_version - {"qemu": {...}, "package": "doppel-..."}; the caller's. */
 Json *qmp_version(void);

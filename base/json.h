@@ -1,8 +1,8 @@
 /*
- * JSON for QMP: json-c behind a bounded reader and a writer of QEMU's shape.
+ * JSON: json-c behind a bounded reader and a writer of QEMU's shape.
  */
-#ifndef MONITOR_QMP_JSON_H
-#define MONITOR_QMP_JSON_H
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
