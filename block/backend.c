@@ -96,7 +96,12 @@ static BlockImage *open_medium(const BlockParams *p, Error **errp)
         error_set(errp, "force-share=on can only be used with read-only images");
         return NULL;
     }
-    img = image_open_with(p->file, p->format, flags, p->cache, errp);
+    if (node_is_json(p->file) && p->format != NULL) {
+        error_set(errp, "format=%s: a name in JSON says the driver itself", p->format);
+        return NULL;
+    }
+    img = node_is_json(p->file) ? node_open_json(p->file + strlen("json:"), flags, p->cache, errp)
+                                : image_open_with(p->file, p->format, flags, p->cache, errp);
     if (img != NULL && several && !blk_share_checked(img, errp)) {
         image_unref(img);
         return NULL;

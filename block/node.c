@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/broker.h"
 #include "base/error.h"
+#include "base/json-options.h"
 #include "base/mem.h"
 #include "base/optlist.h"
 #include "base/sandbox.h"
@@ -56,9 +57,14 @@ typedef struct BlockNode {
     bool keeps_reads;  /* a copy-on-read node */
     char *group;       /* of a throttle node: an object */
     const BlockLimits *limits; /* that one's */
+    unsigned flags;    /* of node_open(): more for image_open_split() */
+    BlockCache cache;  /* the same */
     BlockBackend *blk; /* for a device, or NULL */
     struct BlockNode *next;
 } BlockNode;
+
+/* A format that is found out; only where node_open() is not told of one. */
+static const Driver probing = { "", true, true };
 
 static BlockNode *nodes; /* loop thread */
 static unsigned made;    /* names that were made up */
@@ -120,6 +126,9 @@ typedef struct Parse {
     OptList *l;
     Error **errp;
     unsigned depth;
+    bool guesses;   /* node_open(): the root needs no name, and drivers may be left out */
+    unsigned flags; /* and for that */
+    BlockCache cache;
 } Parse;
 
 static const char *text_of(Parse *p, const char *prefix, const char *key)
@@ -143,10 +152,23 @@ static int choice_of(Parse *p, const char *prefix, const char *key, const char *
     return opt_get_choice(p->l, name, names, def);
 }
 
+static bool has_key(Parse *p, const char *prefix, const char *key)
+{
+    autofree char *name = xasprintf("%s%s", prefix, key);
+
+    return opt_has(p->l, name);
+}
+
 static const Driver *find_driver(Parse *p, const char *prefix)
 {
     const char *name = text_of(p, prefix, "driver");
 
+    if (name == NULL && p->guesses && has_key(p, prefix, "filename") && *prefix != 0) {
+        name = "file";
+    }
+    if (name == NULL && p->guesses && (has_key(p, prefix, "file.filename") || has_key(p, prefix, "file.driver"))) {
+        return &probing;
+    }
     if (name == NULL) {
         error_set(p->errp, "Parameter '%sdriver' is missing", prefix);
         return NULL;
@@ -185,13 +207,22 @@ static bool name_ok(const char *name, Error **errp)
     return ok;
 }
 
+/* is_behind - @prefix is of a node behind another, which nobody writes to but `commit`. */
+static bool is_behind(const char *prefix)
+{
+    static const char key[] = "backing.";
+    size_t len = strlen(prefix);
+
+    return len >= strlen(key) && strcmp(prefix + len - strlen(key), key) == 0;
+}
+
 /* common - what all drivers have; a node inside of another is like that where it does not say. */
 static void common(Parse *p, const char *prefix, BlockNode *n, const BlockNode *above)
 {
     static const char *const discards[] = { "ignore", "off", "unmap", "on", NULL };
     static const char *const detects[] = { "off", "on", "unmap", NULL }; /* as BlockDetect */
 
-    n->read_only = flag_of(p, prefix, "read-only", above != NULL && above->read_only);
+    n->read_only = flag_of(p, prefix, "read-only", is_behind(prefix) || (above != NULL && above->read_only));
     n->auto_read_only = flag_of(p, prefix, "auto-read-only", false);
     n->direct = flag_of(p, prefix, "cache.direct", above != NULL && above->direct);
     n->no_flush = flag_of(p, prefix, "cache.no-flush", above != NULL && above->no_flush);
@@ -273,9 +304,9 @@ static bool parse_child(Parse *p, const char *prefix, const char *key, const Blo
 
 static bool has_inner(Parse *p, const char *prefix, const char *key)
 {
-    autofree char *driver = xasprintf("%s%s.driver", prefix, key);
+    autofree char *inner = xasprintf("%s%s.", prefix, key);
 
-    return opt_has(p->l, driver);
+    return has_key(p, inner, "driver") || (p->guesses && (has_key(p, inner, "filename") || has_key(p, inner, "file.filename")));
 }
 
 static bool parse_format(Parse *p, const char *prefix, BlockNode *n)
@@ -370,7 +401,7 @@ static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *abov
         return NULL;
     }
     name = text_of(p, prefix, "node-name");
-    if (name == NULL && above == NULL) {
+    if (name == NULL && above == NULL && !p->guesses) {
         error_set(p->errp, "'node-name' must be specified for the root node");
         return NULL;
     }
@@ -384,6 +415,12 @@ static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *abov
     }
     *end = n;
     common(p, prefix, n, above);
+    if (above == NULL && p->guesses) {
+        n->flags = p->flags;
+        n->cache = p->cache;
+        n->read_only = n->read_only || (p->flags & IMAGE_READ_ONLY);
+        n->force_share = n->force_share || (p->flags & IMAGE_FORCE_SHARE);
+    }
     ok = parse_driver(p, prefix, n);
     if (!ok) {
         discard_node(n);
@@ -440,7 +477,8 @@ static bool open_image(BlockNode *n, Error **errp)
     unsigned flags = (n->read_only || (f->read_only && !f->auto_read_only) ? IMAGE_READ_ONLY : 0) |
                      (n->direct || f->direct ? IMAGE_DIRECT : 0) | (f->no_locks ? IMAGE_NO_LOCK : 0) |
                      image_aio_flags(f->aio) | (shared || several ? IMAGE_FORCE_SHARE : 0) |
-                     (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0);
+                     (n->no_backing || n->backing != NULL ? IMAGE_NO_BACKING : 0) | n->flags;
+    const char *format = n->drv == &probing ? NULL : n->drv->format ? n->drv->name : "raw";
 
     if (is_filter(n)) {
         return open_below(n, errp);
@@ -453,8 +491,7 @@ static bool open_image(BlockNode *n, Error **errp)
         error_set(errp, "node '%s' is used by a device already", f->img != NULL ? f->name : n->data->name);
         return false;
     }
-    n->img = image_open_split(f->filename, n->drv->format ? n->drv->name : "raw", flags,
-                              n->no_flush || f->no_flush ? BLK_UNSAFE : BLK_WRITEBACK,
+    n->img = image_open_split(f->filename, format, flags, n->no_flush || f->no_flush ? BLK_UNSAFE : n->cache,
                               n->data != NULL ? n->data->filename : NULL, errp);
     if (n->img != NULL && several && !shared && !blk_share_checked(n->img, errp)) {
         image_unref(n->img);
@@ -510,6 +547,39 @@ bool node_add(OptList *l, Error **errp)
     }
     n->owned = true;
     return true;
+}
+
+BlockImage *node_open(OptList *l, unsigned flags, BlockCache cache, Error **errp)
+{
+    Parse p = { .l = l, .errp = errp, .guesses = true, .flags = flags, .cache = cache };
+    BlockNode *n = parse_node(&p, "", NULL);
+    BlockImage *img = NULL;
+
+    if (n == NULL) {
+        return NULL;
+    }
+    if (is_filter(n)) {
+        error_set(errp, "driver '%s' does nothing here", n->drv->name);
+    } else if (opt_each_unused(l, unexpected, NULL, errp) && opt_done(l, errp) && open_tree(n, errp) &&
+               (n->img != NULL || open_image(n, errp))) {
+        img = image_ref(n->img);
+    }
+    discard_node(n);
+    return img;
+}
+
+BlockImage *node_open_json(const char *text, unsigned flags, BlockCache cache, Error **errp)
+{
+    OptList *l = opt_new();
+    BlockImage *img = json_options(l, text, errp) ? node_open(l, flags, cache, errp) : NULL;
+
+    opt_free(l);
+    return img;
+}
+
+bool node_is_json(const char *name)
+{
+    return strncmp(name, "json:", 5) == 0;
 }
 
 bool node_del(const char *name, Error **errp)

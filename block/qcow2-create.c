@@ -109,35 +109,48 @@ static bool write_smallest(HostFile *f, const Qcow2Options *o, Error **errp)
     return ok && r == 0;
 }
 
-/* fill - what was preallocated, on the host. */
-static int fill(BlockImage *img, unsigned how)
+/* fill - the clusters of [@from, end), which were placed just now, on the host. Those that had been given back before hold
+ * anything: they are among the first @used bytes of the file. */
+static int fill(BlockImage *img, uint64_t from, unsigned how, uint64_t used)
 {
     Qcow2 *q = img->priv;
     uint8_t *zeros = try_newn(uint8_t, q->cluster_size);
     int r = zeros == NULL ? -ENOMEM : 0;
 
-    for (uint64_t at = 0; r == 0 && at < img->size; at += q->cluster_size) {
+    for (uint64_t at = from; r == 0 && at < img->size; at += q->cluster_size) {
         uint64_t len = MIN(q->cluster_size, img->size - at), offset;
         QEntry e;
 
         r = l2_find(q, at, &e);
+        if (r != 0 || !qcow2_has_place(q, e)) {
+            continue;
+        }
         offset = qcow2_place(q, e, at);
         len = q->data_file != NULL ? len : q->cluster_size;
-        r = r != 0 ? r : how == QCOW2_PREALLOC_FALLOC ? host_allocate(q->data, offset, len) : host_write(q->data, offset, zeros, len);
+        if (how == QCOW2_PREALLOC_FULL || (q->data_file == NULL && offset < used)) {
+            r = host_write(q->data, offset, zeros, len);
+        } else if (how == QCOW2_PREALLOC_FALLOC) {
+            r = host_allocate(q->data, offset, len);
+        }
     }
     free(zeros);
     return r;
 }
 
-/* preallocate - a cluster for each of the guest's. */
-static int preallocate(BlockImage *img, const Qcow2Options *o)
+int qcow2_preallocate(BlockImage *img, uint64_t from, unsigned how)
 {
     Qcow2 *q = img->priv;
+    uint64_t used;
     int r;
 
+    if (q->extended && img->backing != NULL) {
+        return -ENOTSUP; /* what is behind would show through */
+    }
+    from = (from + q->cluster_size - 1) & ~(uint64_t)(q->cluster_size - 1);
     pthread_mutex_lock(&q->lock);
-    r = qcow2_place_all(q, 0, img->size);
-    r = r == 0 && o->preallocation > QCOW2_PREALLOC_METADATA ? fill(img, o->preallocation) : r;
+    used = q->end << q->cluster_bits;
+    r = qcow2_place_all(q, from, img->size);
+    r = r == 0 ? fill(img, from, how, used) : r;
     r = r == 0 ? qcow2_flush_locked(q, true) : r;
     r = r == 0 ? host_truncate(&img->host, q->end << q->cluster_bits) : r;
     q->touched = q->end << q->cluster_bits;
@@ -198,7 +211,7 @@ bool qcow2_create(const char *path, const Qcow2Options *o, Error **errp)
     }
     if (img != NULL) {
         r = image_truncate(img, o->size);
-        r = r == 0 && o->preallocation != QCOW2_PREALLOC_OFF ? preallocate(img, o) : r;
+        r = r == 0 && o->preallocation != QCOW2_PREALLOC_OFF ? qcow2_preallocate(img, 0, o->preallocation) : r;
         img->cache = BLK_WRITEBACK;
         r = r == 0 ? image_flush(img) : r;
         image_unref(img);

@@ -355,6 +355,9 @@ typedef struct Qcow2Options {
 } Qcow2Options;
 enum { QCOW2_PREALLOC_OFF, QCOW2_PREALLOC_METADATA, QCOW2_PREALLOC_FALLOC, QCOW2_PREALLOC_FULL };
 
+/* qcow2_preallocate - places in the file for what is behind @from (@how: QCOW2_PREALLOC_*, not OFF), all of which reads as
+ * zeros. 0 or -errno. */
+int qcow2_preallocate(BlockImage *img, uint64_t from, unsigned how);
 /* qcow2_create - make the file anew. */
 bool qcow2_create(const char *path, const Qcow2Options *o, struct Error **errp);
 

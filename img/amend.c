@@ -85,7 +85,7 @@ int cmd_amend(int argc, char **argv)
     int c;
 
     optind = 1;
-    while (err == NULL && (c = getopt(argc, argv, "+:f:o:pqt:")) != -1) {
+    while (err == NULL && (c = getopt(argc, argv, ":f:o:pqt:")) != -1) {
         ImgCache cache;
 
         switch (c) {
@@ -104,7 +104,7 @@ int cmd_amend(int argc, char **argv)
         if (!any) {
             error_set(&err, "Must specify options (-o)");
         } else {
-            img = image_open(argv[optind], format, false, BLK_WRITEBACK, &err);
+            img = img_open(argv[optind], format, 0, BLK_WRITEBACK, &err);
         }
     } else {
         bad |= err == NULL;

@@ -50,7 +50,7 @@ static bool bench_args(Bench *b, int argc, char **argv, Error **errp)
     int c;
 
     optind = 1;
-    while (ok && (c = getopt_long(argc, argv, "+:c:d:f:i:no:qs:S:t:wU", options, NULL)) != -1) {
+    while (ok && (c = getopt_long(argc, argv, ":c:d:f:i:no:qs:S:t:wU", options, NULL)) != -1) {
         switch (c) {
         case 'c': ok = number(optarg, "request count", INT32_MAX, &b->count, errp); break;
         case 'd': ok = number(optarg, "queue depth", INT32_MAX, &b->depth, errp); break;
@@ -262,7 +262,7 @@ int cmd_bench(int argc, char **argv)
     if (b.bad) {
         return img_usage("bench", "Expecting one image file name");
     }
-    b.img = image_open_with(argv[optind], b.format, b.flags, b.cache.mode, &err);
+    b.img = img_open(argv[optind], b.format, b.flags, b.cache.mode, &err);
     if (b.img == NULL) {
         return img_fail(err);
     }

@@ -34,7 +34,7 @@ static const char *bitmap_args(BitmapArgs *a, int argc, char **argv, Error **err
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+:b:f:F:g:", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":b:f:F:g:", longs, NULL)) != -1) {
         switch (c) {
         case 'b': a->src_file = optarg; break;
         case 'f': a->format = optarg; break;
@@ -110,13 +110,13 @@ int cmd_bitmap(int argc, char **argv)
         return img_usage("bitmap", why);
     }
     name = argv[optind + 1];
-    img = image_open_with(argv[optind], a.format, 0, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, 0, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }
     ok = has_bitmaps(img, &err);
     if (ok && a.src_file != NULL) {
-        src = image_open_with(a.src_file, a.src_format, IMAGE_READ_ONLY, BLK_WRITEBACK, &err);
+        src = img_open(a.src_file, a.src_format, IMAGE_READ_ONLY, BLK_WRITEBACK, &err);
         ok = src != NULL && has_bitmaps(src, &err);
     }
     for (unsigned n = 0; n < a.count && ok; n++) {

@@ -77,19 +77,20 @@ int cmd_commit(int argc, char **argv)
     BlockImage *img, *base;
     int r;
 
-    chain_args(&a, argc, argv, "+:f:b:dpqt:");
+    chain_args(&a, argc, argv, ":f:b:dpqt:");
     if (a.bad) {
         return img_usage("commit", "Expecting one image file name");
     }
-    img = image_open(argv[optind], a.format, false, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, 0, BLK_WRITEBACK, &err);
     base = img != NULL ? find_base(img, a.base, &err) : NULL;
     if (base != NULL && image_make_writable(base, &err)) {
-        a.progress.total = img->size;
+        progress_start(&a.progress, a.quiet, img->size);
         r = image_commit(img, base, committed, &a.progress);
         if (r == 0 && !a.keep && a.base == NULL && img->fmt == &qcow2_format) {
             r = qcow2_make_empty(img);
         }
         if (r != 0) {
+            progress_clear(&a.progress);
             error_set_errno(&err, -r, "Could not commit '%s' to '%s'", img->file, base->file);
         } else {
             progress_end(&a.progress);
@@ -136,7 +137,6 @@ static int rebase_data(BlockImage *img, BlockImage *to, Progress *progress)
     uint8_t *was = xnewn(uint8_t, CHUNK), *will = xnewn(uint8_t, CHUNK);
     int r = 0;
 
-    progress->total = img->size;
     for (uint64_t at = 0; at < img->size && r == 0;) {
         ImageRange range, all;
 
@@ -183,10 +183,12 @@ static bool rebase(BlockImage *img, ChainArgs *a, Error **errp)
         image_unref(to);
         return false;
     }
+    progress_start(&a->progress, a->quiet, img->size);
     r = a->unsafe ? 0 : rebase_data(img, to, &a->progress);
     r = r == 0 ? qcow2_set_backing(img, a->base, *a->base != 0 ? a->base_format : NULL) : r;
     image_unref(to);
     if (r != 0) {
+        progress_clear(&a->progress);
         error_set_errno(errp, -r, "Could not change the backing file to '%s'", a->base);
         return false;
     }
@@ -200,12 +202,12 @@ int cmd_rebase(int argc, char **argv)
     Error *err = NULL;
     BlockImage *img;
 
-    chain_args(&a, argc, argv, "+:f:b:F:upqt:T:");
+    chain_args(&a, argc, argv, ":f:b:F:upqt:T:");
     if (a.bad || a.base == NULL) {
         return img_usage("rebase", a.bad ? "Expecting one image file name"
                                          : "Must specify backing file (-b) or use unsafe mode (-u)");
     }
-    img = image_open_with(argv[optind], a.format, a.unsafe ? IMAGE_NO_BACKING : 0, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, a.unsafe ? IMAGE_NO_BACKING : 0, BLK_WRITEBACK, &err);
     if (img != NULL) {
         rebase(img, &a, &err);
     }

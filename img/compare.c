@@ -61,7 +61,7 @@ static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet, Progre
         }
         code = 1;
     }
-    progress->total = end;
+    progress_start(progress, quiet, end);
     for (uint64_t n = 0; n < end && at == -1 && code == 0;) {
         uint64_t stop = n < small ? small : end, zeros = same_zeros(a, b, n, stop);
 
@@ -74,6 +74,8 @@ static int compare(BlockImage *a, BlockImage *b, bool strict, bool quiet, Progre
     }
     if (at == -1 && code == 0) {
         progress_end(progress);
+    } else {
+        progress_clear(progress);
     }
     free(x);
     free(y);
@@ -107,7 +109,7 @@ int cmd_compare(int argc, char **argv)
     int c, code = 2;
 
     optind = 1;
-    while ((c = getopt(argc, argv, "+:f:F:spqU")) != -1) {
+    while ((c = getopt(argc, argv, ":f:F:spqU")) != -1) {
         switch (c) {
         case 'f': format[0] = optarg; break;
         case 'F': format[1] = optarg; break;
@@ -123,7 +125,7 @@ int cmd_compare(int argc, char **argv)
         return 2;
     }
     for (int n = 0; n < 2 && err == NULL; n++) {
-        img[n] = image_open_with(argv[optind + n], format[n], IMAGE_READ_ONLY | share, BLK_WRITEBACK, &err);
+        img[n] = img_open(argv[optind + n], format[n], IMAGE_READ_ONLY | share, BLK_WRITEBACK, &err);
     }
     if (err != NULL) {
         img_fail(err);

@@ -1,265 +1,25 @@
 /*
- * doppel-img convert. Several threads take a piece each, read and compress it; they write in the order of the
- * pieces, so that the target is laid out as the guest sees it, unless -W says that it does not matter.
+ * doppel-img convert: what is asked for, the images, and what is left when it fails. convert-copy.c copies.
  */
-#include "block/qcow2-bitmap.h"
-#include "img/create.h"
+#include "img/convert.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "block/node.h"
+#include "block/qcow2-bitmap.h"
+#include "img/create.h"
 
-#define CHUNK (2u << 20) /* also the largest cluster */
-#define DATA_MAX (1u << 20) /* bytes of a piece that is only copied: what a core's cache holds */
 #define SPARSE_DEFAULT 4096u
-enum { THREADS_DEFAULT = 8, THREADS_MAX = 16 };
-
-typedef struct Convert {
-    /* constant */
-    BlockImage *out, **in;
-    int count;
-    uint64_t sparse;   /* runs of zeros of at least so many bytes are left out; 0: none */
-    bool dirty_target; /* what is not written there is not zero */
-    uint32_t cluster; /* pieces are whole ones of the target, or 1 */
-    bool compressed, own, any_order; /* own: only what the source itself holds; the rest is behind the target */
-    /* under `lock` */
-    pthread_mutex_t lock;
-    pthread_cond_t turn[THREADS_MAX]; /* of the piece with this number, modulo: no more are under way */
-    int current;       /* the source */
-    uint64_t at, base; /* in it; where it starts in the target */
-    ImageRange range;  /* what is known from there on */
-    uint64_t taken, written; /* pieces */
-    int error;
-    Progress progress;
-} Convert;
-
-/* A piece of work: bytes of one source. */
-typedef struct Piece {
-    BlockImage *in;
-    uint64_t from, to, len, number;
-    bool zero, skip;
-} Piece;
-
-/* put_data - write what is not zero. */
-static int put_data(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
-{
-    int r = 0;
-
-    for (uint32_t n = 0; n < len && r == 0;) {
-        uint32_t step = (uint32_t)(c->sparse != 0 ? MIN(c->sparse, len - n) : len - n), run = step;
-        bool zero = c->sparse != 0 && mem_is_zero(buf + n, step);
-
-        while (n + run < len && c->sparse != 0) {
-            step = (uint32_t)MIN(c->sparse, len - n - run);
-            if (mem_is_zero(buf + n + run, step) != zero) {
-                break;
-            }
-            run += step;
-        }
-        if (!zero) {
-            r = image_write(c->out, at + n, buf + n, run);
-        } else if (c->dirty_target) {
-            r = image_zero(c->out, at + n, run);
-        }
-        n += run;
-    }
-    return r;
-}
-
-/* put_clusters - compressed by @packed (NULL: as it is where it does not shrink), cluster by cluster. */
-static int put_clusters(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len, uint8_t *packed,
-                        const uint32_t *lens)
-{
-    uint32_t size = ((const Qcow2 *)c->out->priv)->cluster_size;
-    int r = 0;
-
-    for (uint32_t n = 0, k = 0; n < len && r == 0; n += size, k++) {
-        uint32_t part = MIN(size, len - n);
-
-        if (lens[k] == 0) {
-            r = put_data(c, at + n, buf + n, part);
-        } else {
-            r = qcow2_write_compressed(c->out, at + n, packed + n, lens[k]);
-            r = r == -EEXIST ? put_data(c, at + n, buf + n, part) : r; /* a target that was there before */
-        }
-    }
-    return r;
-}
-
-/* put_whole - to an image that compresses what it is given: whole clusters, but for those that are zero. */
-static int put_whole(Convert *c, uint64_t at, const uint8_t *buf, uint32_t len)
-{
-    int r = 0;
-
-    for (uint32_t n = 0, part; n < len && r == 0; n += part) {
-        part = MIN(c->cluster - (uint32_t)((at + n) & (c->cluster - 1)), len - n);
-        if (c->dirty_target || !mem_is_zero(buf + n, part)) {
-            r = image_write(c->out, at + n, buf + n, part);
-        }
-    }
-    return r;
-}
-
-/* pack_clusters - lens[]: bytes of each compressed cluster, 0: write it as it is. */
-static void pack_clusters(const Convert *c, Qcow2Packer *p, uint64_t at, uint8_t *buf, uint32_t len, uint8_t *packed,
-                          uint32_t *lens)
-{
-    const Qcow2 *q = c->out->priv;
-    uint32_t size = q->cluster_size;
-
-    memset(buf + len, 0, -len & (size - 1)); /* the disk may end inside of a cluster */
-    for (uint32_t n = 0, k = 0; n < len; n += size, k++) {
-        lens[k] = 0;
-        if (at % size == 0 && !mem_is_zero(buf + n, size) &&
-            (len - n >= size || at + len == c->out->size) && qcow2_compress(q, p, buf + n, packed + n, &lens[k]) != 0) {
-            lens[k] = 0;
-        }
-    }
-}
-
-/* stop - for an error; under the lock. */
-static void stop(Convert *c, int error)
-{
-    c->error = c->error != 0 ? c->error : error;
-    for (unsigned n = 0; n < THREADS_MAX; n++) {
-        pthread_cond_signal(&c->turn[n]);
-    }
-}
-
-/* next_piece - under the lock; false: none is left, or there was an error. */
-static bool next_piece(Convert *c, Piece *p)
-{
-    uint32_t cluster = c->cluster;
-    ImageRange r;
-    uint64_t to;
-    int ret = 0;
-
-    while (c->current < c->count && c->at >= c->in[c->current]->size) {
-        c->base += c->in[c->current++]->size;
-        c->at = 0;
-    }
-    if (c->current == c->count || c->error != 0) {
-        return false;
-    }
-    *p = (Piece){ .in = c->in[c->current], .from = c->at, .to = c->base + c->at, .number = c->taken };
-    if (c->range.len == 0) {
-        ret = image_status(p->in, c->at, p->in->size - c->at, !c->own, &c->range);
-    }
-    if (ret != 0) {
-        stop(c, ret);
-        return false;
-    }
-    r = c->range;
-    p->skip = c->own && !(r.flags & IMAGE_ALLOCATED);
-    p->zero = !p->skip && (r.flags & IMAGE_ZERO) && (c->sparse != 0 || c->own);
-    p->len = r.len;
-    to = p->to + r.len;
-    if (to % cluster != 0 && c->at + r.len < p->in->size) { /* whole clusters of the target */
-        p->len = to - to % cluster > p->to ? r.len - to % cluster : 0;
-        if (p->len == 0) {
-            p->zero = p->skip = false;
-            p->len = cluster - p->to % cluster;
-        }
-    }
-    p->len = MIN(p->len, p->in->size - c->at);
-    if (!p->zero && !p->skip) {
-        p->len = MIN(p->len, (cluster > 1 ? CHUNK : DATA_MAX) - (p->to & (cluster - 1)));
-    }
-    c->at += p->len;
-    c->range.len -= MIN(p->len, r.len);
-    c->taken++;
-    return true;
-}
-
-/* wait_turn - until all pieces before @number are written; false: stop, there was an error. */
-static bool wait_turn(Convert *c, uint64_t number)
-{
-    bool go;
-
-    pthread_mutex_lock(&c->lock);
-    while (!c->any_order && c->written != number && c->error == 0) {
-        pthread_cond_wait(&c->turn[number % THREADS_MAX], &c->lock);
-    }
-    go = c->error == 0;
-    pthread_mutex_unlock(&c->lock);
-    return go;
-}
-
-static void *work(void *opaque)
-{
-    Convert *c = opaque;
-    uint8_t *buf = mem_large(CHUNK), *packed = c->compressed ? xnewn(uint8_t, CHUNK) : NULL;
-    uint32_t *lens = xnewn(uint32_t, CHUNK / 512);
-    Qcow2Packer *packer = qcow2_packer_new();
-    Piece p;
-
-    pthread_mutex_lock(&c->lock);
-    while (next_piece(c, &p)) {
-        bool data = !p.zero && !p.skip;
-        int r;
-
-        pthread_mutex_unlock(&c->lock);
-        r = data ? image_read(p.in, p.from, buf, (uint32_t)p.len) : 0;
-        if (r == 0 && data && c->compressed) {
-            pack_clusters(c, packer, p.to, buf, (uint32_t)p.len, packed, lens);
-        }
-        if (r == 0 && wait_turn(c, p.number)) {
-            if (data) {
-                r = c->compressed    ? put_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens)
-                    : c->cluster > 1 ? put_whole(c, p.to, buf, (uint32_t)p.len)
-                                     : put_data(c, p.to, buf, (uint32_t)p.len);
-            } else if (p.zero && (c->dirty_target || c->own)) {
-                r = image_zero(c->out, p.to, p.len);
-            }
-        }
-        pthread_mutex_lock(&c->lock);
-        c->written++;
-        if (r != 0) {
-            stop(c, r);
-        }
-        pthread_cond_signal(&c->turn[c->written % THREADS_MAX]);
-        progress_add(&c->progress, r == 0 ? p.len : 0);
-    }
-    pthread_mutex_unlock(&c->lock);
-    free(buf);
-    free(packed);
-    free(lens);
-    qcow2_packer_free(packer);
-    return NULL;
-}
-
-/* copy - all sources to the target. */
-static int copy(Convert *c, unsigned threads)
-{
-    pthread_t thread[THREADS_MAX];
-    unsigned n = 0;
-
-    pthread_mutex_init(&c->lock, NULL);
-    for (unsigned k = 0; k < THREADS_MAX; k++) {
-        pthread_cond_init(&c->turn[k], NULL);
-    }
-    while (n + 1 < threads && pthread_create(&thread[n], NULL, work, c) == 0) {
-        n++;
-    }
-    work(c);
-    while (n > 0) {
-        pthread_join(thread[--n], NULL);
-    }
-    pthread_mutex_destroy(&c->lock);
-    for (unsigned k = 0; k < THREADS_MAX; k++) {
-        pthread_cond_destroy(&c->turn[k]);
-    }
-    return c->error;
-}
 
 typedef struct ConvertArgs {
     const char *from, *to, *base, *base_format, *snapshot;
     bool existing, quiet, progress, bad, compressed, any_order, bitmaps, skip_broken;
-    uint64_t sparse;
+    bool offload, salvage, zero_target, target_opts, has_sparse;
+    uint64_t sparse, rate;
     unsigned threads, share; /* share: IMAGE_FORCE_SHARE */
     ImgCache cache, source_cache;
     OptList *opts;
@@ -271,26 +31,55 @@ static bool threads_arg(const char *text, unsigned *n, Error **errp)
     char *end;
     unsigned long v = strtoul(text, &end, 10);
 
-    if (*end != 0 || end == text || v < 1 || v > THREADS_MAX) {
+    if (*end != 0 || end == text || v < 1 || v > CONVERT_THREADS_MAX) {
         error_set(errp, "Invalid number of coroutines. Allowed number of coroutines is between 1 and %d",
-                  THREADS_MAX);
+                  CONVERT_THREADS_MAX);
         return false;
     }
     *n = (unsigned)v;
     return true;
 }
 
+/* convert_fit - options that need another, or bear it not. */
+static bool convert_fit(const ConvertArgs *a, Error **errp)
+{
+    const struct {
+        bool wrong;
+        const char *why;
+    } rules[] = {
+        { a->skip_broken && !a->bitmaps, "Use of --skip-broken-bitmaps requires --bitmaps" },
+        { a->zero_target && !a->existing, "--target-is-zero requires use of -n flag" },
+        { a->target_opts && !a->existing, "--target-image-opts requires use of -n flag" },
+        { a->target_opts && a->to != NULL, "-O and --target-image-opts are mutually exclusive" },
+        { a->offload && a->has_sparse, "Cannot enable copy offloading when -S is used" },
+        { a->offload && a->compressed, "Cannot enable copy offloading when -c is used" },
+    };
+
+    for (size_t n = 0; n < ARRAY_SIZE(rules); n++) {
+        if (rules[n].wrong) {
+            error_set(errp, "%s", rules[n].why);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
 {
     static const struct option longs[] = { { "bitmaps", no_argument, NULL, 1 }, { "skip-broken-bitmaps", no_argument, NULL, 2 },
-                                           { NULL, 0, NULL, 0 } };
+                                           { "salvage", no_argument, NULL, 3 }, { "target-is-zero", no_argument, NULL, 4 },
+                                           { "target-image-opts", no_argument, NULL, 5 }, { NULL, 0, NULL, 0 } };
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+:f:O:o:npqS:Ut:T:m:WcB:F:l:", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":f:O:o:npqS:Ut:T:m:WcB:F:l:r:C", longs, NULL)) != -1) {
         switch (c) {
         case 1: a->bitmaps = true; break;
         case 2: a->skip_broken = true; break;
+        case 3: a->salvage = true; break;
+        case 4: a->zero_target = true; break;
+        case 5: a->target_opts = true; break;
+        case 'C': a->offload = true; break;
         case 'f': a->from = optarg; break;
         case 'O': a->to = optarg; break;
         case 'n': a->existing = true; break;
@@ -314,7 +103,9 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
             }
             break;
         case 'S':
-            if (!img_size(optarg, &a->sparse, errp)) {
+        case 'r':
+            a->has_sparse |= c == 'S';
+            if (!img_size(optarg, c == 'S' ? &a->sparse : &a->rate, errp)) {
                 return false;
             }
             break;
@@ -327,11 +118,17 @@ static bool convert_args(ConvertArgs *a, int argc, char **argv, Error **errp)
         }
     }
     a->bad = argc - optind < 2;
-    if (a->skip_broken && !a->bitmaps) {
-        error_set(errp, "Use of --skip-broken-bitmaps requires --bitmaps");
-        return false;
-    }
-    return true;
+    return convert_fit(a, errp);
+}
+
+/* open_target_opts - what is there, by options. */
+static BlockImage *open_target_opts(const ConvertArgs *a, const char *text, Error **errp)
+{
+    OptList *l = opt_parse(text, NULL, errp);
+    BlockImage *img = l != NULL ? node_open(l, a->cache.flags, a->cache.mode, errp) : NULL;
+
+    opt_free(l);
+    return img;
 }
 
 /* open_target - make it, or (-n) take what is there. */
@@ -339,8 +136,10 @@ static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t 
 {
     NewImage image = { .q = { .size = size } };
     Qcow2Options *o = &image.q;
-    BlockImage *img;
 
+    if (a->target_opts) {
+        return open_target_opts(a, path, errp);
+    }
     if (image_format_find(a->to, errp) == NULL) {
         return NULL;
     }
@@ -360,13 +159,7 @@ static BlockImage *open_target(const ConvertArgs *a, const char *path, uint64_t 
     if (!a->existing && !new_image(path, a->to, &image, errp)) {
         return NULL;
     }
-    img = image_open_with(path, a->to, a->cache.flags, a->existing ? a->cache.mode : BLK_UNSAFE, errp);
-    if (img != NULL && img->size < size) {
-        error_set(errp, "%s: the output is smaller than the input", path);
-        image_unref(img);
-        return NULL;
-    }
-    return img;
+    return image_open_with(path, a->to, a->cache.flags, a->existing ? a->cache.mode : BLK_UNSAFE, errp);
 }
 
 bool img_view_snapshot(BlockImage *img, const char *name, Error **errp)
@@ -387,7 +180,7 @@ static bool open_sources(const ConvertArgs *a, char **files, Convert *c, uint64_
         return false;
     }
     for (int n = 0; n < c->count; n++) {
-        c->in[n] = image_open_with(files[n], a->from, IMAGE_READ_ONLY | a->share | a->source_cache.flags, BLK_WRITEBACK, errp);
+        c->in[n] = img_open(files[n], a->from, IMAGE_READ_ONLY | a->share | a->source_cache.flags, BLK_WRITEBACK, errp);
         if (c->in[n] == NULL) {
             return false;
         }
@@ -417,7 +210,8 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
 {
     const char *path = files[count];
     Convert c = { .in = xnewn(BlockImage *, (size_t)count), .count = count, .sparse = a->sparse,
-                  .dirty_target = a->existing, .any_order = a->any_order };
+                  .dirty_target = a->existing && !a->zero_target, .any_order = a->any_order, .rate = a->rate,
+                  .salvage = a->salvage, .quiet = a->quiet, .progress = { .on = a->progress } };
     uint64_t size = 0;
     bool ok = false;
     int r = 0;
@@ -425,20 +219,28 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
     if (open_sources(a, files, &c, &size, errp)) {
         c.out = open_target(a, path, size, errp);
     }
+    if (c.out != NULL && c.out->size < size) {
+        error_set(errp, "%s: the output is smaller than the input", path);
+        image_unref(c.out);
+        c.out = NULL;
+    }
     if (c.out != NULL) {
         c.own = a->base != NULL;
         c.compressed = a->compressed && c.out->fmt == &qcow2_format; /* VMDK's subformat says by itself whether it is */
         c.cluster = c.compressed                  ? ((const Qcow2 *)c.out->priv)->cluster_size
                     : vmdk_compressed(c.out) ? vmdk_grain(c.out)
                                              : 1;
-        c.progress = (Progress){ .on = a->progress && !a->quiet, .total = size };
+        c.offload = a->offload && c.out->fmt == &raw_format && c.out->host.fd >= 0;
+        c.sparse = a->offload ? 0 : c.sparse;
+        progress_start(&c.progress, a->quiet, size);
         ok = !a->bitmaps || bitmaps_fit(&c, errp);
-        r = ok ? copy(&c, a->threads) : -EINVAL;
+        r = ok ? convert_copy(&c, a->threads) : -EINVAL;
         ok = r == 0 && (!a->bitmaps || qcow2_bitmaps_copy(c.out, c.in[0], a->skip_broken, errp));
         c.out->cache = a->cache.mode; /* a new one is made in one piece, and flushed once unless -t unsafe */
         r = r == 0 && ok ? image_flush(c.out) : r;
         image_unref(c.out);
         if (r != 0 || !ok) {
+            progress_clear(&c.progress);
             if (*errp == NULL) {
                 error_set_errno(errp, -r, "error while converting to %s", path);
             }
@@ -458,11 +260,12 @@ static bool convert(const ConvertArgs *a, char **files, int count, Error **errp)
 
 int cmd_convert(int argc, char **argv)
 {
-    ConvertArgs a = { .to = "raw", .sparse = SPARSE_DEFAULT, .opts = opt_new(), .threads = THREADS_DEFAULT };
+    ConvertArgs a = { .sparse = SPARSE_DEFAULT, .opts = opt_new(), .threads = CONVERT_THREADS };
     Error *err = NULL;
     int code = 0;
 
     if (convert_args(&a, argc, argv, &err)) {
+        a.to = a.to != NULL ? a.to : "raw";
         if (a.bad) {
             code = img_usage("convert", "Must specify image file name and output");
         } else {

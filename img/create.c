@@ -43,7 +43,7 @@ static bool create_args(CreateArgs *a, int argc, char **argv, Error **errp)
     int c;
 
     optind = 1;
-    while ((c = getopt(argc, argv, "+:f:b:F:uo:q")) != -1) {
+    while ((c = getopt(argc, argv, ":f:b:F:uo:q")) != -1) {
         switch (c) {
         case 'f': a->format = optarg; break;
         case 'b': a->image.q.backing_file = optarg; break;
@@ -139,11 +139,11 @@ static bool new_size(const char *text, uint64_t old, uint64_t *size, Error **err
 }
 
 /* resize - false where @errp is set, or all is said already. */
-static bool resize(const char *file, const char *format, const char *text, bool shrink, Error **errp)
+static bool resize(const char *file, const char *format, const char *text, bool shrink, unsigned how, Error **errp)
 {
-    BlockImage *img = image_open(file, format, false, BLK_WRITEBACK, errp);
-    uint64_t size;
-    bool ok = img != NULL && new_size(text, img->size, &size, errp);
+    BlockImage *img = img_open(file, format, 0, BLK_WRITEBACK, errp);
+    uint64_t size, old = img != NULL ? img->size : 0;
+    bool ok = img != NULL && new_size(text, old, &size, errp) && img_preallocates(img, how, errp);
     int r = 0;
 
     if (ok && size < img->size && !shrink) {
@@ -152,11 +152,16 @@ static bool resize(const char *file, const char *format, const char *text, bool 
                "such an operation, make sure there is no important data there.");
         ok = false;
     }
+    if (ok && size <= old && how != QCOW2_PREALLOC_OFF) {
+        error_set(errp, "Preallocation can only be used for growing images");
+        ok = false;
+    }
     if (ok && img->fmt->truncate == NULL) {
         error_set(errp, "Image format driver does not support resize");
         ok = false;
     }
     r = ok ? image_truncate(img, size) : 0;
+    ok = ok && (r != 0 || img_preallocate(img, old, how, errp));
     r = ok && r == 0 ? image_flush(img) : r;
     if (r != 0) {
         error_set_errno(errp, -r, "%s: cannot resize", file);
@@ -173,18 +178,18 @@ int cmd_resize(int argc, char **argv)
     const char *format = NULL, *text = argc > 2 ? argv[--argc] : ""; /* it may begin with a minus */
     bool quiet = false, shrink = false;
     Error *err = NULL;
+    unsigned how = 0;
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+:f:q", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":f:q", options, NULL)) != -1) {
         switch (c) {
         case 'f': format = optarg; break;
         case 'q': quiet = true; break;
         case 's': shrink = true; break;
         case 'p':
-            if (strcmp(optarg, "off") != 0) {
-                report("resize: --preallocation=%s is not supported yet (only off)", optarg);
-                return 1;
+            if (!img_preallocation(optarg, &how, &err)) {
+                return img_fail(err);
             }
             break;
         default: return img_usage("resize", "an option that it does not have");
@@ -193,7 +198,7 @@ int cmd_resize(int argc, char **argv)
     if (argc - optind != 1) {
         return img_usage("resize", "Expecting image file name and size");
     }
-    if (!resize(argv[optind], format, text, shrink, &err)) {
+    if (!resize(argv[optind], format, text, shrink, how, &err)) {
         return err != NULL ? img_fail(err) : 1;
     }
     if (!quiet) {

@@ -20,6 +20,10 @@ bool new_image_options(const char *format, OptList *l, NewImage *image, Error **
 bool new_image(const char *path, const char *format, const NewImage *image, Error **errp);
 /* new_image_behind - the format can have an image behind it. */
 bool new_image_behind(const char *format);
+/* img_preallocation - the argument of --preallocation=. img_preallocates - can @img? img_preallocate - what is behind @from. */
+bool img_preallocation(const char *text, unsigned *how, Error **errp);
+bool img_preallocates(const BlockImage *img, unsigned how, Error **errp);
+bool img_preallocate(BlockImage *img, uint64_t from, unsigned how, Error **errp);
 /* new_image_print - "Formatting ...", as front ends expect it. */
 void new_image_print(const char *path, const char *format, const NewImage *image);
 

@@ -55,7 +55,7 @@ static bool dd_args(DdArgs *a, int argc, char **argv, Error **errp)
     int c;
 
     optind = 1;
-    while ((c = getopt(argc, argv, "+:f:O:U")) != -1) {
+    while ((c = getopt(argc, argv, ":f:O:U")) != -1) {
         switch (c) {
         case 'f': a->from = optarg; break;
         case 'O': a->to = optarg; break;
@@ -106,7 +106,7 @@ static bool dd(const DdArgs *a, Error **errp)
     bool ok = false;
 
     if (image_format_find(a->to, errp) != NULL && new_image_options(a->to, none, &image, errp)) {
-        in = image_open_with(a->in, a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
+        in = img_open(a->in, a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
     }
     opt_free(none);
     if (in == NULL) {
@@ -116,7 +116,7 @@ static bool dd(const DdArgs *a, Error **errp)
     skip = a->skip <= end / a->bs ? a->skip * a->bs : end;
     image.q.size = (end - skip + 511) & ~511ull;
     if (new_image(a->out, a->to, &image, errp)) {
-        out = image_open(a->out, a->to, false, BLK_WRITEBACK, errp);
+        out = img_open(a->out, a->to, 0, BLK_WRITEBACK, errp);
     }
     if (out != NULL) {
         r = copy(in, skip, end, out, a->bs);

@@ -52,13 +52,33 @@ void img_print_snapshots(const struct Qcow2Snapshot *list, uint32_t count);
 /* img_backing_name - the image behind, as @img itself names it, or NULL. */
 const char *img_backing_name(const BlockImage *img);
 
-/* Progress on stdout (-p): "    (12.34/100%)". */
+/* img_open - the image that the user calls @file (of all commands but create): a name, options (--image-opts) or "json:{...}".
+ * @format (NULL: is found out), @flags, @cache as for image_open_with(). The caller owns it; NULL with errp. */
+BlockImage *img_open(const char *file, const char *format, unsigned flags, BlockCache cache, Error **errp);
+
+/* How far a long command is. */
+typedef enum ProgressStyle {
+    PROGRESS_DEFAULT,
+    PROGRESS_NONE,
+    PROGRESS_PERCENT,  /* -p: "    (12.34/100%)" on stdout */
+    PROGRESS_LINE,     /* a line a second */
+    PROGRESS_JSON,     /* an object a line */
+    PROGRESS_TERMINAL, /* one line that changes, where somebody looks on */
+} ProgressStyle;
 typedef struct Progress {
-    bool on;
-    uint64_t done, total;
+    bool on; /* -p */
+    ProgressStyle style;
+    uint64_t done, total; /* bytes */
     unsigned shown; /* hundredths of a per cent */
+    uint64_t start_ns, shown_ns;
+    bool drawn;
 } Progress;
+/* progress_start - p->on is set; @quiet: nothing is shown. progress_end - all is done. progress_clear - it ends before. */
+void progress_start(Progress *p, bool quiet, uint64_t total);
 void progress_add(Progress *p, uint64_t done);
 void progress_end(Progress *p);
+void progress_clear(Progress *p);
+/* img_progress_style - the argument of --progress=. */
+bool img_progress_style(const char *text, Error **errp);
 
 #endif

@@ -328,13 +328,13 @@ int cmd_info(int argc, char **argv)
     Error *err = NULL;
     BlockImage *img;
 
-    if (!show_args(&a, argc, argv, "+:f:U", &err)) {
+    if (!show_args(&a, argc, argv, ":f:U", &err)) {
         return img_fail(err);
     }
     if (a.bad) {
         return img_usage("info", "Expecting one image file name");
     }
-    img = image_open_with(argv[optind], a.format, IMAGE_READ_ONLY | a.share, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, IMAGE_READ_ONLY | a.share, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }
@@ -453,13 +453,13 @@ int cmd_check(int argc, char **argv)
     BlockImage *img;
     int r;
 
-    if (!show_args(&a, argc, argv, "+:f:r:qU", &err)) {
+    if (!show_args(&a, argc, argv, ":f:r:qU", &err)) {
         return img_fail(err);
     }
     if (a.bad) {
         return img_usage("check", "Expecting one image file name");
     }
-    img = image_open_with(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : IMAGE_AS_IT_IS, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : IMAGE_AS_IT_IS, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }
@@ -572,13 +572,13 @@ int cmd_map(int argc, char **argv)
     BlockImage *img;
     int r = 0;
 
-    if (!show_args(&a, argc, argv, "+:f:U", &err)) {
+    if (!show_args(&a, argc, argv, ":f:U", &err)) {
         return img_fail(err);
     }
     if (a.bad) {
         return img_usage("map", "Expecting one image file name");
     }
-    img = image_open_with(argv[optind], a.format, IMAGE_READ_ONLY | a.share, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, IMAGE_READ_ONLY | a.share, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }

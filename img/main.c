@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
+#include "block/node.h"
 #include <config.h>
 
 static const ImgCommand commands[] = {
@@ -14,6 +15,8 @@ static const ImgCommand commands[] = {
 #include "img/commands.inc"
 #undef IMG_COMMAND
 };
+
+static bool image_opts; /* names of images are options */
 
 int img_fail(Error *err)
 {
@@ -108,24 +111,53 @@ const char *img_human(uint64_t bytes, char buf[32])
     return buf;
 }
 
-void progress_add(Progress *p, uint64_t done)
+BlockImage *img_open(const char *file, const char *format, unsigned flags, BlockCache cache, Error **errp)
 {
-    unsigned now;
+    BlockImage *img;
+    OptList *l;
 
-    p->done += done;
-    now = p->total == 0 ? 10000 : (unsigned)((double)p->done / (double)p->total * 10000);
-    if (p->on && now != p->shown) {
-        p->shown = now;
-        printf("    (%u.%02u/100%%)\r", now / 100, now % 100);
-        fflush(stdout);
+    if (!image_opts && !node_is_json(file)) {
+        return image_open_with(file, format, flags, cache, errp);
     }
+    if (format != NULL) {
+        error_set(errp, image_opts ? "--image-opts and --format are mutually exclusive"
+                                   : "a format beside a name in JSON, which says the driver itself");
+        return NULL;
+    }
+    if (!image_opts) {
+        return node_open_json(file + strlen("json:"), flags, cache, errp);
+    }
+    l = opt_parse(file, NULL, errp);
+    img = l != NULL ? node_open(l, flags, cache, errp) : NULL;
+    opt_free(l);
+    return img;
 }
 
-void progress_end(Progress *p)
+/* take_common - the options of all commands, wherever they stand before a "--"; the new number of words, or -1. */
+static int take_common(int argc, char **argv, Error **errp)
 {
-    if (p->on) {
-        printf("    (100.00/100%%)\n");
+    static const char progress[] = "--progress=";
+    int n = 1, to = 1;
+
+    for (; n < argc && strcmp(argv[n], "--") != 0; n++) {
+        if (strcmp(argv[n], "--image-opts") == 0) {
+            image_opts = true;
+        } else if (strncmp(argv[n], progress, strlen(progress)) == 0) {
+            if (!img_progress_style(argv[n] + strlen(progress), errp)) {
+                return -1;
+            }
+        } else if (strncmp(argv[n], "--object", 8) == 0) {
+            error_set(errp, "--object: there is nothing here that uses one (encrypted images and TLS are not supported)");
+            return -1;
+        } else {
+            argv[to++] = argv[n];
+        }
     }
+    while (n < argc) {
+        argv[to++] = argv[n++];
+    }
+    argv[to] = NULL;
+    return to;
 }
 
 static void usage(FILE *out)
@@ -134,12 +166,14 @@ static void usage(FILE *out)
     for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
         fprintf(out, "  %-8s %s\n           %s\n", commands[n].name, commands[n].help, commands[n].args);
     }
+    fprintf(out, "All commands: --image-opts (names are driver=...,file.filename=...), --progress=none|percent|line|json.\n");
     fprintf(out, "Formats: raw, qcow2, vdi, vhdx, vmdk, vpc. Sizes take k, M, G, T, P, E.\n");
 }
 
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
+    Error *err = NULL;
     Nearest near;
 
     report_setup("doppel-img", false, false);
@@ -154,7 +188,8 @@ int main(int argc, char **argv)
     nearest_init(&near, name);
     for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
         if (strcmp(commands[n].name, name) == 0) {
-            return commands[n].run(argc - 1, argv + 1);
+            argc = take_common(argc - 1, argv + 1, &err);
+            return argc < 0 ? img_fail(err) : commands[n].run(argc, argv + 1);
         }
         nearest_offer(&near, commands[n].name);
     }

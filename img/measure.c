@@ -75,7 +75,7 @@ static bool measure_args(MeasureArgs *a, int argc, char **argv, Error **errp)
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+:f:O:o:l:U", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":f:O:o:l:U", options, NULL)) != -1) {
         switch (c) {
         case 'f': a->from = optarg; break;
         case 'O': a->to = optarg; break;
@@ -149,7 +149,7 @@ static bool measure(MeasureArgs *a, const char *file, Error **errp)
         return false;
     }
     if (!a->size_given) {
-        img = image_open_with(file, a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
+        img = img_open(file, a->from, IMAGE_READ_ONLY | a->share, BLK_WRITEBACK, errp);
         ok = img != NULL && (a->snapshot == NULL || img_view_snapshot(img, a->snapshot, errp));
     }
     if (img != NULL && ok) {

@@ -32,6 +32,57 @@ static void take_raw(OptList *l, NewImage *image)
     }
 }
 
+static int preallocate_raw(HostFile *f, uint64_t from, uint64_t to, unsigned how)
+{
+    static const uint8_t zeros[1 << 20];
+    int r = 0;
+
+    if (how == QCOW2_PREALLOC_FALLOC && to > from) {
+        r = host_allocate(f, from, to - from);
+    }
+    for (uint64_t at = from; how == QCOW2_PREALLOC_FULL && r == 0 && at < to; at += sizeof(zeros)) {
+        r = host_write(f, at, zeros, (size_t)MIN(sizeof(zeros), to - at));
+    }
+    return r;
+}
+
+bool img_preallocation(const char *text, unsigned *how, Error **errp)
+{
+    for (*how = 0; preallocations[*how] != NULL; ++*how) {
+        if (strcmp(preallocations[*how], text) == 0) {
+            return true;
+        }
+    }
+    error_set(errp, "Invalid preallocation mode '%s'", text);
+    return false;
+}
+
+bool img_preallocate(BlockImage *img, uint64_t from, unsigned how, Error **errp)
+{
+    bool raw = img->fmt == &raw_format;
+    int r;
+
+    if (how == QCOW2_PREALLOC_OFF || !img_preallocates(img, how, errp)) {
+        return how == QCOW2_PREALLOC_OFF;
+    }
+    r = raw ? preallocate_raw(&img->host, from, img->size, how) : qcow2_preallocate(img, from, how);
+    if (r != 0) {
+        error_set_errno(errp, -r, "%s: cannot preallocate", img->file);
+    }
+    return r == 0;
+}
+
+bool img_preallocates(const BlockImage *img, unsigned how, Error **errp)
+{
+    bool raw = img->fmt == &raw_format;
+
+    if (how == QCOW2_PREALLOC_OFF || img->fmt == &qcow2_format || (raw && how != QCOW2_PREALLOC_METADATA)) {
+        return true;
+    }
+    error_set(errp, "Unsupported preallocation mode: %s", preallocations[how]);
+    return false;
+}
+
 static bool create_raw(const char *path, const NewImage *image, Error **errp)
 {
     int fd = image_create_file(path, errp), r;
@@ -43,15 +94,7 @@ static bool create_raw(const char *path, const NewImage *image, Error **errp)
     }
     r = host_file_init(&f, fd, false);
     r = r == 0 ? host_truncate(&f, o->size) : r;
-    if (r == 0 && o->preallocation == QCOW2_PREALLOC_FALLOC && o->size != 0) {
-        r = -posix_fallocate(fd, 0, (off_t)o->size);
-    } else if (r == 0 && o->preallocation == QCOW2_PREALLOC_FULL) {
-        static const uint8_t zeros[1 << 20];
-
-        for (uint64_t at = 0; r == 0 && at < o->size; at += sizeof(zeros)) {
-            r = host_write(&f, at, zeros, (size_t)MIN(sizeof(zeros), o->size - at));
-        }
-    }
+    r = r == 0 ? preallocate_raw(&f, 0, o->size, o->preallocation) : r;
     host_file_fini(&f);
     if (r != 0) {
         error_set_errno(errp, -r, "%s: cannot make the image", path);

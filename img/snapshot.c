@@ -48,7 +48,7 @@ static void snapshot_args(SnapshotArgs *a, int argc, char **argv)
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+:f:qUla:c:d:", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":f:qUla:c:d:", longs, NULL)) != -1) {
         switch (c) {
         case 'f': a->format = optarg; break;
         case 'q': break;
@@ -127,7 +127,7 @@ int cmd_snapshot(int argc, char **argv)
     if (a.bad) {
         return img_usage("snapshot", "Expecting one image file name");
     }
-    img = image_open_with(argv[optind], a.format, a.what == 'l' ? IMAGE_READ_ONLY | a.share : 0, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, a.what == 'l' ? IMAGE_READ_ONLY | a.share : 0, BLK_WRITEBACK, &err);
     if (img == NULL) {
         return img_fail(err);
     }

@@ -49,6 +49,19 @@ def test_bios_boots(tmp_path):
           json.dumps({"driver": "scsi-hd", "drive": "d", "bus": "s.0", "lun": 1, "bootindex": 1}))
 
 
+@pytest.mark.parametrize("tree", [{"driver": "qcow2", "file": {"driver": "file", "filename": "{}"}}, {"file": {"filename": "{}"}}])
+def test_drive_named_in_json(chain, tree):
+    """-drive's file may be a tree; what stands behind it is only read."""
+    path = f"{chain[0]}/mid.qcow2"
+    name = "json:" + json.dumps(tree).replace("{}", path)
+    with paused("-drive", f"if=virtio,file={name.replace(',', ',,')}") as m:
+        assert f"virtio0: {path} (qcow2)\n" in m.mon.cmd("info block")
+    p = run("-drive", f"if=virtio,format=raw,file={name.replace(',', ',,')}")
+    assert p.returncode == 1 and "format=raw: a name in JSON says the driver itself" in p.stderr
+    p = run("-drive", "if=virtio,file=json:{")
+    assert p.returncode == 1 and "JSON parse error" in p.stderr and p.stderr.count("\n") == 1
+
+
 @pytest.mark.usefixtures("guests")
 def test_chain(chain):
     """A chain put together by nodes, not by what the images say; what is written goes to the one in front alone."""
