@@ -13,6 +13,7 @@
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/misc/pvpanic.h"
 #include "hw/misc/vmgenid.h"
+#include "hw/pci/ich9-lpc.h"
 #include "hw/rtc/mc146818.h"
 #include "machine/numa.h"
 
@@ -35,6 +36,7 @@ static void pc_e820(Pc *p)
     e820_add(p, p->high_end, p->below_4g, E820_ACPI);
     if (p->chipset->ecam_size != 0) {
         e820_add(p, p->chipset->ecam_base, (uint64_t)p->chipset->ecam_base + p->chipset->ecam_size, E820_RESERVED);
+        e820_add(p, ICH9_RCBA, ICH9_RCBA + ICH9_RCBA_SIZE, E820_RESERVED);
     }
     e820_add(p, 0xfffc0000, PC_GIB4, E820_RESERVED);
     e820_add(p, PC_GIB4, PC_GIB4 + p->above_4g, E820_RAM);

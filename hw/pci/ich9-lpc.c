@@ -4,14 +4,16 @@
  * functions' interrupts are routed.
  *
  * Source: Intel I/O Controller Hub 9 data sheet (316972), "LPC Interface Bridge Registers (D31:F0)", "Chipset
- * Configuration Registers" (headings quoted). The routes of DxxIR are fixed at their reset values. Not modelled: TCO,
- * GPIO, SMBus; their bits read as zeros, and CAP bits do not claim them.
+ * Configuration Registers" (headings quoted). The routes of DxxIR are fixed at their reset values. TCO: hw/watchdog/ich9-tco.h.
+ * Not modelled: GPIO; its bits read as zeros, and CAP bits do not claim them.
  */
 #include "hw/pci/ich9-lpc.h"
 
 #include "base/mem.h"
 #include "hw/acpi/pm1.h"
+#include "hw/board.h"
 #include "hw/pci/isa-bridge.h"
+#include "hw/watchdog/ich9-tco.h"
 
 enum { R_PMBASE = 0x40, R_ACPI_CNTL = 0x44, R_RCBA = 0xf0, RCBA_SIZE = 0x4000, PM_IO_SIZE = 128 };
 #define ACPI_EN 0x80
@@ -19,17 +21,24 @@ enum { R_PMBASE = 0x40, R_ACPI_CNTL = 0x44, R_RCBA = 0xf0, RCBA_SIZE = 0x4000, P
 #define SMI_STS 0x34
 #define GBL_SMI_EN 0x01u
 #define SMI_APMC 0x20u /* APMC_EN, APM_STS */
-#define SMI_EN_MASK (GBL_SMI_EN | SMI_APMC)
+#define SMI_TCO 0x2000u /* TCO_EN, TCO_STS */
+#define SMI_EN_MASK (GBL_SMI_EN | SMI_APMC | SMI_TCO)
+#define PM_TCO 0x60     /* TCOBASE, from PMBASE */
 #define GPE_SIZE 16    /* status, then enable */
 #define D31IR 0x3140   /* "Device 31 Interrupt Route Register"; D25IR is the lowest */
 #define D25IR 0x3150
 #define ROUTE_DEFAULT 0x3210u
+#define GCS 0x3410     /* "General Control and Status Register" */
+#define GCS_NO_REBOOT 0x20u
 
 typedef struct Ich9Lpc {
     IsaBridge bridge; /* first member */
     Pm1 pm1;
     uint32_t smi_en, smi_sts;
     uint8_t gpe[GPE_SIZE];
+    Tco tco;
+    bool strapped;    /* property: NO_REBOOT is set by a strap, and stays so */
+    uint32_t gcs;
     bool io_mapped, rcba_mapped;
     uint16_t io_base;
     uint32_t rcba_base;
@@ -59,6 +68,9 @@ static uint64_t lpc_pm_read(void *opaque, uint64_t offset, unsigned size)
     if (offset < PM1_SIZE) {
         return pm1_read(&s->pm1, (unsigned)offset);
     }
+    if (offset >= PM_TCO) {
+        return tco_read(&s->tco, (unsigned)offset - PM_TCO, size);
+    }
     if (offset >= ICH9_GPE0 && offset < ICH9_GPE0 + GPE_SIZE) {
         uint32_t val = 0;
 
@@ -85,6 +97,8 @@ static void lpc_pm_write(void *opaque, uint64_t offset, uint64_t val, unsigned s
 
     if (offset < PM1_SIZE) {
         pm1_write(&s->pm1, (unsigned)offset, (uint32_t)val, size);
+    } else if (offset >= PM_TCO) {
+        tco_write(&s->tco, (unsigned)offset - PM_TCO, (uint32_t)val, size);
     } else if (offset >= ICH9_GPE0 && offset < ICH9_GPE0 + GPE_SIZE) {
         for (unsigned n = 0; n < size && offset + n < ICH9_GPE0 + GPE_SIZE; n++) {
             uint8_t *p = &s->gpe[offset - ICH9_GPE0 + n], byte = (uint8_t)(val >> 8 * n);
@@ -123,14 +137,48 @@ static void lpc_apm_smi(void *opaque)
     }
 }
 
+static void tco_first(void *opaque)
+{
+    Ich9Lpc *s = opaque;
+
+    s->smi_sts |= SMI_TCO;
+    if ((s->smi_en & SMI_TCO) && (s->smi_en & GBL_SMI_EN)) {
+        irq_pulse(&s->smi);
+    }
+}
+
+static void tco_second(void *opaque)
+{
+    Ich9Lpc *s = opaque;
+    const Board *board = s->bridge.pci.dev.board;
+
+    if (!(s->gcs & GCS_NO_REBOOT) && board != NULL && board->watchdog_expired != NULL) {
+        board->watchdog_expired();
+    }
+}
+
 /* ---- root complex registers ---- */
 
 static uint64_t rcba_read(void *opaque, uint64_t offset, unsigned size)
 {
+    const Ich9Lpc *s = opaque;
+
+    if (offset >= GCS && offset < GCS + 4) {
+        return s->gcs >> (offset & 3) * 8;
+    }
     return offset >= D31IR && offset < D25IR + 4 ? ROUTE_DEFAULT >> (offset & 1) * 8 : 0;
 }
 
-static const IoOps rcba_ops = { .read = rcba_read, .max_size = 4 };
+static void rcba_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+    Ich9Lpc *s = opaque;
+
+    if (offset == GCS && !s->strapped) {
+        s->gcs = (uint32_t)val & GCS_NO_REBOOT;
+    }
+}
+
+static const IoOps rcba_ops = { .read = rcba_read, .write = rcba_write, .max_size = 4 };
 
 /* ---- places ---- */
 
@@ -203,6 +251,7 @@ void ich9_lpc_firmware(Device *dev)
 
     pci_config_write(d, R_PMBASE, ICH9_PM_BASE, 4);
     pci_config_write(d, R_ACPI_CNTL, ACPI_EN, 1);
+    pci_config_write(d, R_RCBA, ICH9_RCBA | 1, 4);
 }
 
 static bool lpc_realize(Device *dev, struct Error **errp)
@@ -229,6 +278,7 @@ static bool lpc_realize(Device *dev, struct Error **errp)
     s->pm1.acpi_disable = ICH9_ACPI_DISABLE;
     s->pm1.board = dev->board;
     s->pm1.sci = isa_bridge_sci(&s->bridge);
+    tco_init(&s->tco, tco_first, tco_second, s);
     io_region_init(&s->io, &lpc_pm_ops, s, "ich9-pm", PM_IO_SIZE);
     io_region_init(&s->rcba, &rcba_ops, s, "ich9-rcba", RCBA_SIZE);
     if (!pm1_init(&s->pm1, errp)) {
@@ -246,6 +296,7 @@ static void lpc_unrealize(Device *dev)
     st_le32(s->bridge.pci.config + R_RCBA, 0);
     s->bridge.pci.config[R_ACPI_CNTL] = 0;
     lpc_map(s);
+    tco_fini(&s->tco);
     pm1_fini(&s->pm1);
     isa_bridge_remove(&s->bridge);
 }
@@ -258,6 +309,8 @@ static void lpc_reset(Device *dev)
     lpc_map(s);
     memset(s->gpe, 0, sizeof(s->gpe));
     s->smi_en = s->smi_sts = 0;
+    s->gcs = s->strapped ? GCS_NO_REBOOT : 0;
+    tco_reset(&s->tco);
     pm1_reset(&s->pm1);
 }
 
@@ -266,13 +319,20 @@ static bool lpc_post_load(Device *dev, struct Error **errp)
     Ich9Lpc *s = lpc_of(dev);
 
     pci_post_load(&s->bridge.pci);
+    tco_post_load(&s->tco);
+    s->gcs &= GCS_NO_REBOOT;
     lpc_map(s);
     return true;
 }
 
+static const Property lpc_props[] = {
+    PROP_BOOL("noreboot", Ich9Lpc, strapped, false, "the TCO watchdog cannot reset the board"), PROP_END,
+};
+
 static const StateField lpc_fields[] = {
     STATE_STRUCT(Ich9Lpc, bridge, isa_bridge_fields), STATE_STRUCT(Ich9Lpc, pm1, pm1_fields),
-    STATE_U32(Ich9Lpc, smi_en), STATE_U32(Ich9Lpc, smi_sts), STATE_BYTES(Ich9Lpc, gpe), STATE_END,
+    STATE_U32(Ich9Lpc, smi_en), STATE_U32(Ich9Lpc, smi_sts), STATE_BYTES(Ich9Lpc, gpe), STATE_U32(Ich9Lpc, gcs),
+    STATE_STRUCT(Ich9Lpc, tco, tco_fields), STATE_END,
 };
 
 const DeviceClass ich9_lpc_class = {
@@ -280,6 +340,7 @@ const DeviceClass ich9_lpc_class = {
     .desc = "ICH9 LPC bridge",
     .size = sizeof(Ich9Lpc),
     .bus = BUS_PCI,
+    .props = lpc_props,
     .realize = lpc_realize,
     .unrealize = lpc_unrealize,
     .reset = lpc_reset,

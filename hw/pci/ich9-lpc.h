@@ -10,6 +10,8 @@ struct PciBus;
 extern const DeviceClass ich9_lpc_class;
 
 #define ICH9_PM_BASE 0x600    /* where firmware puts it */
+#define ICH9_RCBA 0xfed1c000u  /* likewise */
+#define ICH9_RCBA_SIZE 0x4000u
 #define ICH9_GPE0 0x20        /* from there */
 #define ICH9_ACPI_ENABLE 0x02 /* written to port B2h */
 #define ICH9_ACPI_DISABLE 0x03
@@ -23,7 +25,7 @@ unsigned ich9_pirq(unsigned devfn, unsigned pin);
 void ich9_lpc_power_button(Device *dev);
 /* ich9_lpc_gpe - raise general-purpose event @n (0..63). */
 void ich9_lpc_gpe(Device *dev, unsigned n);
-/* ich9_lpc_firmware - what firmware does first: PMBASE set and enabled. */
+/* ich9_lpc_firmware - what firmware does first: PMBASE and RCBA (ICH9_RCBA) set and enabled. */
 void ich9_lpc_firmware(Device *dev);
 
 #endif

@@ -206,6 +206,92 @@ static void test_state(void **state)
     state_buf_free(&s);
 }
 
+/* ---- TCO, "13.9 TCO Registers" ---- */
+
+enum { TCO = 0x660, RLD = TCO, STS1 = TCO + 4, STS2 = TCO + 6, CNT = TCO + 8, TMR = TCO + 0x12, GCS = 0x3410 };
+static unsigned expired;
+
+static void on_expired(void)
+{
+    expired++;
+}
+
+static void tco_setup(void)
+{
+    fake_board.watchdog_expired = on_expired;
+    expired = 0;
+    ich9_lpc_firmware(lpc);
+    port_write(TMR, 5, 2); /* 3 s */
+    port_write(0x630, 0x2001, 4); /* TCO_EN, GBL_SMI_EN */
+}
+
+static void ticks(unsigned n)
+{
+    clock_step(n * 600000000ll);
+}
+
+static void test_tco(void **state)
+{
+    tco_setup();
+    ticks(1000);
+    assert_int_equal(port_read(STS1, 2), 0); /* nothing before it is begun */
+    port_write(RLD, 0, 2);
+    assert_int_equal(port_read(RLD, 2), 5);
+    ticks(3);
+    assert_int_equal(port_read(RLD, 2), 2);
+    port_write(RLD, 0, 2); /* fed */
+    ticks(4);
+    assert_int_equal(port_read(STS1, 2), 0);
+    assert_int_equal(fake_lines[LINE_SMI].rises, 0);
+    ticks(1);
+    assert_int_equal(port_read(STS1, 2), 8);
+    assert_int_equal(port_read(0x634, 4), 0x2000);
+    assert_int_equal(fake_lines[LINE_SMI].rises, 1);
+    port_write(STS1, 8, 2);
+    assert_int_equal(port_read(STS1, 2), 0);
+    ticks(4);
+    assert_int_equal(expired, 0);
+    ticks(1);
+    assert_int_equal(expired, 1);
+    assert_int_equal(port_read(STS2, 2), 6);
+    devices_reset();
+    ich9_lpc_firmware(lpc);
+    assert_int_equal(port_read(STS2, 2), 6); /* outlives the reset */
+    port_write(STS2, 6, 2);
+    assert_int_equal(port_read(STS2, 2), 0);
+    ticks(1000);
+    assert_int_equal(expired, 1);
+}
+
+static void test_tco_halt_and_no_reboot(void **state)
+{
+    StateBuf b = { 0 };
+
+    tco_setup();
+    mem_out(ICH9_RCBA + GCS, 0x20, 4);
+    assert_int_equal(mem_in(ICH9_RCBA + GCS, 4), 0x20);
+    port_write(RLD, 0, 2);
+    ticks(2);
+    port_write(CNT, 0x0800, 2); /* TCO_TMR_HLT */
+    ticks(100);
+    assert_int_equal(port_read(RLD, 2), 3);
+    port_write(CNT, 0, 2);
+    ticks(2);
+    assert_int_equal(port_read(STS1, 2), 0);
+    devices_save(&b);
+    ticks(6);
+    assert_int_equal(port_read(STS1, 2), 8);
+    assert_int_equal(port_read(STS2, 2), 6);
+    assert_int_equal(expired, 0); /* NO_REBOOT */
+    port_write(STS2, 6, 2);
+    assert_true(devices_load(&b, NULL));
+    state_buf_free(&b);
+    assert_int_equal(port_read(STS1, 2), 0);
+    port_write(CNT, 0x1000, 2); /* TCO_LOCK */
+    port_write(CNT, 0, 2);
+    assert_int_equal(port_read(CNT, 2), 0x1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rcba, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_port, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tco, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tco_halt_and_no_reboot, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
     };
 

@@ -51,6 +51,25 @@ def test_actions(tmp_path, model):
         assert "error" in q.ask("watchdog-set-action", action="bite")
 
 
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("firmware", [[], ["-vga", "std"]], ids=["none", "seabios"])
+def test_tco(tmp_path, firmware):
+    """The ICH9's own, which Linux' iTCO_wdt finds: fed it does nothing; unfed twice the board is reset."""
+    path, arg = qmp.address(tmp_path)
+    with linux("amd64", "-M", "q35", "-qmp", arg, *firmware, initrd="initrd-amd64-tco", monitor=True) as vm, qmp.Qmp(path) as q:
+        ready(vm)
+        assert "iTCO_wdt" in sh(vm, "cat /sys/class/watchdog/watchdog0/identity")
+        sh(vm, "watchdog -T 4 -t 1 /dev/watchdog; sleep 6")
+        q.cmd("query-status")
+        assert [e for e in q.events if e["event"] == "WATCHDOG"] == []
+        sh(vm, "killall -STOP watchdog")
+        assert q.event("WATCHDOG", STEP) == {"action": "reset"}
+        ready(vm)
+    with linux("amd64", "-M", "q35", "-global", "ICH9-LPC.noreboot=on", initrd="initrd-amd64-tco") as vm:
+        ready(vm)
+        assert "unable to reset NO_REBOOT flag" in sh(vm, "dmesg")
+
+
 def again(vm):
     """The program is fed once and stopped again: a watchdog of one bite begins anew."""
     sh(vm, "killall -CONT watchdog; sleep 1.5; killall -STOP watchdog")
