@@ -136,6 +136,26 @@ def test_image(name, tmp_path):
             assert (m.wait(LONG), m.serial.text) == (code, serial), (accel, m.stderr())
 
 
+@needs_kvm
+def test_cpu(tmp_path):
+    """The host's names; what KVM lacks of a model is said, or refused."""
+    image, _ = build(tmp_path, "cpuid", "xor %eax, %eax\ncpuid\nmov %ebx, 0x8000\nmov %edx, 0x8004\nmov %ecx, 0x8008\n"
+                     "PUT 'a'\n1: jmp 1b")
+    with open("/proc/cpuinfo") as f:
+        vendor = re.search(r"^vendor_id\s*: (\S+)", f.read(), re.M)[1]
+    with kvm("-m", "16", "-cpu", "host", "-kernel", image, monitor=True) as m:
+        m.expect("a", LONG)
+        words = re.findall(r"0x(\w{8})\b", m.mon.cmd("xp /3wx 0x8000"))
+        assert b"".join(int(w, 16).to_bytes(4, "little") for w in words).decode() == vendor
+    left_out = re.compile(r"cpu flags that KVM does not have on this host(?: are left out)?: (.*)")
+    with kvm("-m", "16", "-cpu", "EPYC", "-S", monitor=True) as m:
+        missing = left_out.search(m.stderr())
+    p = run("-accel", "kvm", "-cpu", "EPYC,enforce", "-m", "16", "-S", "-display", "none", "-nic", "none", "-serial", "none",
+            "-monitor", "stdio", input="quit\n")
+    assert p.returncode == (1 if missing else 0)
+    assert not missing or left_out.search(p.stderr)[1] == missing[1]
+
+
 TIMER = r"""
     lgdt gdtr
     ljmp $8, $flat

@@ -406,6 +406,23 @@ static void frequencies(void **state)
     assert_int_not_equal(ask(0x40000101, 0).eax, 0x01000009);
 }
 
+/* An engine on the host's counter, with the host's processor to offer. The last test: neither is taken back. */
+static void on_the_host(void **state)
+{
+    CpuidRegs r;
+
+    refuse("host", "needs KVM");
+    cpu_model_allow_host();
+    parse("host,-avx");
+    assert_true(model.host);
+    parse("max");
+    assert_false(model.host);
+    cpu_tsc_set_hz(2596148000);
+    r = ask(0x15, 0);
+    assert_int_equal((uint64_t)r.ecx * r.ebx / r.eax, 2596148000);
+    assert_int_equal(ask(0x40000010, 0).eax, 2596148);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +438,7 @@ int main(void)
         cmocka_unit_test(topology_and_caches),
         cmocka_unit_test(xsave_leaf),
         cmocka_unit_test(frequencies),
+        cmocka_unit_test(on_the_host),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
