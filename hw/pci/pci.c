@@ -225,14 +225,15 @@ static PciBus *root_of(PciBus *bus)
 
 static void pci_drive(PciDevice *d, bool level)
 {
-    unsigned n = pci_pirq(d);
     PciBus *bus = root_of(d->bus);
-    unsigned was = bus->pirq_count[n];
+    unsigned n, was;
 
     d->intx = level;
     if (level == d->counted || d->config[PCI_INT_PIN] == 0) {
         return;
     }
+    n = pci_pirq(d);
+    was = bus->pirq_count[n];
     d->counted = level;
     bus->pirq_count[n] = (uint8_t)(level ? was + 1 : was - 1);
     if ((was != 0) != (bus->pirq_count[n] != 0) && bus->set_pirq != NULL) {
