@@ -612,6 +612,9 @@ static CpuidRegs extended(CpuState *c, uint32_t leaf)
     case 0x80000002: case 0x80000003: case 0x80000004:
         r = brand(m, leaf - 0x80000002);
         break;
+    case 0x80000005: /* AMD64 APM volume 3, E.4.3: KiB, ways, lines a tag, bytes of a line; kernels divide by the ways */
+        r.ecx = r.edx = amd ? 64u << 24 | 2 << 16 | 1 << 8 | 64 : 0;
+        break;
     case 0x80000006:
         r.ecx = 1024 << 16 | 8 << 12 | 64;
         break;

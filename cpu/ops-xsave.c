@@ -421,6 +421,9 @@ const OpRow op_rows_xsave[] = {
     { MAP_0F, 0x18, P_ANY, EXT_ANY, EXT_ANY, FEAT_NONE, 0, "nop", "Ev,Gv", X1(op_hint) },
     XM(0x0d, P_ANY, EXT_ANY, 3DNOWPREFETCH, 0, "prefetchw", op_hint),
     { MAP_0F, 0x0d, P_ANY, EXT_ANY, EXT_ANY, FEAT_3DNOWPREFETCH, OP_REG, "nop", "Ev,Gv", X1(op_hint) },
+    /* long mode, too, says that it is there: AMD64 APM volume 3, "PREFETCH"; kernels rely on it */
+    XM(0x0d, P_ANY, EXT_ANY, LM, 0, "prefetchw", op_hint),
+    { MAP_0F, 0x0d, P_ANY, EXT_ANY, EXT_ANY, FEAT_LM, OP_REG, "nop", "Ev,Gv", X1(op_hint) },
     { 0 },
     /* clang-format on */
 };

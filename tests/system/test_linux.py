@@ -56,6 +56,19 @@ def test_i386():
         quiet_end(m)
 
 
+MODELS = ["Conroe", "Penryn", "Nehalem", "Westmere", "SandyBridge", "IvyBridge", "Haswell", "Broadwell", "Skylake-Client", "EPYC",
+          "Opteron_G1", "Opteron_G2", "Opteron_G3", "Opteron_G5", "phenom", "core2duo", "kvm64", "x86-64-v2"]
+
+
+@pytest.mark.parametrize("model", ["qemu64", "Opteron_G4", *(pytest.param(m, marks=pytest.mark.full) for m in MODELS)])
+def test_models(model):
+    """What a kernel takes for granted of a processor that calls itself so (PREFETCHW with long mode, ways of AMD's caches) is there."""
+    with linux("amd64", "-cpu", model, append="do=poweroff") as m:
+        up(m, "amd64")
+        m.expect("^DOPPEL-POWEROFF")
+        quiet_end(m)
+
+
 def boots_twice(arch, how, *args):
     with linux(arch, *args, append=f"reboot={how} do=reboot") as m:
         up(m, arch)
