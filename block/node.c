@@ -516,8 +516,8 @@ static bool unexpected(void *opaque, const char *key, const char *value, Error *
     static const char *const later[] = { "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size", "cache-size",
                                          "cache-clean-interval", "lazy-refcounts", "overlap-check", "encrypt",
                                          "discard-no-unref", "pass-discard-request", "pass-discard-snapshot",
-                                         "pass-discard-other", "offset", "size", "pr-manager", "drop-cache", "aio-max-batch", "tls-creds", "tls-hostname",
-                                         "bottom", "x-dirty-bitmap", "open-timeout" };
+                                         "pass-discard-other", "offset", "size", "pr-manager", "drop-cache",
+                                         "aio-max-batch", "tls-creds", "tls-hostname", "bottom", "x-dirty-bitmap", "open-timeout" };
     const char *last = strrchr(key, '.') != NULL ? strrchr(key, '.') + 1 : key;
 
     for (size_t n = 0; n < ARRAY_SIZE(later); n++) {

@@ -140,6 +140,10 @@ static int take_common(int argc, char **argv, Error **errp)
     int n = 1, to = 1;
 
     for (; n < argc && strcmp(argv[n], "--") != 0; n++) {
+        if (strcmp(argv[n], "--image-opts") == 0 && strcmp(argv[0], "create") == 0) {
+            error_set(errp, "create: --image-opts is for images that are there");
+            return -1;
+        }
         if (strcmp(argv[n], "--image-opts") == 0) {
             image_opts = true;
         } else if (strncmp(argv[n], progress, strlen(progress)) == 0) {
@@ -166,7 +170,7 @@ static void usage(FILE *out)
     for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
         fprintf(out, "  %-8s %s\n           %s\n", commands[n].name, commands[n].help, commands[n].args);
     }
-    fprintf(out, "All commands: --image-opts (names are driver=...,file.filename=...), --progress=none|percent|line|json.\n");
+    fprintf(out, "All commands: --image-opts (but create; names are driver=...,file.filename=...), --progress=none|percent|line|json.\n");
     fprintf(out, "Formats: raw, qcow2, vdi, vhdx, vmdk, vpc. Sizes take k, M, G, T, P, E.\n");
 }
 

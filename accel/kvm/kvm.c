@@ -565,7 +565,8 @@ static void kick(CpuState *c)
     }
 }
 
-/* sync_halted - only a halted processor parks with its registers inside: nothing is about to be delivered, so that nothing raises. */
+/* sync_halted - only a halted processor parks with its registers inside: nothing is about to be delivered, so that
+ * nothing raises. */
 static void sync_halted(CpuState *c)
 {
     if (c->kvm != NULL && c->kvm->in) {

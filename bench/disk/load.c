@@ -34,27 +34,13 @@ static uint64_t next(void)
     return x ^= x << 17;
 }
 
-int main(int argc, char **argv)
-{
-    struct iocb cb[DEPTH_MAX], *list[DEPTH_MAX];
-    struct io_event done[DEPTH_MAX];
-    uint64_t size, count, depth, slots, started = 0, ended = 0, fresh;
-    aio_context_t aio = 0;
-    int fd, write;
+static struct iocb cb[DEPTH_MAX];
+static uint64_t size, count, depth, slots;
+static int in_a_row = 1;
 
-    if (argc < 7) {
-        errno = EINVAL;
-        bad("arguments");
-    }
-    write = strcmp(argv[2], "write") == 0;
-    size = strtoull(argv[3], NULL, 0);
-    count = strtoull(argv[4], NULL, 0);
-    depth = strtoull(argv[5], NULL, 0);
-    slots = (strtoull(argv[6], NULL, 0) << 20) / size;
-    fd = open(argv[1], (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
-    if (fd < 0 || depth < 1 || depth > DEPTH_MAX || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
-        bad(argv[1]);
-    }
+/* prepare - the operations that are under way at a time. */
+static void prepare(int fd, int write)
+{
     for (uint64_t n = 0; n < depth; n++) {
         void *buf;
 
@@ -62,16 +48,25 @@ int main(int argc, char **argv)
             bad("memory");
         }
         memset(buf, (int)n + 1, size);
-        cb[n] = (struct iocb){ .aio_data = n, .aio_lio_opcode = write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD, .aio_fildes = (uint32_t)fd,
-                               .aio_buf = (uintptr_t)buf, .aio_nbytes = size };
+        cb[n] = (struct iocb){ .aio_data = n, .aio_lio_opcode = write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD,
+                               .aio_fildes = (uint32_t)fd, .aio_buf = (uintptr_t)buf, .aio_nbytes = size };
+    }
+}
+
+static void run(aio_context_t aio)
+{
+    struct iocb *list[DEPTH_MAX];
+    struct io_event done[DEPTH_MAX];
+    uint64_t started = 0, ended = 0, fresh = depth < count ? depth : count;
+
+    for (uint64_t n = 0; n < fresh; n++) {
         list[n] = &cb[n];
     }
-    fresh = depth < count ? depth : count;
     while (ended < count) {
         long got;
 
         for (uint64_t n = 0; n < fresh; n++) {
-            list[n]->aio_offset = (int64_t)((argc > 7 ? next() % slots : (started + n) % slots) * size);
+            list[n]->aio_offset = (int64_t)((in_a_row ? (started + n) % slots : next() % slots) * size);
         }
         if (fresh > 0 && syscall(SYS_io_submit, aio, (long)fresh, list) != (long)fresh) {
             bad("io_submit");
@@ -85,7 +80,7 @@ int main(int argc, char **argv)
         for (long n = 0; n < got; n++) {
             if (done[n].res != (long long)size) {
                 errno = done[n].res < 0 ? (int)-done[n].res : EIO;
-                bad(argv[2]);
+                bad("operation");
             }
             if (started + fresh < count) {
                 list[fresh++] = &cb[done[n].data];
@@ -93,6 +88,29 @@ int main(int argc, char **argv)
         }
         ended += (uint64_t)got;
     }
+}
+
+int main(int argc, char **argv)
+{
+    aio_context_t aio = 0;
+    int fd, write;
+
+    if (argc < 7) {
+        errno = EINVAL;
+        bad("arguments");
+    }
+    write = strcmp(argv[2], "write") == 0;
+    size = strtoull(argv[3], NULL, 0);
+    count = strtoull(argv[4], NULL, 0);
+    depth = strtoull(argv[5], NULL, 0);
+    slots = size != 0 ? (strtoull(argv[6], NULL, 0) << 20) / size : 0;
+    in_a_row = argc == 7;
+    fd = open(argv[1], (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
+    if (fd < 0 || depth < 1 || depth > DEPTH_MAX || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
+        bad(argv[1]);
+    }
+    prepare(fd, write);
+    run(aio);
     puts("LOAD OK");
     return 0;
 }

@@ -349,33 +349,9 @@ static void dsdt_osc(Aml *a)
     aml_end(a);
 }
 
-static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
+/* dsdt_reserved - ports that belong to the board and to no device of its own. */
+static void dsdt_reserved(Aml *a, const AcpiConfig *cfg)
 {
-    aml_device_begin(a, "PCI0");
-    aml_name_eisaid(a, "_HID", cfg->ecam_size != 0 ? "PNP0A08" : "PNP0A03");
-    if (cfg->ecam_size != 0) {
-        aml_name_eisaid(a, "_CID", "PNP0A03");
-    }
-    aml_name_int(a, "_UID", 0);
-    aml_name_int(a, "_BBN", 0);
-    aml_name_op(a, "_CRS");
-    aml_resources_begin(a);
-    res_bus_range(a, 0, 255);
-    res_io(a, 0xcf8, 8);
-    res_io_range(a, 0x0000, 0x0cf7);
-    res_io_range(a, 0x0d00, 0xffff);
-    res_memory_range(a, true, 0x000a0000, 0x000bffff);
-    dsdt_windows(a, cfg);
-    if (cfg->pci64_last != 0) {
-        res_memory_range64(a, cfg->pci64_first, cfg->pci64_last);
-    }
-    aml_resources_end(a);
-    dsdt_prt(a, cfg);
-    if (cfg->ecam_size != 0) {
-        dsdt_osc(a);
-    }
-
-    /* Ports that belong to the board and to no device of its own. */
     aml_device_begin(a, "RES");
     aml_name_eisaid(a, "_HID", "PNP0C02");
     aml_name_int(a, "_UID", 1);
@@ -403,7 +379,34 @@ static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
     aml_resources_begin(a);
     res_io(a, 0x510, 12);
     isa_device_end(a);
+}
 
+static void dsdt_pci(Aml *a, const AcpiConfig *cfg)
+{
+    aml_device_begin(a, "PCI0");
+    aml_name_eisaid(a, "_HID", cfg->ecam_size != 0 ? "PNP0A08" : "PNP0A03");
+    if (cfg->ecam_size != 0) {
+        aml_name_eisaid(a, "_CID", "PNP0A03");
+    }
+    aml_name_int(a, "_UID", 0);
+    aml_name_int(a, "_BBN", 0);
+    aml_name_op(a, "_CRS");
+    aml_resources_begin(a);
+    res_bus_range(a, 0, 255);
+    res_io(a, 0xcf8, 8);
+    res_io_range(a, 0x0000, 0x0cf7);
+    res_io_range(a, 0x0d00, 0xffff);
+    res_memory_range(a, true, 0x000a0000, 0x000bffff);
+    dsdt_windows(a, cfg);
+    if (cfg->pci64_last != 0) {
+        res_memory_range64(a, cfg->pci64_first, cfg->pci64_last);
+    }
+    aml_resources_end(a);
+    dsdt_prt(a, cfg);
+    if (cfg->ecam_size != 0) {
+        dsdt_osc(a);
+    }
+    dsdt_reserved(a, cfg);
     dsdt_isa(a, cfg);
     if (cfg->hotplug_slots != 0) {
         dsdt_slots(a, cfg);

@@ -43,6 +43,7 @@ def test_names(qcow2, name):
     (["info", "--image-opts", "driver=qcow2,file.filename=none"], "Could not open 'none'"),
     (["info", 'json:{"driver": "qcow2"'], "JSON parse error"),
     (["info", "-f", "qcow2", 'json:{"file": {"filename": "q.qcow2"}}'], "a format beside a name in JSON"),
+    (["create", "--image-opts", "-f", "raw", "o", "1M"], "create: --image-opts is for images that are there"),
     (["info", "--object", "secret,id=a,data=b", "q.qcow2"], "--object"),
     (["info", "--progress=x", "q.qcow2"], "none, percent, line or json"),
     (["convert", "--target-is-zero", "q.qcow2", "o"], "--target-is-zero requires use of -n flag"),

@@ -8,7 +8,7 @@ import pytest
 
 from adapters import adapter, drive, machine
 from test_disks import answer, no_trouble
-from vm import GUESTS, STEP
+from vm import GUESTS, STEP, initrd_with
 
 SMARTCTL = shutil.which("smartctl") or shutil.which("smartctl", path="/usr/sbin")
 pytestmark = [pytest.mark.skipif(SMARTCTL is None, reason="no smartctl (package smartmontools)"), pytest.mark.usefixtures("guests")]
@@ -25,10 +25,7 @@ def initrd(tmp_path_factory):
         to = tree / lib.lstrip("/")
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(os.path.realpath(lib), to)
-    with open(folder / "initrd", "wb") as out, open(f"{GUESTS}/initrd-amd64-disks", "rb") as base:
-        out.write(base.read())
-        out.flush()
-        subprocess.run("find . | cpio -o -H newc --quiet -R 0:0 | gzip -1", shell=True, cwd=tree, stdout=out, check=True)
+    initrd_with(tree, "initrd-amd64-disks", folder / "initrd")
     return os.path.relpath(folder / "initrd", GUESTS)
 
 

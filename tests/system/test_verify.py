@@ -8,7 +8,7 @@ import pytest
 
 from adapters import ADAPTERS, adapter, drive, machine, machine_loaded
 from test_disks import answer, end, no_trouble, tool
-from vm import GUESTS, ROOT, STEP
+from vm import GUESTS, ROOT, STEP, initrd_with
 
 IMG = os.path.join(ROOT, "doppel-img")
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,10 +22,7 @@ def verifier(tmp_path_factory):
     tree = folder / "tree"
     (tree / "bin").mkdir(parents=True)
     tool("cc", "-O2", "-static", "-o", tree / "bin" / "verify", os.path.join(HERE, "verify.c"))
-    with open(folder / "initrd", "wb") as out, open(f"{GUESTS}/initrd-amd64-disks", "rb") as base:
-        out.write(base.read())
-        out.flush()
-        subprocess.run("find . | cpio -o -H newc --quiet -R 0:0 | gzip -1", shell=True, cwd=tree, stdout=out, check=True)
+    initrd_with(tree, "initrd-amd64-disks", folder / "initrd")
     return tree / "bin" / "verify", os.path.relpath(folder / "initrd", GUESTS)
 
 

@@ -7,6 +7,7 @@ DOPPEL_ENGINE=interp guests run on the reference, unless a test says what they r
 import os
 import re
 import select
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -165,6 +166,15 @@ class VM:
         for f in (self.p.stdin, self.p.stdout, self.err):
             f.close()
         self.dir.cleanup()
+
+
+def initrd_with(tree, base, path):
+    """The initrd @base of the guests with the files below @tree behind it, as @path."""
+    with open(path, "wb") as out, open(f"{GUESTS}/{base}", "rb") as first:
+        shutil.copyfileobj(first, out)
+        out.flush()
+        subprocess.run("find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0 | gzip -1 -n", shell=True, check=True, cwd=tree,
+                       stdout=out)
 
 
 def linux(arch, *args, append="", quiet=True, initrd=None, **kw):
