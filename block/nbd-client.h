@@ -5,8 +5,8 @@
  * nbd+unix:///[NAME]?socket=PATH. A query of the last ones may hold reconnect-delay=SECONDS too: how long requests wait
  * for a lost server to come back before they fail (0: not at all).
  *
- * libnbd speaks the protocol. A connection carries one request at a time; where the server lets several connections see
- * the same, as many are made as there are requests at a time. Sockets come from the broker where there is one, so that a
+ * libnbd speaks the protocol. A connection carries many requests at a time, and their answers come in any order; where the
+ * server lets several connections see the same, there are a few. Sockets come from the broker where there is one, so that a
  * connection can be made again in the sandbox.
  */
 #ifndef BLOCK_NBD_CLIENT_H
