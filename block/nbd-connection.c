@@ -311,16 +311,19 @@ static int enter(NbdConnection *k, Waiter *w)
     return 0;
 }
 
-static void leave(NbdConnection *k, const Waiter *w)
+/* leave - and if it drove, another does from now on: the newest, whose answer is likely to come last. */
+static void leave(NbdConnection *k, const Waiter *mine)
 {
-    Waiter **p = &k->waiters;
+    Waiter **p = &k->waiters, *w;
 
-    while (*p != w) {
+    while (*p != mine) {
         p = &(*p)->next;
     }
-    *p = w->next;
-    if (!k->driven && k->waiters != NULL) { /* somebody has to */
-        pthread_cond_signal(&k->waiters->woken);
+    *p = mine->next;
+    for (w = k->waiters; w != NULL && w->done; w = w->next) {
+    }
+    if (!k->driven && w != NULL) {
+        pthread_cond_signal(&w->woken);
     }
 }
 
