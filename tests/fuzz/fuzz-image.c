@@ -1,7 +1,7 @@
 /*
  * Fuzz the image formats: the input is a qcow2, VDI, VPC or VMDK file, in memory. It is opened, read, described, checked, written to,
  * enlarged and repaired. Names in it are not followed: an image that has one behind it is not opened, and its data
- * file is ours.
+ * file is ours. Of an image whose clusters are too large for that, the input may be the start of each alone (TERSE).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "tests/fuzz/image-use.h"
 
 #define FILE_MAX (1u << 20)
+enum { TERSE = 128, TERSE_BYTES = 1024, TERSE_CLUSTER = 16384 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -62,6 +63,24 @@ static void use(BlockImage *img, unsigned how)
     }
 }
 
+/* put_file - the image, which begins behind the first byte. */
+static void put_file(int fd, const uint8_t *data, size_t size)
+{
+    size_t step = data[0] & TERSE ? TERSE_BYTES : size;
+    off_t to = 0;
+
+    if (ftruncate(fd, 0) != 0) {
+        abort();
+    }
+    for (size_t at = 1; at < size; at += step, to += TERSE_CLUSTER) {
+        size_t n = MIN(step, size - at);
+
+        if (to < FILE_MAX && pwrite(fd, data + at, n, to) != (ssize_t)n) {
+            abort();
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int fd = -1, data_fd;
@@ -84,9 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     how = data[0];
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, data + 1, size - 1, 0) != (ssize_t)(size - 1)) {
-        abort();
-    }
+    put_file(fd, data, size);
     split = !vdi && !vpc && !vmdk && ld_be32(data + 1 + QH_VERSION) >= 3 && (ld_be64(data + 1 + QH_INCOMPATIBLE) & INCOMPAT_DATA_FILE);
     if (split && ftruncate(data_fd, FILE_MAX) != 0) {
         abort();

@@ -14,6 +14,7 @@
 
 DiskModel *disk;
 static const char *format;
+static bool split; /* it has a data file */
 
 uint64_t rnd(void)
 {
@@ -66,10 +67,16 @@ static void say_finding(void *opaque, const char *line)
     print_message("%s\n", line);
 }
 
+char *model_data(const char *path)
+{
+    return split ? xasprintf("%s.data", path) : NULL;
+}
+
 BlockImage *model_open(const char *path, bool read_only)
 {
+    autofree char *data = model_data(path);
     Error *err = NULL;
-    BlockImage *img = image_open(path, format, read_only, BLK_WRITEBACK, &err);
+    BlockImage *img = image_open_split(path, format, read_only ? IMAGE_READ_ONLY : 0, BLK_WRITEBACK, data, &err);
 
     if (img == NULL) {
         fail_msg("%s", error_text(err));
@@ -140,7 +147,9 @@ static void compare_snapshots(const char *path)
 /* ask_qemu - errors there would be 2; leaks, 3, are gone. */
 static void ask_qemu(const char *path)
 {
-    autofree char *cmd = xasprintf("qemu-img check -q -f %s %s >/dev/null 2>&1", format, path);
+    autofree char *cmd = xasprintf(split ? "qemu-img check -q --image-opts driver=%s,file.filename=%s,data-file.driver=file,"
+                                           "data-file.filename=%s.data >/dev/null 2>&1"
+                                         : "qemu-img check -q -f %s %s >/dev/null 2>&1", format, path, path);
     static int have = -1;
 
     if (strcmp(format, "raw") == 0 || strcmp(format, "vpc") == 0) { /* it has no check for these */
@@ -265,7 +274,7 @@ static int do_snapshot(BlockImage *img)
     ModelSnapshot *s = &disk->snapshot[rnd() % SNAPSHOTS];
     int r = 0;
 
-    if (img->fmt != &qcow2_format) {
+    if (img->fmt != &qcow2_format || split) {
         return 0;
     }
     if (!s->there) {
@@ -330,7 +339,11 @@ void model_create(const char *path, const Qcow2Options *o)
         disk->cell[n].count = 1;
     }
     format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
+    split = o->data_file != NULL;
     unlink(path);
+    if (split) {
+        unlink(o->data_file);
+    }
     if (new_disk(path, format, o->size, o->whole)) {
         return;
     }

@@ -37,8 +37,10 @@ typedef struct DiskModel {
 extern DiskModel *disk; /* what the functions below work with; its seed is the caller's */
 
 uint64_t rnd(void);
-/* model_create - a new image at @path, raw with version 0 or what its backing_format says then, and its model. */
+/* model_create - a new image at @path, raw with version 0 or what its backing_format says then, and its model. A data file, if
+ * there shall be one, lies at @o->data_file. model_data - where the image at @path is looked for that of; NULL if it has none. */
 void model_create(const char *path, const Qcow2Options *o);
+char *model_data(const char *path);
 BlockImage *model_open(const char *path, bool read_only);
 /* model_op - a random operation on both; 0 or -errno. model_settled - all is on stable storage. */
 int model_op(BlockImage *img);

@@ -101,27 +101,39 @@ typedef struct Change {
     bool size;
 } Change;
 
-static struct {
+typedef struct Watched {
     dev_t dev;
     ino_t ino;
     uint8_t *disk; /* what is on stable storage */
     uint64_t size, room;
     Change *log;   /* since the last flush */
     size_t count;
+} Watched;
+
+static struct {
+    Watched file[POWER_FILES];
+    unsigned files;
     void (*before)(void *opaque);
     void *opaque;
 } power;
 
-static bool watched(int fd)
+static Watched *watched(int fd)
 {
     struct stat st;
+    Watched *w = power.file, *end = power.file + power.files;
 
-    return fstat(fd, &st) == 0 && st.st_dev == power.dev && st.st_ino == power.ino;
+    if (fstat(fd, &st) != 0) {
+        return NULL;
+    }
+    while (w < end && (st.st_dev != w->dev || st.st_ino != w->ino)) {
+        w++;
+    }
+    return w < end ? w : NULL;
 }
 
 static void about_to(int fd)
 {
-    if (watched(fd) && power.before != NULL) {
+    if (watched(fd) != NULL && power.before != NULL) {
         const HostCalls *mine = host_calls;
 
         fault_disarm();
@@ -132,11 +144,13 @@ static void about_to(int fd)
 
 static void note(int fd, Change c)
 {
-    if (watched(fd)) {
-        if ((power.count & (power.count - 1)) == 0) {
-            power.log = xrealloc(power.log, MAX(power.count * 2, 1u), sizeof(*power.log));
+    Watched *w = watched(fd);
+
+    if (w != NULL) {
+        if ((w->count & (w->count - 1)) == 0) {
+            w->log = xrealloc(w->log, MAX(w->count * 2, 1u), sizeof(*w->log));
         }
-        power.log[power.count++] = c;
+        w->log[w->count++] = c;
     }
 }
 
@@ -216,15 +230,18 @@ static void apply(uint8_t **disk, uint64_t *size, uint64_t *room, const Change *
 
 static int power_fdatasync(int fd)
 {
-    about_to(fd);
-    if (watched(fd)) {
-        for (size_t n = 0; n < power.count; n++) {
-            Change *c = &power.log[n];
+    Watched *w;
 
-            apply(&power.disk, &power.size, &power.room, c, c->at, c->at + c->len);
-            free(c->data);
-        }
-        power.count = 0;
+    about_to(fd);
+    w = watched(fd);
+    for (size_t n = 0; w != NULL && n < w->count; n++) {
+        Change *c = &w->log[n];
+
+        apply(&w->disk, &w->size, &w->room, c, c->at, c->at + c->len);
+        free(c->data);
+    }
+    if (w != NULL) {
+        w->count = 0;
     }
     return 0; /* the file itself is in the page cache of a host that lives on */
 }
@@ -234,7 +251,7 @@ static const HostCalls power_calls = {
     .ftruncate = power_ftruncate,
 };
 
-void power_begin(const char *path, void (*before)(void *opaque), void *opaque)
+static void watch(Watched *w, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
@@ -242,13 +259,20 @@ void power_begin(const char *path, void (*before)(void *opaque), void *opaque)
     if (fd < 0 || fstat(fd, &st) != 0) {
         abort();
     }
-    power.dev = st.st_dev;
-    power.ino = st.st_ino;
-    set_size(&power.disk, &power.size, &power.room, (uint64_t)st.st_size);
-    if (pread(fd, power.disk, (size_t)st.st_size, 0) != st.st_size) {
+    w->dev = st.st_dev;
+    w->ino = st.st_ino;
+    set_size(&w->disk, &w->size, &w->room, (uint64_t)st.st_size);
+    if (pread(fd, w->disk, (size_t)st.st_size, 0) != st.st_size) {
         abort();
     }
     close(fd);
+}
+
+void power_begin(const char *const *paths, unsigned count, void (*before)(void *opaque), void *opaque)
+{
+    for (power.files = 0; power.files < count; power.files++) {
+        watch(&power.file[power.files], paths[power.files]);
+    }
     power.before = before;
     power.opaque = opaque;
     host_calls = &power_calls;
@@ -257,24 +281,43 @@ void power_begin(const char *path, void (*before)(void *opaque), void *opaque)
 void power_end(void)
 {
     host_calls = &host_system_calls;
-    for (size_t n = 0; n < power.count; n++) {
-        free(power.log[n].data);
+    for (Watched *w = power.file; w < power.file + power.files; w++) {
+        for (size_t n = 0; n < w->count; n++) {
+            free(w->log[n].data);
+        }
+        free(w->log);
+        free(w->disk);
     }
-    free(power.log);
-    free(power.disk);
     memset(&power, 0, sizeof(power));
 }
 
-void power_cut(const char *path, uint64_t (*random)(void))
+/* put_file - but for zeros, which stay holes. */
+static void put_file(const char *path, const uint8_t *disk, uint64_t size)
 {
-    uint64_t size = power.size, room = power.room, kind = random() % 3, odds = random() % 7 + 1;
-    size_t upto = kind == 0 ? random() % (power.count + 1) : power.count;
-    uint8_t *disk = xnewn(uint8_t, MAX(room, 1u));
-    int fd;
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-    memcpy(disk, power.disk, room);
+    if (fd < 0 || ftruncate(fd, (off_t)size) != 0) {
+        abort();
+    }
+    for (uint64_t at = 0; at < size; at += 4096) {
+        size_t n = MIN(4096, size - at);
+
+        if ((disk[at] != 0 || memcmp(disk + at, disk + at + 1, n - 1) != 0) && pwrite(fd, disk + at, n, (off_t)at) != (ssize_t)n) {
+            abort();
+        }
+    }
+    close(fd);
+}
+
+static void cut_one(const Watched *w, const char *path, uint64_t (*random)(void))
+{
+    uint64_t size = w->size, room = w->room, kind = random() % 3, odds = random() % 7 + 1;
+    size_t upto = kind == 0 ? random() % (w->count + 1) : w->count;
+    uint8_t *disk = xnewn(uint8_t, MAX(room, 1u));
+
+    memcpy(disk, w->disk, room);
     for (size_t n = 0; n < upto; n++) { /* kinds: up to one; some, whole; some sectors of each */
-        const Change *c = &power.log[n];
+        const Change *c = &w->log[n];
         uint64_t step = kind == 2 && !c->size ? SECTOR - c->at % SECTOR : MAX(c->len, 1u);
 
         for (uint64_t at = c->at; at < c->at + MAX(c->len, 1u); at += step, step = kind == 2 ? SECTOR : step) {
@@ -283,17 +326,13 @@ void power_cut(const char *path, uint64_t (*random)(void))
             }
         }
     }
-    fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, (off_t)size) != 0) {
-        abort();
-    }
-    for (uint64_t at = 0; at < size; at += 4096) { /* what is zeros stays a hole */
-        size_t n = MIN(4096, size - at);
-
-        if ((disk[at] != 0 || memcmp(disk + at, disk + at + 1, n - 1) != 0) && pwrite(fd, disk + at, n, (off_t)at) != (ssize_t)n) {
-            abort();
-        }
-    }
-    close(fd);
+    put_file(path, disk, size);
     free(disk);
+}
+
+void power_cut(const char *const *paths, uint64_t (*random)(void))
+{
+    for (unsigned n = 0; n < power.files; n++) {
+        cut_one(&power.file[n], paths[n], random);
+    }
 }

@@ -19,11 +19,12 @@
 void fault_arm(uint64_t n, int error, bool for_ever);
 bool fault_disarm(void);
 
-/* power_begin - watch the file at @path. @before is called before each call that changes or flushes it, when
- * files work but do not wait for the disk. power_end - no longer. */
-void power_begin(const char *path, void (*before)(void *opaque), void *opaque);
+/* power_begin - watch the @count files at @paths, POWER_FILES at most. @before is called before each call that changes or
+ * flushes one, when files work but do not wait for the disk. power_end - no longer. */
+enum { POWER_FILES = 2 };
+void power_begin(const char *const *paths, unsigned count, void (*before)(void *opaque), void *opaque);
 void power_end(void);
-/* power_cut - what the file could hold now, to @path; which of all possibilities, @random says. */
-void power_cut(const char *path, uint64_t (*random)(void));
+/* power_cut - what they could hold now, to @paths, one for each; which of all possibilities, @random says. */
+void power_cut(const char *const *paths, uint64_t (*random)(void));
 
 #endif

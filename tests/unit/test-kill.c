@@ -62,8 +62,11 @@ static void one_cycle(bool qemu)
 
 static void test_kind(void **state)
 {
-    const Qcow2Options *o = *state;
+    autofree char *data = xasprintf("%s.data", work);
+    Qcow2Options with_data = *(const Qcow2Options *)*state;
+    const Qcow2Options *o = &with_data;
 
+    with_data.data_file = o->data_file != NULL ? data : NULL;
     model_create(work, o);
     for (unsigned n = 0; n < cycles; n++) {
         if (n % 40 == 39) {
@@ -95,6 +98,8 @@ int main(void)
         { 1 << 20, 3, 1024, 64, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 2, 4096, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
         { 1 << 20, 3, 16384, 16, .extended_l2 = true },
+        { 1 << 20, 3, 4096, 16, .data_file = "" },
+        { 1 << 20, 3, 16384, 16, .extended_l2 = true, .data_file = "", .data_raw = true },
     };
     const struct CMUnitTest tests[] = {
         { "64 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
@@ -102,6 +107,8 @@ int main(void)
         { "1 KiB clusters, counts of 64 bits", test_kind, NULL, NULL, (void *)&kinds[2] },
         { "version 2", test_kind, NULL, NULL, (void *)&kinds[3] },
         { "16 KiB clusters in 32 parts", test_kind, NULL, NULL, (void *)&kinds[4] },
+        { "4 KiB clusters in a data file", test_kind, NULL, NULL, (void *)&kinds[5] },
+        { "16 KiB clusters in 32 parts, in a raw data file", test_kind, NULL, NULL, (void *)&kinds[6] },
     };
     const char *s = getenv("KILL_SEED"), *n = getenv("KILL_CYCLES");
 
@@ -110,6 +117,7 @@ int main(void)
         return 1;
     }
     disk->seed = s != NULL ? strtoull(s, NULL, 10) * 2 + 1 : 987654321;
-    cycles = (n != NULL ? (unsigned)strtoul(n, NULL, 10) : 100) / (unsigned)ARRAY_SIZE(kinds);
+    cycles = (n != NULL ? (unsigned)strtoul(n, NULL, 10) : 100) / (unsigned)ARRAY_SIZE(kinds) + 1;
+    print_message("done: %u kills of each of %zu kinds\n", cycles, ARRAY_SIZE(kinds));
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -16,7 +16,7 @@
 static char dir[] = "/tmp/doppel-power-XXXXXX";
 static DiskModel model = { .seed = 7777777 };
 static unsigned points, wanted;
-static char *work, *cut;
+static char *work, *cut, *work_data, *cut_data;
 
 static void power_goes(void *opaque)
 {
@@ -25,7 +25,7 @@ static void power_goes(void *opaque)
     }
     points--;
     unlink(cut);
-    power_cut(cut, rnd);
+    power_cut((const char *const[]){ cut, cut_data }, rnd);
     model_check(cut, points % 100 == 0);
 }
 
@@ -34,7 +34,7 @@ static void run(const Qcow2Options *o)
     BlockImage *img;
 
     model_create(work, o);
-    power_begin(work, power_goes, NULL);
+    power_begin((const char *const[]){ work, work_data }, o->data_file != NULL ? 2 : 1, power_goes, NULL);
     img = model_open(work, false);
     for (unsigned n = 0; n < 400 && points > 0; n++) {
         assert_int_equal(model_op(img), 0);
@@ -54,11 +54,12 @@ static void run(const Qcow2Options *o)
 
 static void test_kind(void **state)
 {
-    const Qcow2Options *o = *state;
+    Qcow2Options o = *(const Qcow2Options *)*state;
 
+    o.data_file = o.data_file != NULL ? work_data : NULL;
     points = wanted;
     while (points > 0) {
-        run(o);
+        run(&o);
     }
 }
 
@@ -66,6 +67,8 @@ static int setup(void **state)
 {
     work = mkdtemp(dir) != NULL ? xasprintf("%s/work.img", dir) : NULL;
     cut = xasprintf("%s/cut.img", dir);
+    work_data = xasprintf("%s.data", work);
+    cut_data = xasprintf("%s.data", cut);
     return work != NULL ? 0 : -1;
 }
 
@@ -75,6 +78,8 @@ static int teardown(void **state)
 
     free(work);
     free(cut);
+    free(work_data);
+    free(cut_data);
     return system(cmd);
 }
 
@@ -93,6 +98,8 @@ int main(void)
         { 1 << 20, 0, .backing_format = "vmdk", .whole = true },
         { 2 << 20, 0, .backing_format = "vhdx" },
         { 1 << 20, 3, 16384, 16, .extended_l2 = true },
+        { 1 << 20, 3, 4096, 16, .data_file = "" },
+        { 1 << 20, 3, 16384, 16, .extended_l2 = true, .data_file = "", .data_raw = true },
     };
     const struct CMUnitTest tests[] = {
         { "4 KiB clusters", test_kind, NULL, NULL, (void *)&kinds[0] },
@@ -107,11 +114,14 @@ int main(void)
         { "VMDK", test_kind, NULL, NULL, (void *)&kinds[8] },
         { "VMDK, compressed", test_kind, NULL, NULL, (void *)&kinds[9] },
         { "VHDX", test_kind, NULL, NULL, (void *)&kinds[10] },
+        { "4 KiB clusters in a data file", test_kind, NULL, NULL, (void *)&kinds[12] },
+        { "16 KiB clusters in 32 parts, in a raw data file", test_kind, NULL, NULL, (void *)&kinds[13] },
     };
     const char *s = getenv("POWER_SEED"), *n = getenv("POWER_POINTS");
 
     disk = &model;
     disk->seed = s != NULL ? strtoull(s, NULL, 10) * 2 + 1 : disk->seed;
     wanted = (n != NULL ? (unsigned)strtoul(n, NULL, 10) : 400) / (unsigned)ARRAY_SIZE(kinds) + 1;
+    print_message("done: %u points of each of %zu kinds\n", wanted, ARRAY_SIZE(kinds));
     return cmocka_run_group_tests(tests, setup, teardown);
 }
