@@ -229,6 +229,11 @@ typedef void BlockDone(void *opaque, int ret, const uint8_t *data);
 BlockReq *blk_read(BlockBackend *b, uint64_t offset, uint32_t len, BlockDone *done, void *opaque);
 BlockReq *blk_write(BlockBackend *b, uint64_t offset, const void *data, uint32_t len,
                     BlockDone *done, void *opaque);
+/* blk_write_buffer - the same, of a buffer that it takes over, whatever comes of it: blk_buffer(), NULL if there is no memory,
+ * of @len bytes that the caller has filled. blk_buffer_free - of one that is not written after all. */
+uint8_t *blk_buffer(uint32_t len);
+void blk_buffer_free(uint8_t *buf, uint64_t len);
+BlockReq *blk_write_buffer(BlockBackend *b, uint64_t offset, uint8_t *buf, uint32_t len, BlockDone *done, void *opaque);
 BlockReq *blk_flush(BlockBackend *b, BlockDone *done, void *opaque);
 /* blk_discard - the guest does not need [@offset, +@len) any more, of any length; nothing without discard=unmap. */
 BlockReq *blk_discard(BlockBackend *b, uint64_t offset, uint64_t len, BlockDone *done, void *opaque);

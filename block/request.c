@@ -461,6 +461,33 @@ static void drain_limits(bool on)
     block_unlock();
 }
 
+/* ---- buffers ---- */
+
+/* Those of large requests are kept: memory that malloc() gives back to the host would be made anew, page by page. */
+enum { LARGE = 128 << 10, KEPT_MAX = 8 };
+static uint8_t *kept[KEPT_MAX]; /* of BLK_REQUEST_MAX bytes; under the machine lock */
+static unsigned kept_count;     /* the same */
+
+uint8_t *blk_buffer(uint32_t len)
+{
+    void *p = NULL;
+
+    if (len >= LARGE && len <= BLK_REQUEST_MAX && kept_count > 0) {
+        return kept[--kept_count];
+    }
+    len = len >= LARGE ? MAX(len, BLK_REQUEST_MAX) : len;
+    return posix_memalign(&p, 4096, len) == 0 ? p : NULL; /* so that O_DIRECT needs no other */
+}
+
+void blk_buffer_free(uint8_t *buf, uint64_t len)
+{
+    if (buf != NULL && len >= LARGE && len <= BLK_REQUEST_MAX && kept_count < KEPT_MAX) {
+        kept[kept_count++] = buf;
+    } else {
+        free(buf);
+    }
+}
+
 /* ---- the host failed ---- */
 
 static BlockOnError policy(const BlockReq *req)
@@ -492,7 +519,10 @@ static bool failed(BlockReq *req)
 
     tell_error(req, on);
     if (on == BLK_IGNORE) {
-        req->ret = 0; /* what was to be read is zeros, or what came of it */
+        req->ret = 0;
+        if (req->op == OP_READ && req->data != NULL) {
+            memset(req->data, 0, req->len);
+        }
         return false;
     }
     if (on != BLK_STOP || req->cancelled) {
@@ -578,7 +608,7 @@ static void complete(BlockReq *req)
                   req->op == OP_READ && req->ret == 0 ? req->data : NULL);
     }
     image_unref(req->img);
-    free(req->data);
+    blk_buffer_free(req->data, req->len);
     free(req);
 }
 
@@ -632,35 +662,19 @@ static int check(const BlockReq *req)
     return (req->op == OP_WRITE || req->op == OP_DISCARD) && req->img->read_only ? -EROFS : 0;
 }
 
-/* buffer_new - aligned, so that O_DIRECT needs no other. */
-static uint8_t *buffer_new(uint64_t len, bool zeros)
-{
-    void *p = NULL;
-
-    if (posix_memalign(&p, 4096, len) != 0) {
-        return NULL;
-    }
-    if (zeros) {
-        memset(p, 0, len);
-    }
-    return p;
-}
-
-static BlockReq *submit(BlockBackend *b, BlockOp op, uint64_t offset, const void *data,
-                        uint64_t len, BlockDone *done, void *opaque)
+static BlockReq *submit(BlockBackend *b, BlockOp op, uint64_t offset, uint8_t *data, uint64_t len, BlockDone *done,
+                        void *opaque)
 {
     BlockReq *req = xnew(BlockReq), **end = &requests;
 
-    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op, .blk = b,
+    *req = (BlockReq){ .img = b->img != NULL ? image_ref(b->img) : NULL, .op = op, .blk = b, .data = data,
                        .offset = offset, .len = len, .begun = clock_now(CLK_REAL), .done = done, .opaque = opaque };
     req->ret = check(req);
-    if (req->ret == 0 && len > 0 && op != OP_DISCARD) {
-        req->data = buffer_new(len, data == NULL);
-        if (req->data == NULL) {
-            req->ret = -ENOMEM;
-        } else if (data != NULL) {
-            memcpy(req->data, data, len);
-        }
+    if (req->ret == 0 && len > 0 && op == OP_READ) {
+        req->data = blk_buffer((uint32_t)len);
+    }
+    if (req->ret == 0 && len > 0 && req->data == NULL && (op == OP_READ || op == OP_WRITE)) {
+        req->ret = -ENOMEM;
     }
     while (*end != NULL) {
         end = &(*end)->next;
@@ -677,10 +691,20 @@ BlockReq *blk_read(BlockBackend *b, uint64_t offset, uint32_t len, BlockDone *do
     return submit(b, OP_READ, offset, NULL, len, done, opaque);
 }
 
+BlockReq *blk_write_buffer(BlockBackend *b, uint64_t offset, uint8_t *buf, uint32_t len, BlockDone *done, void *opaque)
+{
+    return submit(b, OP_WRITE, offset, buf, len, done, opaque);
+}
+
 BlockReq *blk_write(BlockBackend *b, uint64_t offset, const void *data, uint32_t len,
                     BlockDone *done, void *opaque)
 {
-    return submit(b, OP_WRITE, offset, data, len, done, opaque);
+    uint8_t *buf = len <= BLK_REQUEST_MAX ? blk_buffer(len) : NULL;
+
+    if (buf != NULL) {
+        memcpy(buf, data, len);
+    }
+    return blk_write_buffer(b, offset, buf, len, done, opaque);
 }
 
 BlockReq *blk_flush(BlockBackend *b, BlockDone *done, void *opaque)
@@ -783,5 +807,8 @@ void requests_fini(void)
         pthread_join(workers[--worker_count], NULL);
     }
     host_aio_fini();
+    while (kept_count > 0) {
+        free(kept[--kept_count]);
+    }
     ending = false;
 }

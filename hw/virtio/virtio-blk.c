@@ -150,7 +150,7 @@ static Piece *new_piece(Request *r, uint32_t at, uint32_t len)
 static void next_piece(Request *r)
 {
     uint32_t n = MIN(r->len - r->at, BLK_REQUEST_MAX), at = r->at;
-    autofree uint8_t *buf = r->write && n > 0 ? xalloc0(1, n) : NULL;
+    uint8_t *buf = r->write && n > 0 ? blk_buffer(n) : NULL;
     uint64_t from = r->sector * SECTOR + at;
     Piece *p;
 
@@ -158,13 +158,14 @@ static void next_piece(Request *r)
         return;
     }
     r->at += n;
-    if (r->write && elem_read(r->e, HEADER + at, buf, n) != n) {
+    if (buf != NULL && elem_read(r->e, HEADER + at, buf, n) != n) {
+        blk_buffer_free(buf, n);
         r->status = S_IOERR;
         r->at = r->len;
         return;
     }
     p = new_piece(r, at, r->write ? 0 : n);
-    p->req = r->write ? blk_write(r->s->blk, from, buf, n, on_done, p) : blk_read(r->s->blk, from, n, on_done, p);
+    p->req = r->write ? blk_write_buffer(r->s->blk, from, buf, n, on_done, p) : blk_read(r->s->blk, from, n, on_done, p);
 }
 
 static void read_or_write(Request *r, uint64_t sector, bool write)
