@@ -15,14 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#if defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
+#include "tests/lib/sanitized.h"
 
 #define DIFF_BASE 0x10000000ull
 #define DIFF_CODE (DIFF_BASE + 0x800)
