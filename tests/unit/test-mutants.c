@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "block/big-endian.h"
 #include "block/internal.h"
 #include "block/qcow2.h"
 #include "block/vhdx.h"
@@ -34,7 +35,7 @@ typedef struct Kind {
     const char *format;
     bool whole;
     Qcow2Options o;
-    void (*seal)(uint8_t *file); /* makes its sums right; or NULL */
+    void (*seal)(uint8_t *file, size_t size); /* makes its sums right; or NULL */
 } Kind;
 
 static char dir[] = "/tmp/doppel-mutants-XXXXXX";
@@ -54,13 +55,36 @@ static uint64_t rnd(void)
 }
 
 /* seal_vhdx - headers and lists of regions ([MS-VHDX], "Header Section"): else nothing behind them would be looked at. */
-static void seal_vhdx(uint8_t *file)
+static void seal_vhdx(uint8_t *file, size_t size)
 {
     for (uint32_t at = VHDX_HEADER_1; at <= 2 * VHDX_HEADER_1; at += VHDX_HEADER_1) {
         st_le32(file + at + XH_SUM, vhdx_crc(file + at, XH_BYTES, XH_SUM));
     }
     for (uint32_t at = VHDX_REGIONS_1; at <= VHDX_REGIONS_1 + VHDX_REGIONS_BYTES; at += VHDX_REGIONS_BYTES) {
         st_le32(file + at + 4, vhdx_crc(file + at, VHDX_REGIONS_BYTES, 4));
+    }
+}
+
+/* vhd_sum - all bytes added and turned round, without the sum itself (Virtual Hard Disk Image Format Specification,
+ * "Checksum"). */
+static void vhd_sum(uint8_t *p, size_t len, size_t where)
+{
+    uint32_t sum = 0;
+
+    st_be32(p + where, 0);
+    for (size_t n = 0; n < len; n++) {
+        sum += p[n];
+    }
+    st_be32(p + where, ~sum);
+}
+
+/* seal_vhd - the footer, its copy, and the header behind that, where the disk grows. */
+static void seal_vhd(uint8_t *file, size_t size)
+{
+    vhd_sum(file + size - 512, 512, 64);
+    if (memcmp(file, "conectix", 8) == 0) {
+        vhd_sum(file, 512, 64);
+        vhd_sum(file + 512, 1024, 36);
     }
 }
 
@@ -121,7 +145,7 @@ static void mutate(const Kind *k, size_t size)
         bad[at] = how == 0 ? (uint8_t)rnd() : how == 1 ? (uint8_t)(bad[at] ^ 1u << rnd() % 8) : how == 2 ? 0xff : (uint8_t)(rnd() % 4);
     }
     if (k->seal != NULL && rnd() % 8 != 0) {
-        k->seal(bad);
+        k->seal(bad, size);
     }
 }
 
@@ -273,8 +297,8 @@ int main(void)
         { "qcow2", .o = { DISK, 3, 16384, 16, .extended_l2 = true } },
         { "qcow2", .o = { DISK, 3, 4096, 16, .data_file = "" } },
         { "vdi" },
-        { "vpc" },
-        { "vpc", .whole = true },
+        { "vpc", .seal = seal_vhd },
+        { "vpc", .whole = true, .seal = seal_vhd },
         { "vmdk" },
         { "vmdk", .whole = true },
         { "vhdx", .seal = seal_vhdx },
