@@ -63,9 +63,11 @@ static inline uint32_t vio_offered(void)
     return vio_get(0x04, 4);
 }
 
-/* vio_begin - reset, features (of the lower half), rings of all queues, go: 3.1.1. */
-static inline void vio_begin(uint32_t features)
+/* vio_begin_at - reset, features (of the lower half), rings of all queues, go: 3.1.1. Of queue @stray, the parts @parts (bits:
+ * descriptors or the packed ring, what the driver writes, what the device does) are at @at, if that is not 0. */
+static inline void vio_begin_at(uint32_t features, unsigned stray, unsigned parts, uint32_t at)
 {
+    static const uint32_t place[] = { 0, VIO_AVAIL, VIO_USED };
     unsigned count;
 
     vio_set(0x14, 0, 1);
@@ -82,12 +84,20 @@ static inline void vio_begin(uint32_t features)
         vio_queue[q] = (VioQueue){ .wrap = true, .used_wrap = true };
         vio_set(0x16, q, 2);
         vio_set(0x18, VIO_SIZE, 2);
-        vio_set(0x20, VIO_RINGS + q * VIO_STEP, 4);
-        vio_set(0x28, VIO_RINGS + q * VIO_STEP + VIO_AVAIL, 4);
-        vio_set(0x30, VIO_RINGS + q * VIO_STEP + VIO_USED, 4);
+        for (unsigned k = 0; k < ARRAY_SIZE(place); k++) {
+            bool there = at != 0 && q == stray && (parts >> k & 1);
+
+            vio_set(0x20 + 8 * k, there ? at : VIO_RINGS + q * VIO_STEP + place[k], 4);
+        }
         vio_set(0x1c, 1, 2);
     }
     vio_set(0x14, 1 | 2 | 4 | 8, 1);
+}
+
+/* vio_begin - the same with all in memory. */
+static inline void vio_begin(uint32_t features)
+{
+    vio_begin_at(features, 0, 0, 0);
 }
 
 /* vio_kick - whatever is in queue @q. */

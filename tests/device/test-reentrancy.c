@@ -3,13 +3,13 @@
  * another card. Each access is refused and counted, no register changes, and the card works once it is set up again.
  */
 #include "tests/device/fake-virtio.h"
+#include "tests/device/victim.h"
 
 #include "hw/net/e1000.h"
 
-enum { VICTIM = FAKE_MMIO + 0x100000, BUFS = 0x60000, RX_RING = 0x2000, TX_RING = 0x1000, INIT = 0x800, RING = 8, LEN = 60,
-       PIECES = 0x1000 };
+enum { BUFS = 0x60000, RX_RING = 0x2000, TX_RING = 0x1000, INIT = 0x800, RING = 8, LEN = 60, PIECES = 0x1000 };
 
-extern const DeviceClass e1000_class, rtl8139_class, pcnet_class, virtio_net_class;
+extern const DeviceClass rtl8139_class, pcnet_class, virtio_net_class;
 
 /* A card: where its BARs are, how a driver starts it with rings and buffers of its choice (one frame goes out at once), and
  * a register with what it has after that. */
@@ -103,21 +103,9 @@ static void start_pcnet(uint32_t rx, uint32_t tx, uint32_t buf)
 
 static void start_virtio(uint32_t rx, uint32_t tx, uint32_t buf)
 {
-    vio_begin(0);
-    if (rx >= FAKE_RAM || tx >= FAKE_RAM) {
-        vio_set(0x14, 0, 1);
-        vio_set(0x14, 3, 1);
-        vio_set(0x08, 1, 4);
-        vio_set(0x0c, vio_packed ? 5 : 1, 4);
-        vio_set(0x14, 11, 1);
-        for (unsigned q = 0; q < 2; q++) {
-            vio_set(0x16, q, 2);
-            for (unsigned k = 0; k < 3; k++) {
-                vio_set(0x20 + 8 * k, q == 0 ? rx : tx, 4);
-            }
-            vio_set(0x1c, 1, 2);
-        }
-        vio_set(0x14, 15, 1);
+    vio_begin_at(0, 0, 7, rx >= FAKE_RAM ? rx : 0);
+    if (tx >= FAKE_RAM) {
+        vio_begin_at(0, 1, 7, tx);
     }
     vio_give(0, buf, 1600, true);
     vio_give(1, buf, LEN + 12, false);
@@ -138,34 +126,20 @@ static void frame_in(void)
     net_send(&fake_peer.port, f, sizeof(f));
 }
 
-/* victim - all that the other card's registers say of its rings. */
-static uint64_t victim(void)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t at = 0; at < 0x4000; at += 4) {
-        sum = sum * 31 + (at == 0x00c0 ? 0 : (uint32_t)mem_in(VICTIM + at, 4)); /* but for ICR, which reading clears */
-    }
-    return sum;
-}
-
 static void one_card(const Card *c, const char *name)
 {
-    static const uint32_t there[] = { FAKE_MMIO, VICTIM + 0x2000, VICTIM + 0x3800 };
-    Device *card = fake_device(c->cls), *dev = fake_device(&e1000_class);
+    static const uint32_t there[] = { FAKE_MMIO, VICTIM_RX, VICTIM_TX };
+    Device *card = fake_device(c->cls);
     uint64_t before;
     uint32_t reg;
 
     assert_true(!vio_packed || device_set(card, "packed", "on", NULL));
     fake_plug(card, c->io, c->mmio);
-    assert_true(device_set(dev, "mac", "52:54:00:01:02:04", NULL));
-    fake_realize(dev);
-    pci_config_write(pci_bus_find(fake_bus, PCI_DEVFN(2, 0)), PCI_BAR0, VICTIM, 4);
-    pci_config_write(pci_bus_find(fake_bus, PCI_DEVFN(2, 0)), PCI_COMMAND, PCI_CMD_MEMORY | PCI_CMD_MASTER, 2);
+    victim_plug();
     c->start(RX_RING, TX_RING, BUFS);
     assert_int_equal(fake_peer.got, 1);
     reg = (uint32_t)mem_in(FAKE_MMIO + c->reg, 2);
-    before = victim();
+    before = victim_sum();
     for (unsigned n = 0; n < ARRAY_SIZE(there); n++) {
         for (unsigned what = 0; what < 3; what++) { /* the receive ring, that of transmission, buffers */
             uint64_t count = dma_refused();
@@ -177,7 +151,7 @@ static void one_card(const Card *c, const char *name)
             if (dma_refused() == count) {
                 fail_msg("%s: nothing was refused in case %u at 0x%x", name, what, there[n]);
             }
-            assert_int_equal(victim(), before);
+            assert_int_equal(victim_sum(), before);
         }
     }
     fake_peer.got = 0;
