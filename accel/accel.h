@@ -114,6 +114,12 @@ typedef struct AccelStats {
 } AccelStats;
 extern AccelStats accel_stats;
 
+/* accel_count - any processor's thread adds @n to a counter of those. */
+static inline void accel_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
 /* accel_ticks - now. accel_megabytes - a second, of @bytes in so many ticks. */
 static inline uint64_t accel_ticks(void)
 {

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "bus/lock.h"
 #include "bus/ram-back.h"
+#include "bus/shared.h"
 
 /* The part of [addr, addr + len) that lies in one range, or in the gap before the next one. */
 static const FlatRange *span(const FlatView *v, hwaddr addr, uint64_t len, uint64_t *n)
@@ -51,7 +52,7 @@ static bool copy_in(const FlatView *v, hwaddr addr, uint8_t *buf, uint64_t len)
     for (uint64_t done = 0; done < fit; done += n) {
         const FlatRange *r = span(v, addr + done, fit - done, &n);
         if (r != NULL && r->host != NULL) {
-            memcpy(buf + done, r->host + (addr + done - r->first), n);
+            shared_copy(buf + done, r->host + (addr + done - r->first), n);
         } else {
             memset(buf + done, 0xff, n);
             ok = false;
@@ -73,7 +74,7 @@ static bool copy_out(const FlatView *v, hwaddr addr, const uint8_t *buf, uint64_
             continue;
         }
         at = addr + done - r->first;
-        memcpy(r->host + at, buf + done, n);
+        shared_copy(r->host + at, buf + done, n);
         if (r->region->kind == REGION_RAM) {
             mem_written(r->region->ram_offset + r->offset + at, n);
         }

@@ -185,7 +185,8 @@ void ram_filled(uint64_t ram_offset)
 {
     uint64_t chunk = ram_offset / HUGE_BYTES;
 
-    if (chunk < ram.size / HUGE_BYTES && ram.fills[chunk] < BUSY_FILLS && ++ram.fills[chunk] == BUSY_FILLS) {
+    if (chunk < ram.size / HUGE_BYTES && __atomic_load_n(&ram.fills[chunk], __ATOMIC_RELAXED) < BUSY_FILLS &&
+        __atomic_add_fetch(&ram.fills[chunk], 1, __ATOMIC_RELAXED) == BUSY_FILLS) {
         huge_collapse(ram.host + chunk * HUGE_BYTES, HUGE_BYTES);
     }
 }

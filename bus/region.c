@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "bus/lock.h"
+#include "bus/shared.h"
 
 void io_region_init(IoRegion *r, const IoOps *ops, void *opaque, const char *name, uint64_t size)
 {
@@ -129,7 +130,7 @@ uint64_t mmio_read(IoRegion *r, uint64_t offset, unsigned size)
     if (r->kind != REGION_IO && r->host != NULL) {
         if (offset < r->size && size <= r->size - offset) {
             val = 0;
-            memcpy(&val, r->host + offset, size);
+            shared_copy(&val, r->host + offset, size);
         }
         return val;
     }
@@ -149,7 +150,7 @@ void mmio_write(IoRegion *r, uint64_t offset, uint64_t val, unsigned size)
         if (locked) {
             machine_lock();
         }
-        memcpy(r->host + offset, &val, size);
+        shared_copy(r->host + offset, &val, size);
         mem_written(r->ram_offset + offset, size);
         if (locked) {
             machine_unlock();

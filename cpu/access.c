@@ -209,7 +209,7 @@ static void phys_read_bytes(CpuState *c, hwaddr pa, uint8_t *buf, unsigned n)
     const FlatRange *r = flat_find(cpu_view(c), pa);
 
     if (r != NULL && r->host != NULL && n - 1 <= r->last - pa) {
-        memcpy(buf, r->host + (pa - r->first), n);
+        shared_copy(buf, r->host + (pa - r->first), n);
         return;
     }
     while (n > 0) {
@@ -230,7 +230,7 @@ static void phys_write_bytes(CpuState *c, hwaddr pa, const uint8_t *buf, unsigne
     if (r != NULL && r->writable && n - 1 <= r->last - pa) {
         uint64_t ram = flat_ram(r, pa);
 
-        memcpy(r->host + (pa - r->first), buf, n);
+        shared_copy(r->host + (pa - r->first), buf, n);
         engine_stored(c, ram, n);
         return;
     }
@@ -316,13 +316,13 @@ void lin_read(CpuState *c, vaddr lin, void *buf, unsigned n, MmuMode mode, unsig
     Pieces pc;
 
     if (p != NULL) {
-        memcpy(buf, p, n);
+        shared_copy(buf, p, n);
         return;
     }
     if (n > room && (p = tlb_rptr(c, mode, lin, room)) != NULL &&
         (q = tlb_rptr(c, mode, lin + room, n - room)) != NULL) {
-        memcpy(buf, p, room);
-        memcpy((uint8_t *)buf + room, q, n - room);
+        shared_copy(buf, p, room);
+        shared_copy((uint8_t *)buf + room, q, n - room);
         return;
     }
     translate_all(c, lin, n, ACC_READ, mode, seg, &pc);
@@ -339,13 +339,13 @@ void lin_write(CpuState *c, vaddr lin, const void *buf, unsigned n, MmuMode mode
     Pieces pc;
 
     if (p != NULL) {
-        memcpy(p, buf, n);
+        shared_copy(p, buf, n);
         return;
     }
     if (n > room && (p = tlb_wptr(c, mode, lin, room)) != NULL &&
         (q = tlb_wptr(c, mode, lin + room, n - room)) != NULL) {
-        memcpy(p, buf, room);
-        memcpy(q, (const uint8_t *)buf + room, n - room);
+        shared_copy(p, buf, room);
+        shared_copy(q, (const uint8_t *)buf + room, n - room);
         return;
     }
     translate_all(c, lin, n, ACC_WRITE, mode, seg, &pc);

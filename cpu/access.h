@@ -9,6 +9,7 @@
 #define CPU_ACCESS_H
 
 #include <string.h>
+#include "bus/shared.h"
 #include "cpu/insn.h"
 #include "cpu/tlb.h"
 
@@ -31,11 +32,9 @@ static inline vaddr insn_ea(const CpuState *c, const Insn *i)
     {                                                                                              \
         vaddr lin = seg_lin(c, seg, off, bits / 8, false);                                         \
         const void *p = tlb_rptr(c, c->mmu, lin, bits / 8);                                        \
-        uint##bits##_t v;                                                                          \
                                                                                                    \
         if (__builtin_expect(p != NULL, 1)) {                                                      \
-            memcpy(&v, p, sizeof(v));                                                              \
-            return v;                                                                              \
+            return shared_ld##bits(p);                                                             \
         }                                                                                          \
         return ld_slow_u##bits(c, seg, lin);                                                       \
     }                                                                                              \
@@ -45,7 +44,7 @@ static inline vaddr insn_ea(const CpuState *c, const Insn *i)
         void *p = tlb_wptr(c, c->mmu, lin, bits / 8);                                              \
                                                                                                    \
         if (__builtin_expect(p != NULL, 1)) {                                                      \
-            memcpy(p, &v, sizeof(v));                                                              \
+            shared_st##bits(p, v);                                                                 \
             return;                                                                                \
         }                                                                                          \
         st_slow_u##bits(c, seg, lin, v);                                                           \

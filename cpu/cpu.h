@@ -317,7 +317,7 @@ typedef struct CpuState {
     uint64_t a20_mask; /* and-mask on physical addresses: all ones, or bit 20 clear */
     uint64_t pdpte[4]; /* PAE page-directory-pointer entries, loaded with CR3 */
 
-    CpuActivity activity;
+    _Atomic CpuActivity activity; /* the processor's thread writes it; others look (info cpus) */
     bool inhibit_irq;  /* one instruction after STI or MOV SS */
     bool inhibit_db;   /* after MOV SS/POP SS also debug traps */
     bool mid_repeat;   /* RIP is at a repeated string instruction that has begun: an event that comes

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "bus/shared.h"
 #include "cpu/engine.h"
 #include "cpu/tape.h"
 
@@ -48,7 +49,7 @@ uint64_t phys_ld(CpuState *c, hwaddr pa, unsigned n)
     uint64_t v = 0;
 
     if (p != NULL) {
-        memcpy(&v, p, n);
+        shared_copy(&v, p, n);
         return v;
     }
     if (r == NULL) {
@@ -68,7 +69,7 @@ void phys_st(CpuState *c, hwaddr pa, uint64_t val, unsigned n)
     if (p != NULL && r->writable) {
         uint64_t ram = r->region->ram_offset + r->offset + (pa - r->first);
 
-        memcpy(p, &val, n);
+        shared_copy(p, &val, n);
         engine_stored(c, ram, n);
     } else if (r != NULL && !tape_write(c, TAPE_MMIO_WRITE, pa, val & ~0ull >> (64 - 8 * n))) {
         mmio_write(r->region, r->offset + (pa - r->first), val, n);

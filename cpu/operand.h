@@ -78,9 +78,9 @@ DEF_RM(64)
         uint##bits##_t *p_ = rmw_ptr(c, i->seg, off_, bits / 8);                                   \
         bool locked_ = cpu_many && (i->flags & INSN_LOCK);                                         \
         if (p_ != NULL && !locked_) {                                                              \
-            memcpy(&old, p_, sizeof(old));                                                         \
+            old = shared_ld##bits(p_);                                                             \
             new_ = (EXPR);                                                                         \
-            memcpy(p_, &new_, sizeof(new_));                                                       \
+            shared_st##bits(p_, new_);                                                             \
         } else if (p_ != NULL && (((uintptr_t)p_ & 63) <= 64 - bits / 8)) {                        \
             uint64_t res_ = c->lf_result;                                                          \
             uint32_t aux_ = c->lf_aux;                                                             \

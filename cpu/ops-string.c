@@ -205,13 +205,13 @@ static uint64_t bulk(CpuState *c, const Insn *i, unsigned size, uint64_t count, 
         if (s == NULL || (d > s && d < s + bytes)) {
             return 0; /* overlapping upwards repeats a pattern: element by element */
         }
-        memmove(d, s, bytes);
+        shared_move(d, s, bytes);
         reg_advance(c, i, GPR_RSI, (int64_t)bytes);
     } else if (size == 1) {
-        memset(d, (int)(c->regs[GPR_RAX] & 0xff), bytes);
+        shared_fill(d, (uint8_t)c->regs[GPR_RAX], bytes);
     } else {
         for (uint64_t k = 0; k < n; k++) {
-            memcpy(d + k * size, &c->regs[GPR_RAX], size);
+            shared_copy(d + k * size, &c->regs[GPR_RAX], size);
         }
     }
     reg_advance(c, i, GPR_RDI, (int64_t)bytes);

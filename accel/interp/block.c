@@ -169,7 +169,7 @@ static void prepare(CpuState *c, const uint8_t *host, const uint8_t *host2)
     if (e->quick.full) {
         e->quick.full = false;
         e->used = 0;
-        accel_stats.resets++;
+        accel_count(&accel_stats.resets, 1);
     }
 }
 
@@ -255,8 +255,8 @@ static Block *build(CpuState *c, vaddr lin, const uint8_t *host, uint32_t key)
     b->hash_next = e->hash[host_hash(host, key)];
     e->hash[host_hash(host, key)] = b;
     code_page_enter(c, b);
-    accel_stats.blocks++;
-    accel_stats.decoded += b->count;
+    accel_count(&accel_stats.blocks, 1);
+    accel_count(&accel_stats.decoded, b->count);
     if (log_on(LOG_IN_ASM)) {
         disas_log(c, lin, host, b->host2 != NULL ? 0 : b->bytes);
     }
@@ -288,8 +288,8 @@ const Block *block_lookup(CpuState *c, vaddr lin)
 
         prepare(c, host, second_page(c, lin, host));
         b = build(c, lin, host, c->mode_key & KEY_DECODE);
-        accel_stats.decode_ticks += accel_ticks() - start;
-        accel_stats.decoded_bytes += b->bytes;
+        accel_count(&accel_stats.decode_ticks, accel_ticks() - start);
+        accel_count(&accel_stats.decoded_bytes, b->bytes);
     }
     j->lin = lin;
     j->key = c->mode_key;

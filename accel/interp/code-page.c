@@ -71,7 +71,7 @@ static void unhash(CpuState *c, Block *b)
     if (b->trans != NULL) {
         e->dropped(c, b);
     }
-    accel_stats.dropped++;
+    accel_count(&accel_stats.dropped, 1);
 }
 
 /* The bytes of @b in its first page; the rest is in its second. */

@@ -101,7 +101,7 @@ void guest_go(void)
     do {
         all = true;
         for (unsigned k = 0; k < count; k++) {
-            all &= *(volatile CpuActivity *)&cpus[k]->activity != CPU_RUNNING;
+            all &= cpus[k]->activity != CPU_RUNNING;
         }
         sched_yield();
     } while (!all);

@@ -122,7 +122,7 @@ def opt_accel(tmp):
 
 @row
 def opt_perfmap(tmp):
-    with VM("-perfmap") as vm:
+    with VM("-accel", "tcg", "-perfmap") as vm:
         path = f"/tmp/perf-{vm.p.pid}.map"
         wait_for(lambda: os.path.exists(path) and "guest-" in open(path).read())
         with open(path) as f:

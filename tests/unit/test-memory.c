@@ -444,6 +444,38 @@ static void test_views_concurrently(void **state)
     assert_null(bad);
 }
 
+/* A driver counts past 255, as in a ring's index: nobody sees half of an old and half of a new number. */
+enum { INDEX = 0x1000 };
+static void *counter(void *opaque)
+{
+    uint16_t *idx = (uint16_t *)(ram_host() + INDEX);
+
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        __atomic_store_n(idx, 0x00ff, __ATOMIC_RELAXED);
+        __atomic_store_n(idx, 0x0100, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+static void test_whole_reads(void **state)
+{
+    pthread_t th;
+    uint16_t val = 0xff;
+    unsigned torn = 0;
+
+    __atomic_store_n((uint16_t *)(ram_host() + INDEX), 0xff, __ATOMIC_RELAXED);
+    __atomic_store_n(&stop, false, __ATOMIC_RELAXED);
+    pthread_create(&th, NULL, counter, NULL);
+    machine_lock();
+    for (unsigned n = 0; n < 1000000; n++) {
+        torn += !dma_read(INDEX, &val, 2) || (val != 0x00ff && val != 0x0100);
+    }
+    machine_unlock();
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    pthread_join(th, NULL);
+    assert_int_equal(torn, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest alone[] = { cmocka_unit_test(test_ram_too_big) };
@@ -452,7 +484,7 @@ int main(void)
         cmocka_unit_test(test_view_outlives_change), cmocka_unit_test(test_map_errors),
         cmocka_unit_test(test_flat_random),          cmocka_unit_test(test_dma),
         cmocka_unit_test(test_access_split),         cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_views_concurrently),
+        cmocka_unit_test(test_views_concurrently),   cmocka_unit_test(test_whole_reads),
     };
     int bad = cmocka_run_group_tests_name("ram", alone, NULL, NULL);
     return bad + cmocka_run_group_tests_name("memory", tests, setup, end);
