@@ -4,6 +4,7 @@
 #ifndef BUS_IRQ_H
 #define BUS_IRQ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef void IrqFn(void *opaque, unsigned n, int level);
@@ -22,12 +23,33 @@ static inline void irq_set(const IrqLine *line, int level)
     }
 }
 
-/* What became of edges: how many an interrupt controller noted, and how many it could not, since an earlier one still
- * waited there. Timers that make up for ticks that nobody saw compare before and after. Of the calling thread. */
+/* What became of edges, as interrupt controllers tell: noted; merged into an earlier one that still waited; or without
+ * effect, since the guest had the line masked. One that several controllers get counts as the best of it. Timers that
+ * make up for ticks that nobody saw compare before and after. Of the calling thread. */
 typedef struct IrqCount {
-    unsigned taken, merged;
+    unsigned taken, merged, masked;
 } IrqCount;
 extern __thread IrqCount irq_count;
+
+/* Who waits for the guest to have time for an interrupt more. */
+typedef struct IrqWatch {
+    void (*fn)(void *opaque); /* may only remove its own watch */
+    void *opaque;
+    struct IrqWatch *next; /* owned by bus/irq.c */
+} IrqWatch;
+
+/* irq_watch - call @w's function after each end of interrupt from now on, or no longer. Machine lock held. */
+void irq_watch(IrqWatch *w, bool on);
+
+/* irq_tell_done - interrupt controllers: the guest ended an interrupt. Machine lock held. Needless while not
+ * irq_done_wanted(), which any thread may ask: a watch that comes meanwhile waits for the next end. */
+void irq_tell_done(void);
+extern bool irq_watched;
+
+static inline bool irq_done_wanted(void)
+{
+    return __builtin_expect(__atomic_load_n(&irq_watched, __ATOMIC_RELAXED), 0);
+}
 
 static inline void irq_pulse(const IrqLine *line)
 {

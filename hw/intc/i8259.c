@@ -81,9 +81,7 @@ static void pic_set_bit(Pic *p, unsigned ir, bool level)
     if (p->elcr & bit) {
         p->irr = (uint8_t)(level ? p->irr | bit : p->irr & ~bit);
     } else if (level && !(p->lines & bit)) {
-        if (!(p->imr & bit)) {
-            *(p->irr & bit ? &irq_count.merged : &irq_count.taken) += 1;
-        }
+        *(!(p->irr & bit) ? &irq_count.taken : p->imr & bit ? &irq_count.masked : &irq_count.merged) += 1;
         p->irr |= bit;
     }
     p->lines = (uint8_t)(level ? p->lines | bit : p->lines & ~bit);
@@ -158,6 +156,9 @@ unsigned pic_ack(Device *dev)
     }
     pic_update(s);
     trace_pic_ack(vector);
+    if (s->pic[0].aeoi && irq_done_wanted()) {
+        irq_tell_done();
+    }
     return vector;
 }
 
@@ -285,6 +286,9 @@ static void pic_write(PicState *s, unsigned n, uint64_t offset, uint8_t val)
         pic_ocw2(p, val);
     }
     pic_update(s);
+    if (irq_done_wanted()) { /* an EOI, a new mask */
+        irq_tell_done();
+    }
 }
 
 static uint64_t pic_read_master(void *opaque, uint64_t offset, unsigned size)

@@ -82,9 +82,12 @@ static void ioapic_set_irq(void *opaque, unsigned n, int level)
     s->lines = level ? was | BIT(n) : was & ~BIT(n);
     if (s->rte[n] & RTE_LEVEL) {
         ioapic_service(s, n);
-    } else if (level && !(was >> n & 1) && !(s->rte[n] & RTE_MASKED)) {
-        /* "Interrupt mask": an edge on a masked pin is neither delivered nor held pending */
-        ioapic_send(s, n);
+    } else if (level && !(was >> n & 1)) {
+        if (s->rte[n] & RTE_MASKED) {
+            irq_count.masked++; /* "Interrupt mask": it is neither delivered nor held pending */
+        } else {
+            ioapic_send(s, n);
+        }
     }
 }
 

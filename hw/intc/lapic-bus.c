@@ -172,16 +172,18 @@ void lapic_send_ipi(LapicState *s, uint64_t icr)
     }
 }
 
-
-void lapic_bus_eoi(LapicBus *bus, unsigned vector)
+void lapic_bus_eoi(LapicBus *bus, int vector)
 {
     bool lock = !machine_lock_held();
 
     if (lock) {
         machine_lock();
     }
-    for (unsigned i = 0; i < bus->eoi_count; i++) {
-        bus->eoi[i].fn(bus->eoi[i].opaque, vector);
+    for (unsigned i = 0; vector >= 0 && i < bus->eoi_count; i++) {
+        bus->eoi[i].fn(bus->eoi[i].opaque, (unsigned)vector);
+    }
+    if (irq_done_wanted()) {
+        irq_tell_done();
     }
     if (lock) {
         machine_unlock();

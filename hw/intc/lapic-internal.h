@@ -137,8 +137,9 @@ void lapic_info(Device *dev, const char *topic, FILE *out);
 
 /* lapic_send_ipi - "Interrupt Command Register (ICR)", after its low half was written. */
 void lapic_send_ipi(LapicState *s, uint64_t icr);
-/* lapic_bus_eoi - tell the I/O APICs; takes the machine lock if need be. */
-void lapic_bus_eoi(LapicBus *bus, unsigned vector);
+/* lapic_bus_eoi - tell the I/O APICs of the end of a level interrupt (@vector; -1: an edge), and whoever waits for the
+ * end of any; takes the machine lock if need be. */
+void lapic_bus_eoi(LapicBus *bus, int vector);
 /* lapic_page_init - before the device is used. lapic_page_place - IA32_APIC_BASE may have changed: map
  * or unmap the page; takes the machine lock if need be. lapic_page_remove - machine lock held. */
 void lapic_page_init(LapicState *s);

@@ -163,7 +163,9 @@ static void lapic_eoi(LapicState *s)
     }
     bits_clear(s->isr, (unsigned)v);
     if (bits_test(s->tmr, (unsigned)v)) {
-        lapic_bus_eoi(s->bus, (unsigned)v);
+        lapic_bus_eoi(s->bus, v);
+    } else if (irq_done_wanted()) {
+        lapic_bus_eoi(s->bus, -1);
     }
     lapic_update(s);
 }

@@ -2,6 +2,8 @@
  * High precision event timer: three 64-bit comparators, the first one periodic as all are here,
  * legacy replacement routes. 100 MHz.
  *
+ * Periodic interrupts that the guest did not see are made up for (lost-ticks.h), where lost_tick_policy=delay.
+ *
  * Source: IA-PC HPET Specification 1.0a (headings quoted). Not modelled: FSB interrupt delivery.
  */
 #include "hw/timer/hpet.h"
@@ -11,6 +13,7 @@
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/timer/lost-ticks.h"
 #include "hw/timer/trace.h"
 
 #define HPET_TIMERS 3
@@ -47,11 +50,13 @@ typedef struct HpetTimer {
     uint64_t period; /* last value written in periodic mode */
     bool set_acc;    /* TN_VALUE_SET: the next write sets the comparator too */
     Timer timer;
+    LostTicks ticks;
     struct HpetState *hpet;
 } HpetTimer;
 
 typedef struct HpetState {
     Device dev;
+    char *policy; /* property: discard or delay */
     uint64_t config;
     uint32_t status;
     int64_t start;    /* running: virtual ns at which the counter was 0 */
@@ -157,6 +162,13 @@ static const IrqLine *hpet_line(const HpetState *s, unsigned n)
     return route < HPET_PINS && (HPET_ROUTES >> route & 1) ? &s->gsi[route] : NULL;
 }
 
+/* hpet_ticking - does it interrupt periodically, and not more often than a guest could count? */
+static bool hpet_ticking(const HpetTimer *t)
+{
+    return (t->hpet->config & CFG_ENABLE) && (t->config & TN_PERIODIC) && (t->config & TN_INT_ENABLE) &&
+           t->period >= HPET_MIN_PERIOD_NS / HPET_TICK_NS;
+}
+
 static void hpet_fire(HpetState *s, unsigned n)
 {
     HpetTimer *t = &s->timers[n];
@@ -164,6 +176,7 @@ static void hpet_fire(HpetState *s, unsigned n)
 
     trace_hpet_fire(n);
     if (t->config & TN_LEVEL) {
+        *(s->status & BIT(n) ? &irq_count.merged : &irq_count.taken) += 1;
         s->status |= BIT(n);
         if ((t->config & TN_INT_ENABLE) && line != NULL) {
             irq_set(line, 1);
@@ -183,18 +196,32 @@ static void hpet_lower(HpetState *s, unsigned n)
     }
 }
 
+/* hpet_tick - one interrupt of a timer, the first of a match or one made up for. */
+static void hpet_tick(void *opaque)
+{
+    HpetTimer *t = opaque;
+    const IrqCount before = irq_count;
+
+    hpet_fire(t->hpet, (unsigned)(t - t->hpet->timers));
+    if (hpet_ticking(t)) {
+        lost_ticks_seen(&t->ticks, before, (int64_t)MIN(t->period, (uint64_t)INT64_MAX / HPET_TICK_NS / 4) * HPET_TICK_NS);
+    }
+}
+
 static void hpet_timer_fired(void *opaque)
 {
     HpetTimer *t = opaque;
-    HpetState *s = t->hpet;
     uint64_t behind;
 
     if (t->config & TN_PERIODIC) { /* not sooner than the limit */
-        behind = hpet_passed(t, hpet_counter(s), &behind) ? behind : 0;
+        behind = hpet_passed(t, hpet_counter(t->hpet), &behind) ? behind : 0;
+        if (hpet_ticking(t)) {
+            lost_ticks_late(&t->ticks, behind / t->period);
+        }
         behind += t->period < HPET_MIN_PERIOD_NS / HPET_TICK_NS ? HPET_MIN_PERIOD_NS / HPET_TICK_NS : 0;
         hpet_advance(t, behind);
     }
-    hpet_fire(s, (unsigned)(t - s->timers));
+    hpet_tick(t);
     hpet_schedule(t);
 }
 
@@ -216,6 +243,9 @@ static void hpet_write_config(HpetState *s, uint64_t val)
         s->legacy(s->legacy_opaque, (val & CFG_LEGACY) != 0);
     }
     for (unsigned n = 0; n < HPET_TIMERS; n++) {
+        if (!hpet_ticking(&s->timers[n])) {
+            lost_ticks_clear(&s->timers[n].ticks);
+        }
         hpet_schedule(&s->timers[n]);
         if (on && !was && (s->status >> n & 1) && (s->timers[n].config & TN_INT_ENABLE)) {
             hpet_fire(s, n);
@@ -247,6 +277,9 @@ static void hpet_write_timer_config(HpetState *s, unsigned n, uint64_t val)
     }
     t->config = (was & ~TN_WRITABLE) | (val & TN_WRITABLE & ~TN_VALUE_SET);
     t->set_acc = (val & TN_VALUE_SET) != 0;
+    if (!hpet_ticking(t)) {
+        lost_ticks_clear(&t->ticks);
+    }
     if (hpet_is32(t)) {
         t->cmp = (uint32_t)t->cmp;
         t->period = (uint32_t)t->period;
@@ -272,6 +305,7 @@ static void hpet_write_cmp(HpetState *s, unsigned n, uint64_t val)
     if (t->config & TN_PERIODIC) {
         t->period = val;
         t->set_acc = false;
+        lost_ticks_clear(&t->ticks);
     }
     hpet_schedule(t);
 }
@@ -393,6 +427,9 @@ static bool hpet_realize(Device *dev, struct Error **errp)
 
     for (unsigned n = 0; n < HPET_TIMERS; n++) {
         s->timers[n].hpet = s;
+        if (!lost_ticks_init(&s->timers[n].ticks, s->policy, "hpet", hpet_tick, &s->timers[n], errp)) {
+            return false;
+        }
         timer_init(&s->timers[n].timer, CLK_VIRTUAL, hpet_timer_fired, &s->timers[n],
                    &machine_lock_guard);
     }
@@ -405,6 +442,7 @@ static void hpet_unrealize(Device *dev)
     HpetState *s = container_of(dev, HpetState, dev);
 
     for (unsigned n = 0; n < HPET_TIMERS; n++) {
+        lost_ticks_clear(&s->timers[n].ticks);
         timer_cancel(&s->timers[n].timer);
     }
     mem_unmap(&s->io);
@@ -424,6 +462,7 @@ static void hpet_reset(Device *dev)
     for (unsigned n = 0; n < HPET_TIMERS; n++) {
         HpetTimer *t = &s->timers[n];
 
+        lost_ticks_clear(&t->ticks);
         timer_cancel(&t->timer);
         t->config = TN_PERIODIC_CAP | TN_64BIT_CAP | (uint64_t)HPET_ROUTES << 32;
         t->cmp = UINT64_MAX;
@@ -443,20 +482,38 @@ static void hpet_pre_save(Device *dev)
 
 static const StateField hpet_timer_fields[] = {
     STATE_U64(HpetTimer, config), STATE_U64(HpetTimer, cmp), STATE_U64(HpetTimer, period),
-    STATE_BOOL(HpetTimer, set_acc), STATE_TIMER(HpetTimer, timer), STATE_END,
+    STATE_BOOL(HpetTimer, set_acc), STATE_TIMER(HpetTimer, timer),
+    STATE_STRUCT(HpetTimer, ticks, lost_ticks_fields), STATE_END,
 };
 static const StateField hpet_fields[] = {
     STATE_U64(HpetState, config), STATE_U32(HpetState, status), STATE_U64(HpetState, start),
     STATE_U64(HpetState, stopped), STATE_ARRAY(HpetState, timers, hpet_timer_fields), STATE_END,
 };
 
+static const Property hpet_props[] = {
+    PROP_STR("lost_tick_policy", HpetState, policy, "delay", "of periodic interrupts: discard or delay"), PROP_END,
+};
+
+static bool hpet_post_load(Device *dev, struct Error **errp)
+{
+    HpetState *s = container_of(dev, HpetState, dev);
+
+    for (unsigned n = 0; n < HPET_TIMERS; n++) {
+        lost_ticks_loaded(&s->timers[n].ticks);
+    }
+    return true;
+}
+
 const DeviceClass hpet_class = {
     .name = "hpet",
     .desc = "high precision event timer",
     .size = sizeof(HpetState),
+    .version = 2,
+    .props = hpet_props,
     .realize = hpet_realize,
     .unrealize = hpet_unrealize,
     .reset = hpet_reset,
     .fields = hpet_fields,
     .pre_save = hpet_pre_save,
+    .post_load = hpet_post_load,
 };

@@ -9,10 +9,8 @@
  * are computed from the virtual clock. The low pulses of one clock (838 ns) of modes 2, 4 and 5 are
  * delivered to the interrupt line as a fall and rise at once. Not modelled: sound.
  *
- * Ticks of counter 0 in modes 2 and 3 that the loop was too late for, or that found the one before still waiting in an
- * interrupt controller, are lost: discarded, or
- * (lost_tick_policy=delay, the default) made up for one at a time, a quarter of a period apart. A
- * tick that the guest was too late for (its interrupt still pending) is not seen here.
+ * Ticks of counter 0 in modes 2 and 3 that the guest did not see are made up for (lost-ticks.h), where
+ * lost_tick_policy=delay.
  */
 #include "hw/timer/i8254.h"
 
@@ -22,6 +20,7 @@
 #include "bus/lock.h"
 #include "bus/memory.h"
 #include "bus/state.h"
+#include "hw/timer/lost-ticks.h"
 #include "hw/timer/trace.h"
 
 enum { RW_LATCH = 0, RW_LOW = 1, RW_HIGH = 2, RW_WORD = 3 };
@@ -51,9 +50,7 @@ typedef struct PitState {
     Device dev;
     PitChannel ch[3];
     char *policy; /* property: discard or delay */
-    bool delay;
-    uint32_t lost;      /* ticks to make up for, with delay */
-    Timer reinject;     /* the next of them */
+    LostTicks ticks;
     uint8_t port61; /* bits 3:0 as written */
     bool irq_off;
     Timer timer; /* next rising or falling edge of counter 0 */
@@ -179,7 +176,11 @@ static uint64_t pit_next_edge(PitChannel *c, uint64_t now)
     }
 }
 
-#define PIT_LOST_MAX 1000u
+/* pit_ticking - has counter 0 a period that ticks? */
+static bool pit_ticking(const PitChannel *c)
+{
+    return pit_periodic(c) && pit_running(c) && !c->stopped;
+}
 
 static void pit_drive(PitState *s, bool level)
 {
@@ -189,8 +190,8 @@ static void pit_drive(PitState *s, bool level)
         return;
     }
     irq_set(&s->irq, level);
-    if (s->delay && irq_count.merged != before.merged && irq_count.taken == before.taken) {
-        s->lost = MIN(s->lost + 1, PIT_LOST_MAX); /* the tick before it is still to be seen */
+    if (level && pit_ticking(&s->ch[0])) {
+        lost_ticks_seen(&s->ticks, before, pit_tick_ns(s->ch[0].count));
     }
 }
 
@@ -209,61 +210,36 @@ static void pit_update(PitState *s)
     }
 }
 
-/* pit_ticking - has counter 0 a period that ticks? */
-static bool pit_ticking(const PitChannel *c)
+/* pit_late - the timer's edge is handled now: how many periods have passed since it was due? */
+static uint64_t pit_late(const PitState *s)
 {
-    return pit_periodic(c) && pit_running(c) && !c->stopped;
-}
-
-/* pit_count_lost - the timer's edge is handled now: how many periods have passed since it was due? */
-static void pit_count_lost(PitState *s)
-{
-    PitChannel *c = &s->ch[0];
     uint64_t due = (uint64_t)((unsigned __int128)s->timer.deadline * PIT_HZ / NS_PER_SEC);
     uint64_t now = pit_ticks();
 
-    if (s->delay && pit_ticking(c) && now > due) {
-        s->lost = (uint32_t)MIN(s->lost + (now - due) / c->count, PIT_LOST_MAX);
-    }
+    return pit_ticking(&s->ch[0]) && now > due ? (now - due) / s->ch[0].count : 0;
 }
 
-static void pit_plan_reinject(PitState *s)
-{
-    PitChannel *c = &s->ch[0];
-
-    if (!pit_ticking(c)) {
-        s->lost = 0;
-    }
-    if (s->lost == 0) {
-        timer_cancel(&s->reinject);
-    } else if (!timer_pending(&s->reinject)) {
-        timer_arm(&s->reinject, clock_now(CLK_VIRTUAL) + pit_tick_ns(c->count) / 4);
-    }
-}
-
-static void pit_reinject(void *opaque)
+static void pit_pulse(void *opaque)
 {
     PitState *s = opaque;
+    bool level = pit_out(&s->ch[0], pit_ticks());
 
-    if (s->lost > 0 && pit_ticking(&s->ch[0])) {
-        s->lost--;
+    pit_drive(s, false);
+    pit_drive(s, true);
+    if (!level) {
         pit_drive(s, false);
-        pit_drive(s, true);
-        pit_drive(s, pit_out(&s->ch[0], pit_ticks()));
     }
-    pit_plan_reinject(s);
 }
 
 static void pit_timer(void *opaque)
 {
     PitState *s = opaque;
 
-    pit_count_lost(s);
+    lost_ticks_late(&s->ticks, pit_late(s));
     if (s->ch[0].mode == 2 || s->ch[0].mode >= 4) {
         pit_drive(s, false); /* the low pulse that ends now */
     }
     pit_update(s);
-    pit_plan_reinject(s);
 }
 
 /* pit_load - a complete count was written. */
@@ -411,6 +387,7 @@ static void pit_control(PitState *s, uint8_t val)
         .count = 1,
     };
     if (n == 0) {
+        lost_ticks_clear(&s->ticks);
         pit_update(s);
     }
 }
@@ -522,8 +499,7 @@ void pit_disable_irq(void *opaque, bool off)
     if (s->irq_off != off) {
         if (off) {
             irq_set(&s->irq, 0);
-            s->lost = 0;
-            timer_cancel(&s->reinject);
+            lost_ticks_clear(&s->ticks);
         }
         s->irq_off = off;
         pit_update(s);
@@ -534,12 +510,9 @@ static bool pit_realize(Device *dev, struct Error **errp)
 {
     PitState *s = container_of(dev, PitState, dev);
 
-    s->delay = strcmp(s->policy, "delay") == 0;
-    if (!s->delay && strcmp(s->policy, "discard") != 0) {
-        error_set(errp, "pit: lost_tick_policy=%s: not discard or delay", s->policy);
+    if (!lost_ticks_init(&s->ticks, s->policy, "pit", pit_pulse, s, errp)) {
         return false;
     }
-    timer_init(&s->reinject, CLK_VIRTUAL, pit_reinject, s, &machine_lock_guard);
     timer_init(&s->timer, CLK_VIRTUAL, pit_timer, s, &machine_lock_guard);
     io_region_init(&s->io, &pit_ops, s, "pit", 4);
     io_region_init(&s->io61, &port61_ops, s, "pcspk", 1);
@@ -557,7 +530,7 @@ static void pit_unrealize(Device *dev)
 {
     PitState *s = container_of(dev, PitState, dev);
 
-    timer_cancel(&s->reinject);
+    lost_ticks_clear(&s->ticks);
     timer_cancel(&s->timer);
     port_unmap(&s->io61);
     port_unmap(&s->io);
@@ -575,8 +548,7 @@ static void pit_reset(Device *dev)
     }
     s->port61 = 0;
     s->irq_off = false;
-    s->lost = 0;
-    timer_cancel(&s->reinject);
+    lost_ticks_clear(&s->ticks);
     timer_cancel(&s->timer);
     irq_set(&s->irq, 0);
 }
@@ -594,8 +566,8 @@ static const StateField pit_channel_fields[] = {
 };
 static const StateField pit_fields[] = {
     STATE_ARRAY(PitState, ch, pit_channel_fields), STATE_U8(PitState, port61),
-    STATE_BOOL(PitState, irq_off), STATE_TIMER(PitState, timer), STATE_U32(PitState, lost),
-    STATE_TIMER(PitState, reinject), STATE_END,
+    STATE_BOOL(PitState, irq_off), STATE_TIMER(PitState, timer),
+    STATE_STRUCT(PitState, ticks, lost_ticks_fields), STATE_END,
 };
 static const Property pit_props[] = {
     PROP_STR("lost_tick_policy", PitState, policy, "delay", "discard or delay"), PROP_END,
@@ -613,7 +585,7 @@ static bool pit_post_load(Device *dev, struct Error **errp)
         c->count = c->count == 0 || c->count > 65536 ? 65536 : c->count;
         c->next_count = MIN(c->next_count, 65536u);
     }
-    s->lost = MIN(s->lost, PIT_LOST_MAX);
+    lost_ticks_loaded(&s->ticks);
     return true;
 }
 
@@ -622,6 +594,7 @@ const DeviceClass i8254_class = {
     .alias = "kvm-pit",
     .desc = "8254 interval timer",
     .size = sizeof(PitState),
+    .version = 2,
     .props = pit_props,
     .realize = pit_realize,
     .unrealize = pit_unrealize,

@@ -366,6 +366,25 @@ static void test_ioapic_edge(void **state)
     assert_false(intr(1));
 }
 
+static void test_ioapic_counts_edges(void **state)
+{
+    IrqCount at = irq_count;
+
+    enable_all();
+    io_write(0x10 + 2 * 2 + 1, 1u << 24);
+    for (unsigned i = 0; i < 4; i++) { /* noted; and again, in service; merged; masked */
+        io_write(0x10 + 2 * 2, 0x30 | (i == 3 ? 0x10000 : 0));
+        pin(2, 1);
+        pin(2, 0);
+        if (i == 0) {
+            assert_int_equal(ack(1), 0x30);
+        }
+    }
+    assert_int_equal(irq_count.taken - at.taken, 2);
+    assert_int_equal(irq_count.merged - at.merged, 1);
+    assert_int_equal(irq_count.masked - at.masked, 1);
+}
+
 static void test_ioapic_level(void **state)
 {
     enable_all();
@@ -404,7 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_reset_state), T(test_priority_and_eoi), T(test_ipis), T(test_lowest_priority),
         T(test_errors), T(test_timer), T(test_tsc_deadline), T(test_x2apic),
-        T(test_virtual_wire), T(test_moved_page), T(test_ioapic_edge), T(test_ioapic_level),
+        T(test_virtual_wire), T(test_moved_page), T(test_ioapic_edge), T(test_ioapic_counts_edges), T(test_ioapic_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* The HPET, against the IA-PC HPET specification 1.0a. 10 ns a tick. */
 #include "tests/device/fake.h"
+#include "tests/device/slow.h"
 
 #include "hw/timer/hpet.h"
 
@@ -119,11 +120,54 @@ static void test_flood_is_limited(void **state)
     assert_in_range(fake_lines[0].rises, 100, 600);
 }
 
+/* unattended - ticks of 1 ms on the legacy route, or a level pin: nobody looks for 10 of them, then somebody does for
+ * 20 ms. */
+static unsigned unattended(const char *policy, bool level)
+{
+    Device *dev = fake_device(&hpet_class);
+    IrqLine gsi[24] = { 0 };
+    unsigned n;
+
+    gsi[20] = slow_line;
+    hpet_connect(dev, gsi, slow_line, slow_line, NULL, NULL);
+    assert_true(device_set(dev, "lost_tick_policy", policy, NULL));
+    fake_realize(dev);
+    put(0x100, 0x4 | 0x8 | 0x40 | (level ? 0x2 | 20 << 9 : 0));
+    put(0x108, 100000);
+    put(0x108, 100000);
+    slow_begin();
+    put(0x10, level ? 1 : 3);
+    clock_step(NS_PER_MS * 21 / 2);
+    for (n = 0; n < 200; n++) {
+        slow_attend(1);
+        put(0x20, 1);
+    }
+    device_free(dev);
+    return slow_seen;
+}
+
+static void test_unseen_ticks(void **state)
+{
+    Error *err = NULL;
+    Device *dev;
+
+    for (unsigned level = 0; level < 2; level++) {
+        assert_in_range(unattended("discard", level), 20, 22);
+        assert_in_range(unattended("delay", level), 29, 31);
+    }
+    dev = fake_device(&hpet_class);
+    assert_true(device_set(dev, "lost_tick_policy", "slew", NULL));
+    assert_false(device_realize(dev, &err));
+    expect_error(&err, "hpet: lost_tick_policy=slew: not discard or delay");
+    device_free(dev);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_counter), FAKE_TEST(test_oneshot_legacy), FAKE_TEST(test_periodic),
-        FAKE_TEST(test_level), FAKE_TEST(test_flood_is_limited),
+        FAKE_TEST(test_level), FAKE_TEST(test_unseen_ticks),
+        FAKE_TEST(test_flood_is_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* The 8254 timer and port 61h, against the Intel 8254 data sheet. One clock is 838.095 ns. */
 #include "tests/device/fake.h"
+#include "tests/device/slow.h"
 
+#include "bus/state.h"
 #include "hw/timer/i8254.h"
 
 static Device *pit;
@@ -159,81 +161,84 @@ static void test_latch_bcd_refresh(void **state)
     assert_in_range(changes, 2, 3); /* every 15 us */
 }
 
-/* late - let 10 periods pass before the loop looks at its timers. */
-static unsigned late(const char *policy)
+/* ticking - a PIT of 1000 Hz whose guest will look when it likes. */
+static void ticking(const char *policy)
 {
-    unsigned n;
-
     pit = fake_device(&i8254_class);
-    pit_connect(pit, fake_line(0));
-    assert_true(device_set(pit, "lost_tick_policy", policy, NULL));
-    fake_realize(pit);
-    out8(0x43, 0x34);
-    out8(0x40, 0xa9);
-    out8(0x40, 0x04); /* 1193: 1000 Hz */
-    clock_step(NS_PER_MS * 3 / 2);
-    virtual_ns = clock_now(CLK_VIRTUAL) + 10 * NS_PER_MS;
-    fake_lines[0].rises = 0;
-    clock_counter(virtual_counter, NULL);
-    machine_unlock();
-    timers_run_virtual();
-    machine_lock();
-    n = fake_lines[0].rises;
-    assert_int_equal(n, 1);
-    for (unsigned i = 0; i < 200; i++) { /* 20 ms */
-        virtual_ns += NS_PER_MS / 10;
-        machine_unlock();
-        timers_run_virtual();
-        machine_lock();
-        assert_true(fake_lines[0].rises - n <= 2);
-        n = fake_lines[0].rises;
-    }
-    device_free(pit);
-    clock_manual();
-    return n;
-}
-
-/* An interrupt controller whose processor does not look for a while: `unseen` is what it notes an edge in. */
-static bool unseen;
-static unsigned seen, level_now;
-
-static void slow_controller(void *opaque, unsigned n, int level)
-{
-    if (level && !level_now) {
-        *(unseen ? &irq_count.merged : &irq_count.taken) += 1;
-        unseen = true;
-    }
-    level_now = (unsigned)level;
-}
-
-/* unattended - ticks of 1 ms: nobody looks for 10 of them, then somebody does all the time. */
-static unsigned unattended(const char *policy)
-{
-    static const IrqLine line = { .fn = slow_controller };
-
-    pit = fake_device(&i8254_class);
-    pit_connect(pit, line);
+    pit_connect(pit, slow_line);
     assert_true(device_set(pit, "lost_tick_policy", policy, NULL));
     fake_realize(pit);
     out8(0x43, 0x34);
     out8(0x40, 0xa9);
     out8(0x40, 0x04);
-    seen = 0;
-    unseen = false;
-    clock_step(NS_PER_MS * 21 / 2);
-    for (unsigned i = 0; i < 200; i++) { /* 20 ms */
-        seen += unseen;
-        unseen = false;
-        clock_step(NS_PER_MS / 10);
-    }
+    slow_begin();
+}
+
+/* late - let 10 periods pass before the loop looks at its timers; then 20 ms that the guest attends. */
+static unsigned late(const char *policy)
+{
+    unsigned n;
+
+    ticking(policy);
+    clock_step(NS_PER_MS * 3 / 2);
+    virtual_ns = clock_now(CLK_VIRTUAL) + 10 * NS_PER_MS;
+    slow_begin();
+    clock_counter(virtual_counter, NULL);
+    machine_unlock();
+    timers_run_virtual();
+    machine_lock();
+    clock_manual();
+    n = slow_attend(200);
     device_free(pit);
-    return seen;
+    return n;
+}
+
+/* unattended - nobody looks for @ms, then somebody does for 20 ms; @masked: the guest kept them away. */
+static unsigned unattended(const char *policy, unsigned ms, bool masked)
+{
+    unsigned n;
+
+    ticking(policy);
+    slow_masked = masked;
+    clock_step(ms * NS_PER_MS + NS_PER_MS / 2);
+    slow_masked = false;
+    n = slow_attend(200);
+    device_free(pit);
+    return n;
 }
 
 static void test_unseen_ticks(void **state)
 {
-    assert_in_range(unattended("discard"), 20, 22);
-    assert_in_range(unattended("delay"), 29, 31);
+    assert_in_range(unattended("discard", 10, false), 20, 22);
+    assert_in_range(unattended("delay", 10, false), 29, 31);
+    assert_in_range(unattended("delay", 10, true), 29, 31);
+    assert_in_range(unattended("delay", 1100, true), 20, 22); /* who masks for so long does not count */
+}
+
+/* What is to be made up for ends with the tick that it is of, and is part of a saved state. */
+static void test_unseen_ticks_end(void **state)
+{
+    StateBuf b = { 0 };
+    int64_t then;
+
+    ticking("delay");
+    clock_step(NS_PER_MS * 21 / 2);
+    then = clock_now(CLK_VIRTUAL);
+    devices_save(&b);
+    assert_in_range(slow_attend(200), 29, 31);
+    for (unsigned i = 0; i < 2; i++) {
+        clock_set_virtual(then);
+        b.pos = 0;
+        assert_true(devices_load(&b, NULL));
+        slow_begin();
+        assert_in_range(i == 0 ? slow_attend(200) : 29, 28, 31);
+    }
+    out8(0x43, 0x34); /* another tick: 500 Hz */
+    out8(0x40, 0x52);
+    out8(0x40, 0x09);
+    slow_begin();
+    assert_in_range(slow_attend(200), 9, 11);
+    state_buf_free(&b);
 }
 
 static void test_lost_ticks(void **state)
@@ -252,7 +257,7 @@ static void test_lost_ticks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAKE_TEST(test_lost_ticks), FAKE_TEST(test_unseen_ticks),
+        FAKE_TEST(test_lost_ticks), FAKE_TEST(test_unseen_ticks), FAKE_TEST(test_unseen_ticks_end),
         FAKE_TEST(test_mode0), FAKE_TEST(test_mode2), FAKE_TEST(test_mode3),
         FAKE_TEST(test_mode4), FAKE_TEST(test_channel2), FAKE_TEST(test_latch_bcd_refresh),
     };

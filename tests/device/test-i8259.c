@@ -57,6 +57,36 @@ static void test_nesting(void **state)
     assert_int_equal(fake_lines[INTR].level, 0);
 }
 
+/* edge - what the counts of edges go up by: taken, merged, masked. */
+static void edge(unsigned n, unsigned taken, unsigned merged, unsigned masked)
+{
+    const IrqCount before = irq_count;
+
+    raise_irq(n);
+    lower_irq(n);
+    assert_int_equal(irq_count.taken - before.taken, taken);
+    assert_int_equal(irq_count.merged - before.merged, merged);
+    assert_int_equal(irq_count.masked - before.masked, masked);
+}
+
+static void test_edges_are_counted(void **state)
+{
+    make(0x01);
+    edge(0, 1, 0, 0);
+    edge(0, 0, 1, 0);
+    assert_int_equal(pic_ack(pic), 0x20);
+    edge(0, 1, 0, 0); /* in service, and the next one waits */
+    out8(0x21, 0x01);
+    edge(0, 0, 0, 1);
+    out8(0x20, 0x20);
+    out8(0x21, 0);
+    assert_int_equal(pic_ack(pic), 0x20);
+    out8(0x20, 0x20);
+    out8(0x21, 0x01);
+    edge(0, 1, 0, 0); /* a mask does not keep it from being latched */
+    edge(0, 0, 0, 1);
+}
+
 static void test_slave_and_spurious(void **state)
 {
     make(0x01);
@@ -143,7 +173,7 @@ static void test_level(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FAKE_TEST(test_nesting), FAKE_TEST(test_slave_and_spurious),
+        FAKE_TEST(test_nesting), FAKE_TEST(test_edges_are_counted), FAKE_TEST(test_slave_and_spurious),
         FAKE_TEST(test_mask_and_special_mask), FAKE_TEST(test_rotation),
         FAKE_TEST(test_auto_eoi_and_poll), FAKE_TEST(test_level),
     };
