@@ -39,15 +39,24 @@ static struct {
     void *opaque;
 } wakes[WAKE_MAX]; /* under mutex */
 
+/* Catching up (clock_catch_up()): the loop says, each time that it goes to wait, how far CLK_VIRTUAL can have come when
+ * it is awake again. Who reads a later value knows that the process stood still. */
+#define CATCH_UP_SPEED 8
+#define LATE_NS NS_PER_SEC             /* that the loop may be late for other reasons */
+#define DEBT_MAX_NS (600 * NS_PER_SEC) /* what is missing beyond this is jumped over */
+
 /* CLK_VIRTUAL. Written under the mutex inside an odd value of `ver`; readers retry (clock_now()).*/
 static struct {
     unsigned ver;
     Source source;
     bool running;
-    int64_t offset; /* running: value - monotonic (or counter); stopped or manual: the value */
+    int64_t offset; /* running: value + debt - monotonic (or counter); stopped or manual: the value */
+    int64_t debt, since; /* what is to be caught up with, as of this time of CLK_REAL; SRC_HOST only */
+    int64_t horizon; /* INT64_MAX: nobody knows */
+    bool catch_up;   /* constant once the clock runs */
     int64_t (*counter)(void *opaque);
     void *opaque;
-} virt;
+} virt = { .horizon = INT64_MAX };
 
 /* ---- reading ---- */
 
@@ -59,6 +68,14 @@ static int64_t host_ns(clockid_t id)
     return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
 }
 
+/* debt_left - of @debt at @since, when CLK_REAL is @mono. */
+static int64_t debt_left(int64_t debt, int64_t since, int64_t mono)
+{
+    return debt == 0 ? 0 : MAX(debt - (CATCH_UP_SPEED - 1) * (mono - since), 0);
+}
+
+static int64_t found_gap(void);
+
 static int64_t virtual_now(void)
 {
     for (;;) {
@@ -69,6 +86,9 @@ static int64_t virtual_now(void)
         int64_t value = __atomic_load_n(&virt.offset, __ATOMIC_ACQUIRE);
         int64_t (*counter)(void *) = __atomic_load_n(&virt.counter, __ATOMIC_ACQUIRE);
         void *opaque = __atomic_load_n(&virt.opaque, __ATOMIC_ACQUIRE);
+        int64_t debt = __atomic_load_n(&virt.debt, __ATOMIC_ACQUIRE);
+        int64_t since = __atomic_load_n(&virt.since, __ATOMIC_ACQUIRE);
+        int64_t horizon = __atomic_load_n(&virt.horizon, __ATOMIC_ACQUIRE); /* pairs with settle_locked() */
 
         if ((ver & 1) != 0 || __atomic_load_n(&virt.ver, __ATOMIC_RELAXED) != ver) {
             continue;
@@ -77,7 +97,12 @@ static int64_t virtual_now(void)
             return value + counter(opaque);
         }
         if (source == SRC_HOST && running) {
-            value += host_ns(CLOCK_MONOTONIC);
+            int64_t mono = host_ns(CLOCK_MONOTONIC);
+
+            value += mono - debt_left(debt, since, mono);
+            if (__builtin_expect(value > horizon, 0)) {
+                return found_gap();
+            }
         }
         return value;
     }
@@ -112,14 +137,84 @@ static void wake_all(void)
     }
 }
 
-static void virt_write(Source source, bool running, int64_t offset)
+/* virt_write_debt - a new state; @debt ns of the value are still to come (0 but for SRC_HOST). */
+static void virt_write_debt(Source source, bool running, int64_t offset, int64_t debt)
 {
     __atomic_store_n(&virt.ver, virt.ver + 1, __ATOMIC_RELAXED);
     /* each release keeps the odd `ver` before it; pairs with virtual_now() */
     __atomic_store_n(&virt.source, source, __ATOMIC_RELEASE);
     __atomic_store_n(&virt.running, running, __ATOMIC_RELEASE);
     __atomic_store_n(&virt.offset, offset, __ATOMIC_RELEASE);
+    __atomic_store_n(&virt.debt, debt, __ATOMIC_RELEASE);
+    __atomic_store_n(&virt.since, debt != 0 ? host_ns(CLOCK_MONOTONIC) : 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&virt.horizon, INT64_MAX, __ATOMIC_RELAXED);
     __atomic_store_n(&virt.ver, virt.ver + 1, __ATOMIC_RELEASE);
+}
+
+static void virt_write(Source source, bool running, int64_t offset)
+{
+    virt_write_debt(source, running, offset, 0);
+}
+
+/* ---- catching up ---- */
+
+void clock_catch_up(bool on)
+{
+    virt.catch_up = on;
+}
+
+/* The value at @mono, whatever the horizon. Under the mutex, running on SRC_HOST. */
+static int64_t value_locked(int64_t mono)
+{
+    return virt.offset + mono - debt_left(virt.debt, virt.since, mono);
+}
+
+/* The value at @mono. If it is beyond the horizon, nobody ran meanwhile, and it goes on from there. */
+static int64_t settle_locked(int64_t mono)
+{
+    int64_t value = value_locked(mono);
+
+    if (value > virt.horizon) {
+        int64_t debt = MIN(virt.offset + mono - virt.horizon, DEBT_MAX_NS);
+
+        virt_write_debt(SRC_HOST, true, virt.offset, debt);
+        value = virt.offset + mono - debt;
+        __atomic_store_n(&virt.horizon, value + LATE_NS, __ATOMIC_RELEASE); /* behind `ver` */
+    }
+    return value;
+}
+
+static int64_t found_gap(void)
+{
+    int64_t value;
+
+    pthread_mutex_lock(&mutex);
+    value = virt.source == SRC_HOST && virt.running ? settle_locked(host_ns(CLOCK_MONOTONIC)) : virt.offset;
+    pthread_mutex_unlock(&mutex);
+    return value;
+}
+
+/* virtual_wait - the loop goes to wait for CLK_VIRTUAL to go on by @ns (INT64_MAX: for something else); the ns that this
+ * takes. Once more if the process stood still just here: the horizon must not be behind what others have read. */
+static int64_t virtual_wait(int64_t ns)
+{
+    int64_t mono, value, left = 0;
+
+    pthread_mutex_lock(&mutex);
+    if (virt.catch_up && virt.source == SRC_HOST && virt.running) {
+        do {
+            mono = host_ns(CLOCK_MONOTONIC);
+            value = settle_locked(mono);
+            value = ns > INT64_MAX - LATE_NS - value ? INT64_MAX : value + ns + LATE_NS;
+            __atomic_store_n(&virt.horizon, value, __ATOMIC_RELAXED);
+        } while (host_ns(CLOCK_MONOTONIC) - mono > LATE_NS / 2);
+        left = debt_left(virt.debt, virt.since, mono);
+    }
+    pthread_mutex_unlock(&mutex);
+    if (left / (CATCH_UP_SPEED - 1) * CATCH_UP_SPEED >= ns) {
+        return (ns + CATCH_UP_SPEED - 1) / CATCH_UP_SPEED;
+    }
+    return ns - left;
 }
 
 void clock_run(bool running)
@@ -128,11 +223,13 @@ void clock_run(bool running)
 
     pthread_mutex_lock(&mutex);
     if (virt.running != running) {
-        int64_t offset = virt.offset;
-        if (virt.source == SRC_HOST) {
-            offset = running ? now - host_ns(CLOCK_MONOTONIC) : now;
+        int64_t offset = virt.offset, debt = 0;
+        if (virt.source == SRC_HOST) { /* what is to be caught up with stays so */
+            int64_t mono = host_ns(CLOCK_MONOTONIC);
+            debt = running ? virt.debt : debt_left(virt.debt, virt.since, mono);
+            offset = running ? now + debt - mono : now;
         }
-        virt_write(virt.source, running, offset);
+        virt_write_debt(virt.source, running, offset, debt);
     }
     pthread_mutex_unlock(&mutex);
     wake_all();
@@ -365,6 +462,9 @@ int64_t timers_wait(void)
         }
         pthread_mutex_unlock(&mutex);
         if (!any || (clk == CLK_VIRTUAL && !clock_running())) {
+            if (clk == CLK_VIRTUAL) {
+                virtual_wait(INT64_MAX);
+            }
             continue;
         }
         if (__builtin_sub_overflow(deadline, clock_now(clk), &wait)) {
@@ -382,6 +482,7 @@ int64_t timers_wait(void)
                 wait = MIN(wait, COUNTER_POLL_NS);
             }
         }
+        wait = clk == CLK_VIRTUAL ? virtual_wait(wait) : wait;
         best = best < 0 ? wait : MIN(best, wait);
     }
     return best;

@@ -39,6 +39,12 @@ void clock_set_virtual(int64_t ns);
 /* clock_stamp - another number after CLK_VIRTUAL was started, stopped or set. Any thread. */
 unsigned clock_stamp(void);
 
+/* clock_catch_up - may CLK_VIRTUAL make good for a time in which the host did not run the process (SIGSTOP, a frozen
+ * container) by going eight times as fast afterwards, instead of a jump? A guest's counters that wrap meanwhile, and
+ * its watchdogs, then notice nothing. Not for guests that read a counter of the host's. Initially off; before the
+ * clock runs. docs/decisions/016-stopped-processes.md */
+void clock_catch_up(bool on);
+
 /* clock_manual - from now on CLK_VIRTUAL moves only by clock_step(); it counts as running. */
 void clock_manual(void);
 /* clock_step - advance a manual clock by @ns, running each timer that falls due at its own

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include "accel/accel.h"
 #include "accel/icount.h"
+#include "base/clock.h"
 #include "accel/kvm/kvm.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -90,6 +91,7 @@ static bool make_accel(const MachineConfig *cfg, Error **errp)
     if (cfg->accel == ACCEL_KVM) {
         return make_kvm(cfg, errp);
     }
+    clock_catch_up(true); /* KVM's guests read a counter of the host's */
     if (cfg->icount_shift >= 0) {
         if (cpu_count > 1) {
             error_set(errp, "-icount: not with more than one processor");

@@ -137,7 +137,11 @@ static void hpet_schedule(HpetTimer *t)
         return;
     }
     now = hpet_counter(s);
-    d = hpet_until(t, now);
+    if ((t->config & TN_PERIODIC) && t->period != 0 && hpet_passed(t, now, &d)) {
+        d = 0; /* while nobody looked: the counter's next turn would be 43 s away */
+    } else {
+        d = hpet_until(t, now);
+    }
     if (hpet_silent(t) && t->period != 0 && d < HPET_LOOK) {
         d += (HPET_LOOK - d) / t->period * t->period;
     }

@@ -120,6 +120,32 @@ static void test_flood_is_limited(void **state)
     assert_in_range(fake_lines[0].rises, 100, 600);
 }
 
+static int64_t busy_ns;
+
+static int64_t busy_counter(void *opaque)
+{
+    return busy_ns += 700 * NS_PER_US;
+}
+
+/* The host has so little time that a period passes between two lines of the model: 32-bit ticks of 1 ms still come. */
+static void test_slow_host(void **state)
+{
+    make();
+    put(0x100, 0x4 | 0x8 | 0x40 | 0x100);
+    put(0x108, 100000);
+    put(0x108, 100000);
+    put(0x10, 3);
+    busy_ns = clock_now(CLK_VIRTUAL);
+    clock_counter(busy_counter, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        machine_unlock();
+        timers_run_virtual();
+        machine_lock();
+    }
+    assert_in_range(fake_lines[0].rises, 40, 110);
+    clock_manual();
+}
+
 /* unattended - ticks of 1 ms on the legacy route, or a level pin: nobody looks for 10 of them, then somebody does for
  * 20 ms. */
 static unsigned unattended(const char *policy, bool level)
@@ -166,7 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAKE_TEST(test_counter), FAKE_TEST(test_oneshot_legacy), FAKE_TEST(test_periodic),
-        FAKE_TEST(test_level), FAKE_TEST(test_unseen_ticks),
+        FAKE_TEST(test_level), FAKE_TEST(test_slow_host), FAKE_TEST(test_unseen_ticks),
         FAKE_TEST(test_flood_is_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

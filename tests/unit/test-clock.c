@@ -58,6 +58,51 @@ static void test_stopped_clock_holds_timers(void **state)
     clock_run(false);
 }
 
+/* ahead - by how much CLK_VIRTUAL is further than since @virt and @real. */
+static int64_t ahead(int64_t virt, int64_t real)
+{
+    return clock_now(CLK_VIRTUAL) - virt - (clock_now(CLK_REAL) - real);
+}
+
+/* The loop says that it will be back in 10 ms, and is not for 1.6 s: the clock stands after 1 s, and then makes good. */
+static void test_catches_up(void **state)
+{
+    const struct timespec gap = { 1, 600 * NS_PER_MS };
+    int64_t virt, real, now, last;
+    Timer t;
+
+    clock_catch_up(true);
+    clock_run(true);
+    virt = clock_now(CLK_VIRTUAL);
+    real = clock_now(CLK_REAL);
+    timer_init(&t, CLK_VIRTUAL, note, NULL, NULL);
+    timer_arm(&t, virt + 10 * NS_PER_MS);
+    assert_in_range(timers_wait(), 0, 10 * NS_PER_MS);
+    nanosleep(&gap, NULL);
+    last = clock_now(CLK_VIRTUAL);
+    assert_true(last - virt <= NS_PER_SEC + 20 * NS_PER_MS);
+    timer_arm(&t, clock_now(CLK_VIRTUAL) + 8 * NS_PER_MS);
+    assert_in_range(timers_wait(), 0, 8 * NS_PER_MS);
+    clock_run(false); /* what is missing stays so */
+    clock_run(true);
+    timers_wait();
+    while ((now = clock_now(CLK_VIRTUAL)) - virt < clock_now(CLK_REAL) - real - NS_PER_MS) {
+        assert_true(now >= last);
+        assert_true(clock_now(CLK_REAL) - real < 20 * NS_PER_SEC);
+        last = now;
+        timers_wait();
+    }
+    clock_catch_up(false);
+    clock_run(false);
+    clock_run(true); /* nothing is missing now */
+    virt = clock_now(CLK_VIRTUAL);
+    real = clock_now(CLK_REAL);
+    nanosleep(&(struct timespec){ 0, 20 * NS_PER_MS }, NULL);
+    assert_in_range(ahead(virt, real) + NS_PER_MS, 0, 2 * NS_PER_MS);
+    timer_cancel(&t);
+    clock_run(false);
+}
+
 static int64_t counter_value(void *opaque)
 {
     return *(int64_t *)opaque;
@@ -391,6 +436,7 @@ int main(void)
     const struct CMUnitTest clock_tests[] = {
         cmocka_unit_test(test_virtual_stops),
         cmocka_unit_test(test_stopped_clock_holds_timers),
+        cmocka_unit_test(test_catches_up),
         cmocka_unit_test(test_counter),
         cmocka_unit_test(test_step_order),
         cmocka_unit_test(test_equal_deadlines_keep_order),
