@@ -80,7 +80,7 @@ static void test_catches_up(void **state)
     assert_in_range(timers_wait(), 0, 10 * NS_PER_MS);
     nanosleep(&gap, NULL);
     last = clock_now(CLK_VIRTUAL);
-    assert_true(last - virt <= NS_PER_SEC + 20 * NS_PER_MS);
+    assert_true(last - virt < 1500 * NS_PER_MS); /* not 1.6 s */
     timer_arm(&t, clock_now(CLK_VIRTUAL) + 8 * NS_PER_MS);
     assert_in_range(timers_wait(), 0, 8 * NS_PER_MS);
     clock_run(false); /* what is missing stays so */
@@ -98,7 +98,7 @@ static void test_catches_up(void **state)
     virt = clock_now(CLK_VIRTUAL);
     real = clock_now(CLK_REAL);
     nanosleep(&(struct timespec){ 0, 20 * NS_PER_MS }, NULL);
-    assert_in_range(ahead(virt, real) + NS_PER_MS, 0, 2 * NS_PER_MS);
+    assert_in_range(ahead(virt, real) + 10 * NS_PER_MS, 0, 20 * NS_PER_MS); /* our thread may be held up between two looks */
     timer_cancel(&t);
     clock_run(false);
 }
