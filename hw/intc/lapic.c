@@ -437,6 +437,9 @@ static bool lapic_write_base(LapicState *s, uint64_t val)
     if (!cpu_has(s->cpu, FEAT_X2APIC)) {
         reserved |= BASE_X2APIC;
     }
+    if (!cpu_has(s->cpu, FEAT_APIC)) {
+        reserved |= BASE_ENABLE;
+    }
     if ((val & reserved) || mode == BASE_X2APIC) {
         return false;
     }
@@ -607,6 +610,12 @@ void lapic_virtual_wire(Device *dev)
     lapic_write_lvt(s, LVT_LINT1, LAPIC_NMI << LVT_MODE_SHIFT);
 }
 
+/* reset_base - IA32_APIC_BASE; a processor that has no APIC is one whose APIC is off for good: LINT0 is its INTR. */
+static uint64_t reset_base(const CpuState *c)
+{
+    return LAPIC_BASE | (cpu_has(c, FEAT_APIC) ? BASE_ENABLE : 0) | (c->index == 0 ? BASE_BSP : 0);
+}
+
 void lapic_connect(Device *dev, LapicBus *bus, CpuState *c)
 {
     LapicState *s = container_of(dev, LapicState, dev);
@@ -615,7 +624,7 @@ void lapic_connect(Device *dev, LapicBus *bus, CpuState *c)
     s->bus = bus;
     lapic_timer_init(s);
     lapic_page_init(s);
-    s->apic_base = LAPIC_BASE | BASE_ENABLE | (c->index == 0 ? BASE_BSP : 0);
+    s->apic_base = reset_base(c);
     lapic_reset_regs(s);
     lapic_bus_join(bus, s);
     c->hooks.opaque = s;
@@ -646,9 +655,7 @@ static void lapic_reset(Device *dev)
     if (s->cpu == NULL) {
         return;
     }
-    __atomic_store_n(&s->apic_base,
-                     LAPIC_BASE | BASE_ENABLE | (s->cpu->index == 0 ? BASE_BSP : 0),
-                     __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->apic_base, reset_base(s->cpu), __ATOMIC_SEQ_CST);
     lapic_page_place(s);
     lapic_reset_regs(s);
 }
@@ -668,7 +675,7 @@ static bool lapic_post_load(Device *dev, struct Error **errp)
     LapicState *s = container_of(dev, LapicState, dev);
 
     s->divide &= 0xb;
-    s->apic_base &= (BIT64(s->cpu->phys_bits) - 1) & ~0x2ffull;
+    s->apic_base &= (BIT64(s->cpu->phys_bits) - 1) & ~0x2ffull & (cpu_has(s->cpu, FEAT_APIC) ? ~0ull : ~BASE_ENABLE);
     lapic_page_place(s);
     lapic_update(s);
     return true;

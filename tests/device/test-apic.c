@@ -350,6 +350,21 @@ static void pin(unsigned n, int level)
     irq_set(&l, level);
 }
 
+/* A processor without an APIC has its pin for good. */
+static void test_no_apic(void **state)
+{
+    IrqLine lint0 = lapic_lint0(lapics[0]);
+    uint64_t val;
+
+    cpus[0]->features[FEAT_APIC / 64] &= ~BIT64(FEAT_APIC % 64);
+    devices_reset();
+    assert_true(cpus[0]->hooks.apic_rdmsr(cpus[0], 0x1b, &val));
+    assert_int_equal(val & 0x800, 0);
+    assert_false(cpus[0]->hooks.apic_wrmsr(cpus[0], 0x1b, 0xfee00900));
+    irq_set(&lint0, 1);
+    assert_true(intr(0));
+}
+
 static void test_ioapic_edge(void **state)
 {
     enable_all();
@@ -423,7 +438,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_reset_state), T(test_priority_and_eoi), T(test_ipis), T(test_lowest_priority),
         T(test_errors), T(test_timer), T(test_tsc_deadline), T(test_x2apic),
-        T(test_virtual_wire), T(test_moved_page), T(test_ioapic_edge), T(test_ioapic_counts_edges), T(test_ioapic_level),
+        T(test_virtual_wire), T(test_no_apic), T(test_moved_page), T(test_ioapic_edge), T(test_ioapic_counts_edges),
+        T(test_ioapic_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
