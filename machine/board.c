@@ -48,7 +48,7 @@ static bool make_cpus(const MachineConfig *cfg, Error **errp)
     if (cfg->accel == ACCEL_KVM) {
         cpu_model_allow_host();
     }
-    if (!cpu_model_parse(cfg->cpu != NULL ? cfg->cpu : "max", long_mode, &model, errp)) {
+    if (!cpu_model_parse(cfg->cpu, long_mode, &model, errp)) {
         error_prepend(errp, "-cpu: ");
         return false;
     }
@@ -139,7 +139,7 @@ static bool card_plugged(const MachineConfig *cfg)
     for (size_t n = 0; n < cfg->device_count; n++) {
         const DeviceClass *cls = device_class_find(opt_get_str(cfg->devices[n], "driver", ""));
 
-        found = found || cls == &vga_pci_class;
+        found = found || cls == &vga_pci_class || cls == &vga_isa_class;
     }
     return found;
 }
@@ -157,14 +157,14 @@ static bool kernel_bios(const MachineConfig *cfg)
 /* What -vga says; without it a standard VGA, unless there is a card already or -nodefaults. */
 static bool make_vga(const MachineConfig *cfg, Error **errp)
 {
-    bool asked = cfg->vga == VGA_CHOICE_STD;
-    autofree char *rom = find_rom("vgabios-stdvga.bin");
+    bool asked = cfg->vga == VGA_CHOICE_STD, isa = cfg->kind == PC_ISA;
+    autofree char *rom = find_rom(isa ? "vgabios.bin" : "vgabios-stdvga.bin");
     Device *dev;
 
     if (cfg->vga == VGA_CHOICE_NONE || (!asked && (cfg->nodefaults || card_plugged(cfg)))) {
         return true;
     }
-    dev = device_new(&vga_pci_class, NULL);
+    dev = device_new(isa ? &vga_isa_class : &vga_pci_class, NULL);
     dev->board = pc_board();
     if ((rom == NULL && cfg->kernel != NULL && !asked && /* nobody would run it */
          !device_set(dev, "romfile", "", errp)) || !device_realize(dev, errp)) {
@@ -183,7 +183,11 @@ static bool make_usb(const MachineConfig *cfg, Error **errp)
     if (!cfg->usb) {
         return true;
     }
-    if (cfg->q35) {
+    if (cfg->kind == PC_ISA) {
+        error_set(errp, "-usb: the board isapc has no PCI bus for a USB controller");
+        return false;
+    }
+    if (cfg->kind == PC_Q35) {
         error_set(errp, "-usb: the q35 board has no USB controller of its own yet; give -device piix4-usb-uhci");
         return false;
     }
@@ -222,7 +226,7 @@ static bool make_pc(const MachineConfig *cfg, Error **errp)
         .bios = cfg->bios,
         .hpet = cfg->hpet,
         .acpi = cfg->acpi,
-        .q35 = cfg->q35,
+        .kind = cfg->kind,
         .graphics = cfg->graphics && !cfg->nographic,
         .kernel_bios = kernel_bios(cfg),
         .firmware = &cfg->firmware,

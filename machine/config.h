@@ -14,6 +14,7 @@
 #include "accel/options.h"
 #include "machine/action.h"
 #include "machine/firmware.h"
+#include "machine/pc.h"
 #include "ui/sdl.h"
 
 struct Error;
@@ -64,7 +65,7 @@ typedef struct MachineConfig {
 
     /* machine, processor, memory */
     bool none;  /* -M none: no board at all */
-    bool q35;
+    PcKind kind;
     bool hpet, acpi, graphics, i8042, usb;
     char *pflash[2]; /* -machine pflash0=, pflash1=: nodes; or NULL */
     OnOffAuto vmport, smm;

@@ -60,7 +60,7 @@ static bool default_cd(const MachineConfig *cfg)
 {
     static const char *const choosers[] = { "ide-cd", "ide-hd", "scsi-cd", "scsi-hd" };
 
-    if (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_IDE, cfg->q35 ? 2 : 1, 0) != NULL) {
+    if (cfg->none || cfg->nodefaults || drive_find(cfg, DRIVE_IDE, cfg->kind == PC_Q35 ? 2 : 1, 0) != NULL) {
         return false;
     }
     for (size_t n = 0; n < cfg->device_count; n++) {
@@ -155,9 +155,9 @@ bool drives_open(MachineConfig *cfg, Error **errp)
         }
     }
     return (!default_cd(cfg) ||
-            add_empty(cfg, (Drive){ .iface = DRIVE_IDE, .bus = cfg->q35 ? 2 : 1, .cdrom = true },
-                      cfg->q35 ? "ide2-cd0" : "ide1-cd0", errp)) &&
-           (cfg->none || cfg->q35 || cfg->nodefaults || drive_find(cfg, DRIVE_FLOPPY, 0, 0) != NULL ||
+            add_empty(cfg, (Drive){ .iface = DRIVE_IDE, .bus = cfg->kind == PC_Q35 ? 2 : 1, .cdrom = true },
+                      cfg->kind == PC_Q35 ? "ide2-cd0" : "ide1-cd0", errp)) &&
+           (cfg->none || cfg->kind == PC_Q35 || cfg->nodefaults || drive_find(cfg, DRIVE_FLOPPY, 0, 0) != NULL ||
             add_empty(cfg, (Drive){ .iface = DRIVE_FLOPPY }, "floppy0", errp));
 }
 

@@ -45,9 +45,14 @@ OptHandler opt_boot, opt_smbios, opt_fw_cfg, opt_option_rom, opt_acpitable;
 OptHandler opt_blockdev, opt_drive, opt_disk;
 enum { DISK_CD = 4, DISK_FLOPPY = 8, DISK_PFLASH = 16 }; /* with the index, what opt_disk() adds */
 bool opt_disk_word(void *opaque, const char *text, struct Error **errp);
-/* machine/options.c: finish what needs to be seen as a whole */
+/* machine/options-board.c */
+/* machine_type - -machine type=; "help" lists, and nothing else is done then. */
+bool machine_type(Parser *p, const char *type, struct Error **errp);
 /* machine_look_ahead - which board it is, since places of drives depend on it and may come before -machine. */
 void machine_look_ahead(MachineConfig *cfg, int argc, char **argv);
+/* board_finish - what the board cannot have is refused, and what it has by default is set. */
+bool board_finish(Parser *p, struct Error **errp);
+/* machine/options.c: finish what needs to be seen as a whole */
 /* options-accel.c: the engine, and kernel-irqchip= as -machine and -accel have it */
 bool accel_finish(Parser *p, struct Error **errp);
 bool memory_finish(Parser *p, struct Error **errp); /* options-machine.c */

@@ -16,14 +16,13 @@
 #include "net/backend.h"
 #include <config.h> /* the one made by ./configure */
 
-#define DEFAULT_MODEL "e1000"
 
 /* What -nic and -net call models, and their classes. */
 static const char *const models[][2] = { { "e1000", "e1000" }, { "e1000-82540em", "e1000" }, { "rtl8139", "rtl8139" },
-                                         { "ne2k_pci", "ne2k_pci" }, { "pcnet", "pcnet" },
+                                         { "ne2k_pci", "ne2k_pci" }, { "ne2k_isa", "ne2k_isa" }, { "pcnet", "pcnet" },
                                          { "virtio", "virtio-net-pci" }, { "virtio-net-pci", "virtio-net-pci" } };
 static const char *const absent_models[] = {
-    "e1000e", "e1000-82544gc", "e1000-82545em", "ne2k_isa",
+    "e1000e", "e1000-82544gc", "e1000-82545em",
     "i82551", "i82557b", "i82559er", "vmxnet3", "tulip", "igb",
 };
 
@@ -113,7 +112,7 @@ static const char *model_class(const char *model, Error **errp)
 /* add_card - what the list says of a card; the rest of it is for others. */
 static bool add_card(MachineConfig *cfg, OptList *l, const char *netdev, const char *id, Error **errp)
 {
-    const char *cls = model_class(opt_get_str(l, "model", DEFAULT_MODEL), errp);
+    const char *cls = model_class(opt_get_str(l, "model", cfg->kind == PC_ISA ? "ne2k_isa" : "e1000"), errp);
     const char *mac = opt_get_str(l, "mac", opt_get_str(l, "macaddr", NULL));
     uint8_t bytes[6];
     NicSpec *s;
@@ -135,14 +134,29 @@ static bool add_card(MachineConfig *cfg, OptList *l, const char *netdev, const c
     return true;
 }
 
+/* set_place - of the @n-th card on the ISA bus: no two have the same ports and interrupt. */
+static bool set_place(Device *dev, unsigned n, Error **errp)
+{
+    static const char *const places[][2] = { { "0x300", "9" }, { "0x320", "10" }, { "0x340", "11" },
+                                             { "0x360", "3" }, { "0x280", "4" }, { "0x380", "5" } };
+
+    if (n >= ARRAY_SIZE(places)) {
+        error_set(errp, "the ISA bus has places for %zu cards", ARRAY_SIZE(places));
+        return false;
+    }
+    return device_set(dev, "iobase", places[n][0], errp) && device_set(dev, "irq", places[n][1], errp);
+}
+
 bool network_plug(const MachineConfig *cfg, Error **errp)
 {
+    unsigned isa = 0;
+
     for (size_t n = 0; n < cfg->nic_count; n++) {
         const NicSpec *s = &cfg->nics[n];
         Device *dev = device_new(device_class_find(s->model), s->id);
 
         dev->board = pc_board();
-        if ((s->mac != NULL && !device_set(dev, "mac", s->mac, errp)) ||
+        if ((dev->cls->bus == BUS_ISA && !set_place(dev, isa++, errp)) || (s->mac != NULL && !device_set(dev, "mac", s->mac, errp)) ||
             (s->addr != NULL && !device_set(dev, "addr", s->addr, errp)) ||
             (s->netdev != NULL && !device_set(dev, "netdev", s->netdev, errp)) || !device_realize(dev, errp)) {
             error_prepend(errp, "network card %s: ", s->model);

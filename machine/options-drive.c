@@ -26,12 +26,12 @@ static const struct {
 /* The q35 board's IDE places are ports of its AHCI controller. */
 static unsigned buses_of(const MachineConfig *cfg, unsigned which)
 {
-    return interfaces[which].iface == DRIVE_IDE && cfg->q35 ? 6 : interfaces[which].buses;
+    return interfaces[which].iface == DRIVE_IDE && cfg->kind == PC_Q35 ? 6 : interfaces[which].buses;
 }
 
 static unsigned units_of(const MachineConfig *cfg, unsigned which)
 {
-    return interfaces[which].iface == DRIVE_IDE && cfg->q35 ? 1 : interfaces[which].units;
+    return interfaces[which].iface == DRIVE_IDE && cfg->kind == PC_Q35 ? 1 : interfaces[which].units;
 }
 
 static bool parse_if(const char *name, unsigned *which, Error **errp)

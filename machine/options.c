@@ -275,7 +275,8 @@ static bool check_file(const char *what, const char *path, uint64_t min, uint64_
 static bool boot_finish(Parser *p, Error **errp)
 {
     MachineConfig *c = p->cfg;
-    const char *bios = p->bios != NULL ? p->bios : "bios-256k.bin";
+    /* where the board has no PAM, all of the BIOS is below 1 MiB, beside the option ROMs */
+    const char *bios = p->bios != NULL ? p->bios : c->kind == PC_ISA ? "bios.bin" : "bios-256k.bin";
 
     if (c->kernel == NULL && (c->initrd != NULL || c->append != NULL)) {
         error_set(errp, "%s has no meaning without -kernel",
@@ -392,7 +393,7 @@ static bool finish(Parser *p, Error **errp)
         error_set(errp, "-nographic needs the terminal that -daemonize leaves; use -display none");
         return false;
     }
-    if (!accel_finish(p, errp) || !memory_finish(p, errp) || !boot_finish(p, errp)) {
+    if (!board_finish(p, errp) || !accel_finish(p, errp) || !memory_finish(p, errp) || !boot_finish(p, errp)) {
         return false;
     }
     display_finish(c);

@@ -296,10 +296,12 @@ static void assign_pci(Pc *p)
 /* pc_firmware - the board in firmware's place. */
 void pc_firmware(Pc *p)
 {
-    p->chipset->firmware(p);
-    /* PIRQs and the SCI are levels at the PIC */
-    port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
-    assign_pci(p);
+    if (p->pci != NULL) {
+        p->chipset->firmware(p);
+        /* PIRQs and the SCI are levels at the PIC */
+        port_write(0x4d1, (BIT(PC_PIRQ_AB) | BIT(PC_PIRQ_CD) | BIT(9)) >> 8, 1);
+        assign_pci(p);
+    }
     if (p->chipset->firmware_late != NULL) {
         p->chipset->firmware_late(p);
     }

@@ -38,13 +38,14 @@ typedef struct Chipset {
     bool (*make)(struct Pc *p, struct Error **errp);
     void (*acpi)(struct Pc *p, AcpiConfig *a);
     uint8_t (*int_line)(unsigned devfn, unsigned pin); /* @pin 0..3; the ISA interrupt */
+    void (*reset)(struct Pc *p);         /* beyond what its devices do; may be NULL */
     void (*firmware)(struct Pc *p);      /* bridges, as firmware leaves them */
     void (*firmware_late)(struct Pc *p); /* and, when all BARs have places, the rest; may be NULL */
-    void (*power_button)(struct Pc *p);
+    void (*power_button)(struct Pc *p);  /* NULL: no ACPI, nor what follows */
     void (*gpe)(struct Pc *p, unsigned n); /* raise general-purpose event @n */
     bool acpi_hotplug; /* cards of its bus come and go by ACPI */
 } Chipset;
-extern const Chipset chipset_piix, chipset_q35;
+extern const Chipset chipset_piix, chipset_q35, chipset_isa;
 
 typedef struct Pc {
     Board board;
@@ -53,12 +54,13 @@ typedef struct Pc {
     uint64_t below_4g, above_4g; /* bytes of RAM */
     uint64_t high_end;           /* RAM below 4 GiB that a kernel may have ends here: tables follow */
     IoRegion ram_low, ram_high, ram_4g, rom_top;
+    IoRegion ram_rom;            /* isapc: where other chipsets' PAM has RAM or ROM */
     uint8_t *rom;                /* PC_ROM_SIZE bytes */
     uint8_t *bios;               /* firmware image, or NULL */
     Device *flash[2];            /* firmware and its variables, or NULL */
     bool firmware;               /* there is some: in bios or flash[0] */
     LapicBus *lapics;
-    PciBus *pci;
+    PciBus *pci;                 /* NULL on isapc, which has no ioapic either */
     Device *pic, *ioapic, *pit, *rtc, *hpet, *port92, *host, *lpc, *ide, *pm, *fw_cfg, *kbd, *vmport, *vmmouse, *dma, *fdc,
         *hotplug;                /* NULL without ACPI */
     PciHotplugOps hotplug_ops;
@@ -77,6 +79,8 @@ typedef struct Pc {
 Device *pc_device(Pc *p, const DeviceClass *cls, const char *id);
 IrqLine pc_irq(Pc *p, unsigned n);
 IrqLine pc_smi(Pc *p);
+/* pc_make_pci - the PCI bus and the I/O APIC: the beginning of a chipset's make(). */
+bool pc_make_pci(Pc *p, struct Error **errp);
 /* pc_plugged - the device of @cls that the user has plugged in, the first of those; or NULL. */
 Device *pc_plugged(const DeviceClass *cls);
 /* pc_tables - once all devices are there: CMOS, ACPI, SMBIOS, fw_cfg. */

@@ -23,6 +23,9 @@ static bool piix_make(Pc *p, Error **errp)
     Device *host = pc_device(p, &i440fx_class, NULL);
     IrqLine irq[16];
 
+    if (!pc_make_pci(p, errp)) {
+        return false;
+    }
     i440fx_connect(host, p->pci, p->rom);
     p->lpc = pc_device(p, &piix3_class, NULL);
     for (unsigned n = 0; n < 16; n++) {

@@ -28,6 +28,9 @@ static bool q35_make(Pc *p, Error **errp)
 {
     IrqLine irq[16], gsi[PCI_PIRQS];
 
+    if (!pc_make_pci(p, errp)) {
+        return false;
+    }
     p->host = pc_device(p, &q35_mch_class, NULL);
     mch_connect(p->host, p->pci, p->rom, p->below_4g);
     p->lpc = pc_device(p, &ich9_lpc_class, NULL);

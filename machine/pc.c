@@ -1,9 +1,10 @@
 /*
- * The boards "pc" and "q35": the only place that knows which chip stands where, with the tables of the chipsets in
- * pc-piix.c and pc-q35.c.
+ * The boards "pc", "q35" and "isapc": the only place that knows which chip stands where, with the tables of the
+ * chipsets in pc-piix.c, pc-q35.c and pc-isa.c.
  *
  * Wiring: an ISA device drives Board.isa_irq[n], which the bridge to ISA joins with the PIRQs and the SCI;
- * the result goes to the PIC's IRQ n and to the I/O APIC's pin n (IRQ 0: pin 2, as the MADT says).
+ * the result goes to the PIC's IRQ n and to the I/O APIC's pin n (IRQ 0: pin 2, as the MADT says). Without PCI there
+ * is no bridge and no I/O APIC: the PIC has the line.
  * The PIC's INTR goes to LINT0 of the boot processor.
  *
  * Without firmware (-kernel alone) the board does what firmware would have done: interrupt routes,
@@ -47,15 +48,16 @@ static Pc *pc; /* the board of this process; under the machine lock */
 
 /*
  * Our own "firmware", at F000:FFF0 when there is no other: what a jump to the reset vector runs
- * (Linux' reboot=b). It resets the board through port CF9h.
+ * (Linux' reboot=b). It resets the board through port 92h, which all boards have.
  */
 static const uint8_t reset_rom[16] = {
-    0xb0, 0x06,       /* mov al, 06h: reset processor and system */
-    0xba, 0xf9, 0x0c, /* mov dx, 0CF9h */
-    0xee,             /* out dx, al */
-    0xfa,             /* cli */
-    0xf4,             /* hlt */
-    0xeb, 0xfd,       /* jmp to the hlt */
+    0x30, 0xc0, /* xor al, al: the reset is where bit 0 rises */
+    0xe6, 0x92, /* out 92h, al */
+    0xb0, 0x01, /* mov al, 1 */
+    0xe6, 0x92, /* out 92h, al */
+    0xfa,       /* cli */
+    0xf4,       /* hlt */
+    0xeb, 0xfd, /* jmp to the hlt */
 };
 
 Board *pc_board(void)
@@ -69,10 +71,14 @@ Board *pc_board(void)
 static void pc_set_irq(void *opaque, unsigned n, int level)
 {
     Pc *p = opaque;
-    IrqLine pic = pic_input(p->pic, n), apic = ioapic_input(p->ioapic, n == 0 ? 2 : n);
+    IrqLine pic = pic_input(p->pic, n);
 
     irq_set(&pic, level);
-    irq_set(&apic, level);
+    if (p->ioapic != NULL) {
+        IrqLine apic = ioapic_input(p->ioapic, n == 0 ? 2 : n);
+
+        irq_set(&apic, level);
+    }
 }
 
 static void pc_hpet_legacy(void *opaque, bool on)
@@ -290,13 +296,18 @@ static bool pc_make_bridges(Pc *p, Error **errp)
         pic_connect(p->pic, lapic_lint0(p->lapic[0]));
     }
     lapic_bus_set_pic(p->lapics, pic_ack, p->pic);
+    p->board.cpus = p->cfg.cpus;
+    return device_realize(p->pic, errp) && p->chipset->make(p, errp);
+}
+
+bool pc_make_pci(Pc *p, Error **errp)
+{
     p->ioapic = pc_device(p, &ioapic_class, "ioapic");
     ioapic_connect(p->ioapic, p->lapics);
     p->pci = pci_bus_new(NULL, NULL);
     pci_bus_set_msi(p->pci, pc_msi, p->lapics);
     p->board.pci = p->pci;
-    p->board.cpus = p->cfg.cpus;
-    return device_realize(p->pic, errp) && device_realize(p->ioapic, errp) && p->chipset->make(p, errp);
+    return device_realize(p->ioapic, errp);
 }
 
 /* ---- hot-plug ---- */
@@ -379,7 +390,7 @@ static bool pc_make_parallel(Pc *p, Error **errp)
 
 static bool pc_make_fdc(Pc *p, Error **errp)
 {
-    if (p->cfg.q35 && p->cfg.floppy[0] == NULL && p->cfg.floppy[1] == NULL) {
+    if (p->cfg.kind == PC_Q35 && p->cfg.floppy[0] == NULL && p->cfg.floppy[1] == NULL) {
         return true;
     }
     p->fdc = pc_device(p, &fdc_class, "fdc");
@@ -480,12 +491,14 @@ static bool pc_load_kernel(Pc *p, Error **errp)
 
 bool pc_build(const PcConfig *cfg, Error **errp)
 {
+    static const Chipset *const chipsets[] = { [PC_I440FX] = &chipset_piix, [PC_Q35] = &chipset_q35,
+                                               [PC_ISA] = &chipset_isa };
     Pc *p = xnew(Pc);
 
     pc = p;
     p->cfg = *cfg;
-    p->board.pci_name = cfg->q35 ? "pcie.0" : NULL;
-    p->chipset = cfg->q35 ? &chipset_q35 : &chipset_piix;
+    p->board.pci_name = cfg->kind == PC_Q35 ? "pcie.0" : NULL;
+    p->chipset = chipsets[cfg->kind];
     p->direct = cfg->kernel != NULL && cfg->flash[0] == NULL && (!cfg->kernel_bios || cfg->bios == NULL) &&
                 !boot_needs_bios(cfg->kernel);
     if (p->direct) {
@@ -529,6 +542,9 @@ void pc_reset(void)
     for (unsigned i = 0; i < p->cfg.cpus; i++) {
         cpu_reset(p->cfg.cpu[i], false);
     }
+    if (p->chipset->reset != NULL) {
+        p->chipset->reset(p);
+    }
     if (!p->firmware) {
         pc_firmware(p);
     }
@@ -541,7 +557,7 @@ void pc_loaded(void)
 {
     Device *vmgenid = pc != NULL ? pc_plugged(&vmgenid_class) : NULL;
 
-    if (vmgenid != NULL && vmgenid_loaded(vmgenid)) {
+    if (vmgenid != NULL && vmgenid_loaded(vmgenid) && pc->chipset->gpe != NULL) {
         pc->chipset->gpe(pc, VMGENID_GPE);
     }
 }
@@ -561,7 +577,9 @@ const struct NumaConfig *pc_numa(unsigned *cpus)
 
 void pc_power_button(void)
 {
-    pc->chipset->power_button(pc);
+    if (pc->chipset->power_button != NULL) { /* else the switch is the only one */
+        pc->chipset->power_button(pc);
+    }
 }
 
 void pc_boot_set(const char *letters)
@@ -593,6 +611,7 @@ void pc_free(void)
         lapic_bus_unmap(p->lapics);
     }
     pc_unmap(&p->rom_top);
+    pc_unmap(&p->ram_rom);
     pc_unmap(&p->ram_4g);
     pc_unmap(&p->ram_high);
     pc_unmap(&p->ram_low);

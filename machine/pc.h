@@ -1,5 +1,5 @@
 /*
- * The boards "pc" and "q35": a chipset, and the ISA chips of every PC.
+ * The boards "pc", "q35" and "isapc": a chipset, or none, and the ISA chips of every PC.
  */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H
@@ -18,6 +18,12 @@ struct Error;
 #define PC_FLASH_MAX (8u << 20) /* of both */
 #define PC_RAM_BELOW_4G 0xe0000000u
 
+typedef enum PcKind {
+    PC_I440FX, /* "pc" */
+    PC_Q35,
+    PC_ISA,    /* "isapc": no chipset, and with it no PCI, I/O APIC, ACPI, HPET, one processor */
+} PcKind;
+
 typedef struct PcConfig {
     uint64_t ram_size;         /* bytes, a multiple of 4096, at least 1 MiB */
     uint64_t max_ram_below_4g; /* 0: PC_RAM_BELOW_4G */
@@ -28,8 +34,8 @@ typedef struct PcConfig {
      * kernel is so old that it needs one. */
     const char *kernel, *initrd, *append, *bios;
     const char *flash[2]; /* drives or nodes: the flash that ends at 4 GiB, the one below it; NULL for none */
-    bool q35; /* its chipset, not the i440FX's */
-    bool hpet, acpi;
+    PcKind kind;
+    bool hpet, acpi;  /* false on PC_ISA */
     bool graphics;    /* the user may look at a screen (fw_cfg tells firmware when not) */
     bool kernel_bios; /* kernels start through the BIOS, which sets the screen up */
     const struct FirmwareConfig *firmware; /* NULL: nothing asked for; borrowed for good */

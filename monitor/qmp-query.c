@@ -98,14 +98,16 @@ bool qmp_query_kvm(QmpSession *s, Json *args, Json **ret, Error **errp)
 }
 
 /* add_machine - `pc` is one board with one set of chips: it has no versions. */
-static void add_machine(Json *list, const char *name, bool def, unsigned cpu_max)
+static void add_machine(Json *list, const char *name, const char *cpu, unsigned cpu_max)
 {
     Json *o = json_object_new_object();
 
     json_add_text(o, "name", name);
-    if (def) {
+    if (strcmp(name, "pc") == 0) {
         json_add_bool(o, "is-default", true);
-        json_add_text(o, "default-cpu-type", "max-x86_64-cpu");
+    }
+    if (cpu != NULL) {
+        json_add_text(o, "default-cpu-type", cpu);
         json_add_text(o, "default-ram-id", "pc.ram");
     }
     json_add_int(o, "cpu-max", cpu_max);
@@ -118,9 +120,10 @@ static void add_machine(Json *list, const char *name, bool def, unsigned cpu_max
 bool qmp_query_machines(QmpSession *s, Json *args, Json **ret, Error **errp)
 {
     *ret = json_object_new_array();
-    add_machine(*ret, "pc", true, 255);
-    add_machine(*ret, "q35", false, 255);
-    add_machine(*ret, "none", false, 1);
+    add_machine(*ret, "pc", "max-x86_64-cpu", 255);
+    add_machine(*ret, "q35", "max-x86_64-cpu", 255);
+    add_machine(*ret, "isapc", "486-x86_64-cpu", 1);
+    add_machine(*ret, "none", NULL, 1);
     return true;
 }
 

@@ -85,9 +85,7 @@ static const IoOps mmio_ops = { .read = mmio_read_any, .write = mmio_write_any, 
 
 static bool check(const VgaPci *c, Error **errp)
 {
-    if (c->vgamem_mb == 0 || c->vgamem_mb > 512 || (c->vgamem_mb & (c->vgamem_mb - 1))) {
-        error_set(errp, "%s: vgamem_mb %u is not a power of two from 1 to 512", c->pci.dev.id,
-                  c->vgamem_mb);
+    if (!vga_check_size(c->pci.dev.id, c->vgamem_mb, errp)) {
         return false;
     }
     if (c->xres > EDID_MAX_SIDE || c->yres > EDID_MAX_SIDE || c->xres < 8 || c->yres < 8) {

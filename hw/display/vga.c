@@ -43,6 +43,15 @@ static void unmap(Vga *v)
     port_unmap(&v->vbe_ports);
 }
 
+bool vga_check_size(const char *id, uint32_t mb, Error **errp)
+{
+    if (mb == 0 || mb > 512 || (mb & (mb - 1))) {
+        error_set(errp, "%s: vgamem_mb %u is not a power of two from 1 to 512", id, mb);
+        return false;
+    }
+    return true;
+}
+
 bool vga_init(Vga *v, const char *name, uint32_t ram_bytes, struct Board *board, Error **errp)
 {
     v->name = name;

@@ -1,6 +1,6 @@
 /*
  * IBM VGA with the Bochs display interface: registers, video memory, picture. The bus around it is
- * hw/display/vga-pci.c.
+ * hw/display/vga-pci.c or vga-isa.c.
  *
  * Sources: IBM PS/2 Hardware Interface Technical Reference, "Video Subsystem" (IBM TR); the FreeVGA
  * Project's VGA chipset reference (FreeVGA), whose page names are quoted; the Bochs VBE dispi
@@ -126,12 +126,14 @@ typedef struct Vga {
 /* vga_init - video memory of @ram_bytes (a power of two, 1 to 512 MiB), ports, the window, a screen.
  * False with errp when something is taken; then nothing is left behind. */
 bool vga_init(Vga *v, const char *name, uint32_t ram_bytes, struct Board *board, struct Error **errp);
+/* vga_check_size - may the card @id have @mb MiB of video memory? A power of two from 1 to 512. */
+bool vga_check_size(const char *id, uint32_t mb, struct Error **errp);
 void vga_fini(Vga *v);
 void vga_reset(Vga *v);
 /* vga_post_load - after vga_fields were read. */
 bool vga_post_load(Vga *v, struct Error **errp);
 extern const StateField vga_fields[];
-extern const DeviceClass vga_pci_class; /* hw/display/vga-pci.c */
+extern const DeviceClass vga_pci_class, vga_isa_class; /* hw/display/vga-pci.c, vga-isa.c */
 
 /* ---- between the files of the card ---- */
 

@@ -67,6 +67,6 @@ typedef struct IdeGeometry {
 } IdeGeometry;
 bool ide_geometry(Device *dev, IdeGeometry *g);
 
-extern const DeviceClass ide_hd_class, ide_cd_class, piix3_ide_class, ich9_ahci_class;
+extern const DeviceClass ide_hd_class, ide_cd_class, isa_ide_class, piix3_ide_class, ich9_ahci_class;
 
 #endif

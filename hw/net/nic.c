@@ -10,10 +10,10 @@
 #include "hw/boot-order.h"
 #include "net/backend.h"
 
-static bool nic_init(Nic *nic, PciDevice *d, const NetPortOps *ops, void *opaque, Error **errp)
+bool nic_init(Nic *nic, Device *dev, const char *path, const NetPortOps *ops, void *opaque, Error **errp)
 {
     NetBackend *b = NULL;
-    autofree char *name = NULL, *path = NULL;
+    autofree char *name = NULL;
 
     if (nic->netdev != NULL && *nic->netdev != '\0') {
         b = net_backend_find(nic->netdev);
@@ -29,12 +29,7 @@ static bool nic_init(Nic *nic, PciDevice *d, const NetPortOps *ops, void *opaque
     if (!net_mac(nic->mac_text, nic->mac, errp)) {
         return false;
     }
-    path = xasprintf("/pci@i0cf8/ethernet@%x%s", d->devfn >> 3, "");
-    if ((d->devfn & 7) != 0) {
-        free(path);
-        path = xasprintf("/pci@i0cf8/ethernet@%x,%x", d->devfn >> 3, d->devfn & 7);
-    }
-    if (!boot_order_add(&d->dev, (int32_t)nic->bootindex, path, errp)) {
+    if (!boot_order_add(dev, (int32_t)nic->bootindex, path, errp)) {
         net_mac_release(nic->mac);
         return false;
     }
@@ -43,10 +38,10 @@ static bool nic_init(Nic *nic, PciDevice *d, const NetPortOps *ops, void *opaque
         nic->mac_text = xnewn(char, 18);
         net_mac_text(nic->mac, nic->mac_text);
     }
-    name = xstrdup(d->dev.id);
-    for (unsigned n = 0; !d->dev.named && n < 256; n++) {
+    name = xstrdup(dev->id);
+    for (unsigned n = 0; !dev->named && n < 256; n++) {
         free(name);
-        name = xasprintf("%s.%u", d->dev.cls->name, n);
+        name = xasprintf("%s.%u", dev->cls->name, n);
         if (net_find_card(name) == NULL) {
             break;
         }
@@ -58,23 +53,33 @@ static bool nic_init(Nic *nic, PciDevice *d, const NetPortOps *ops, void *opaque
     return true;
 }
 
+void nic_fini(Nic *nic, Device *dev)
+{
+    net_port_fini(&nic->port);
+    net_mac_release(nic->mac);
+    boot_order_remove(dev);
+}
+
 bool nic_plug(Nic *nic, PciDevice *d, uint16_t vendor, uint16_t device, uint8_t revision, const char *rom,
               const NetPortOps *ops, void *opaque, Error **errp)
 {
     const Board *board = d->dev.board;
+    char path[40];
 
     d->rom_own = d->romfile != NULL && strcmp(d->romfile, rom) == 0;
     if (d->rom_own) {
-        autofree char *path = board != NULL && board->rom_find != NULL ? board->rom_find(rom) : NULL;
+        autofree char *file = board != NULL && board->rom_find != NULL ? board->rom_find(rom) : NULL;
 
-        if (path == NULL) { /* the package is not installed: no boot from this card */
+        if (file == NULL) { /* the package is not installed: no boot from this card */
             *d->romfile = '\0';
         }
     }
     if (!pci_plug(d, vendor, device, 0x020000, revision, 1, errp)) {
         return false;
     }
-    if (!nic_init(nic, d, ops, opaque, errp)) {
+    snprintf(path, sizeof(path), (d->devfn & 7) != 0 ? "/pci@i0cf8/ethernet@%x,%x" : "/pci@i0cf8/ethernet@%x",
+             d->devfn >> 3, d->devfn & 7);
+    if (!nic_init(nic, &d->dev, path, ops, opaque, errp)) {
         pci_remove(d);
         return false;
     }
@@ -83,9 +88,7 @@ bool nic_plug(Nic *nic, PciDevice *d, uint16_t vendor, uint16_t device, uint8_t 
 
 void nic_unplug(Nic *nic, PciDevice *d)
 {
-    net_port_fini(&nic->port);
-    net_mac_release(nic->mac);
-    boot_order_remove(&d->dev);
+    nic_fini(nic, &d->dev);
     pci_remove(d);
 }
 

@@ -20,6 +20,10 @@ typedef struct Nic {
     PROP_STR("mac", S, nic.mac_text, NULL, "its address; else made of the machine's name or uuid"), \
     PROP_U32("bootindex", S, nic.bootindex, NIC_BOOT_NONE, "place in the firmware's boot order")
 
+/* nic_init - take the netdev= and mac= of @dev, which is @nic, and give it a port. Firmware knows it as @path, which is
+ * copied. nic_fini mirrors it. */
+bool nic_init(Nic *nic, Device *dev, const char *path, const NetPortOps *ops, void *opaque, struct Error **errp);
+void nic_fini(Nic *nic, Device *dev);
 /* nic_plug - pci_plug() of a card, whose ROM may be missing when it is the usual one, @rom; then nic_init(). */
 bool nic_plug(Nic *nic, PciDevice *d, uint16_t vendor, uint16_t device, uint8_t revision, const char *rom,
               const NetPortOps *ops, void *opaque, struct Error **errp);

@@ -4,17 +4,12 @@
  */
 #include "hw/pci/pci.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "hw/board.h"
 #include "hw/misc/fw_cfg.h"
-
-enum { ROM_MAX = 16 << 20, ROM_MIN = 2048 };
+#include "hw/misc/rom-file.h"
 
 /* pci_choose - the place on @bus that addr= names, or the first free slot; -1 with errp set. */
 static int pci_choose(const PciDevice *d, PciBus *bus, Error **errp)
@@ -72,37 +67,6 @@ static PciBus *pci_choose_bus(const PciDevice *d, Error **errp)
     return bus;
 }
 
-/* The bytes of a ROM file, padded to a power of two; NULL with errp set. */
-static uint8_t *read_rom(const PciDevice *d, const char *path, size_t *len, size_t *padded,
-                         Error **errp)
-{
-    FILE *f = host_fopen(path, "rb");
-    uint8_t *rom = NULL;
-    struct stat st;
-
-    if (f == NULL || fstat(fileno(f), &st) != 0) {
-        error_set_errno(errp, errno, "%s: cannot read '%s'", d->dev.id, path);
-    } else if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > ROM_MAX) {
-        error_set(errp, "%s: '%s' is no ROM of 1 byte to 16 MiB", d->dev.id, path);
-    } else {
-        *len = (size_t)st.st_size;
-        *padded = ROM_MIN;
-        while (*padded < *len) {
-            *padded *= 2;
-        }
-        rom = xalloc_pages(*padded); /* an engine may map it */
-        if (fread(rom, 1, *len, f) != *len) {
-            error_set(errp, "%s: cannot read '%s'", d->dev.id, path);
-            free(rom);
-            rom = NULL;
-        }
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return rom;
-}
-
 /* The ROM that comes with a card is for this one, whatever it says (iPXE's for ne2k_pci: none in particular; for virtio:
  * the modern one alone), or firmware would leave it. PCI Firmware Specification 3.0, 5.1.1 "PCI Expansion ROM Header
  * Format" and 5.1.2 "PCI Data Structure Format": vendor and device there; all bytes add up to 0, which a byte in front
@@ -126,20 +90,13 @@ static void name_card(const PciDevice *d, uint8_t *rom, size_t len)
 static bool load_rom(PciDevice *d, Error **errp)
 {
     const Board *board = d->dev.board;
-    autofree char *path = NULL, *name = NULL;
+    autofree char *name = NULL;
     size_t len, padded;
 
     if (d->romfile == NULL || *d->romfile == '\0') {
         return true;
     }
-    path = board->rom_find != NULL ? board->rom_find(d->romfile) : xstrdup(d->romfile);
-    if (path == NULL) {
-        error_set(errp, "%s: no file '%s'; it is in the package %s (or give its folder with -L, or "
-                  "romfile= for none)", d->dev.id, d->romfile,
-                  strncmp(d->romfile, "vgabios", 7) == 0 ? "seabios" : "ipxe-qemu");
-        return false;
-    }
-    d->rom = read_rom(d, path, &len, &padded, errp);
+    d->rom = rom_file_read(&d->dev, d->romfile, &len, &padded, errp);
     if (d->rom == NULL) {
         return false;
     }
@@ -156,7 +113,7 @@ static bool load_rom(PciDevice *d, Error **errp)
         return false;
     }
     name = xasprintf("%s/%s", ld_le16(d->config + PCI_CLASS) == 0x0300 ? "vgaroms" : "genroms",
-                     strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path);
+                     rom_file_base(d->romfile));
     return board->fw_cfg == NULL || fw_cfg_add_file(board->fw_cfg, name, d->rom, len, errp);
 }
 
@@ -168,7 +125,7 @@ bool pci_plug(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_cod
     int devfn;
 
     if (board == NULL || board->pci == NULL) {
-        error_set(errp, "%s: this board has no PCI bus", d->dev.id);
+        error_set(errp, "No 'PCI' bus found for device '%s'", d->dev.cls->name);
         return false;
     }
     bus = pci_choose_bus(d, errp);

@@ -946,6 +946,40 @@ static void test_properties(void **state)
     assert_int_equal(g.place, 3);
 }
 
+/* A channel on the ISA bus: a disk is read by the processor; nothing moves its data otherwise. */
+static void test_isa_channel(void **state)
+{
+    enum { BASE = 0x1e8, CONTROL = 0x3ee, IRQ = 11 };
+    Device *isa = fake_device(&isa_ide_class), *second = fake_device(&isa_ide_class);
+    uint8_t sector[512];
+
+    device_free(hd);
+    assert_false(device_realize(second, NULL)); /* the PIIX3's ports */
+    device_free(second);
+    assert_true(device_set(isa, "iobase", "0x1e8", NULL) && device_set(isa, "iobase2", "0x3ee", NULL) &&
+                device_set(isa, "irq", "11", NULL));
+    fake_realize(isa);
+    hd = plug("ide-hd", "disk", "ide.2");
+    assert_int_equal(in8(CONTROL), ST_OK);
+    command(BASE, 0x20, 5, 1);
+    for (unsigned n = 0; n < 100 && fake_lines[IRQ].level == 0; n++) {
+        clock_step(50000);
+    }
+    assert_int_equal(fake_lines[IRQ].level, 1);
+    assert_int_equal(in8(BASE + 7), ST_ASK);
+    assert_int_equal(fake_lines[IRQ].level, 0);
+    read_words(BASE, sector, sizeof(sector));
+    for (unsigned n = 0; n < sizeof(sector); n++) {
+        assert_int_equal(sector[n], disk_byte(5, n));
+    }
+    command(BASE, 0xc8, 5, 1); /* READ DMA: there is no bus master */
+    assert_int_equal(in8(CONTROL), 0x51);
+    assert_int_equal(in8(BASE + 1), 0x04);
+    out8(CONTROL, 0x02); /* nIEN */
+    assert_int_equal(fake_lines[IRQ].level, 0);
+    assert_int_equal(fake_lines[14].rises, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -956,7 +990,7 @@ int main(void)
         T(test_dma_read), T(test_dma_write_larger_table), T(test_dma_short_table),
         T(test_dma_errors), T(test_trim), T(test_resize), T(test_dma_hostile_table), T(test_inquiry), T(test_cd_pio),
         T(test_cd_dma), T(test_toc), T(test_media_change), T(test_saved_state),
-        T(test_properties),
+        T(test_properties), T(test_isa_channel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

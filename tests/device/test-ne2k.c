@@ -110,6 +110,32 @@ static void test_identity(void **state)
     assert_int_equal(reg(0x0e) | reg(0x0f) << 8, 0x8029);
 }
 
+/* The same chip on the ISA bus: its ports, no RTL8029AS, its interrupt. */
+static void test_isa(void **state)
+{
+    enum { ISA_IO = 0x300, ISA_IRQ = 9 };
+    static const uint8_t to_prom[][2] = { { 0x00, 0x21 }, { 0x0e, 0x49 }, { 0x0f, 0x40 }, { 0x0a, 32 }, { 0x0b, 0 },
+                                          { 0x08, 0 }, { 0x09, 0 }, { 0x00, 0x0a } };
+    static const uint8_t prom[16] = { 0x52, 0x54, 0, 10, 11, 12, [14] = 0x57, 0x57 };
+    Device *dev = fake_device(device_class_find("ne2k_isa")), *other = fake_device(dev->cls);
+
+    assert_true(device_set(dev, "mac", "52:54:00:0a:0b:0c", NULL));
+    fake_realize(dev);
+    assert_int_equal(in8(ISA_IO + 0x0a), 0xff); /* the RTL8029AS says 'P' */
+    for (unsigned n = 0; n < ARRAY_SIZE(to_prom); n++) {
+        out8((uint16_t)(ISA_IO + to_prom[n][0]), to_prom[n][1]);
+    }
+    for (unsigned n = 0; n < 16; n++) {
+        assert_int_equal(fake_lines[ISA_IRQ].level, 0);
+        assert_int_equal(port_read(ISA_IO + 0x10, 2), prom[n] * 0x101);
+    }
+    assert_int_equal(fake_lines[ISA_IRQ].level, 1);
+    out8(ISA_IO + 7, 0x40);
+    assert_int_equal(fake_lines[ISA_IRQ].level, 0);
+    assert_false(device_realize(other, NULL)); /* its ports are taken */
+    device_free(other);
+}
+
 static void test_memory(void **state)
 {
     static const uint8_t data[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
@@ -309,7 +335,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, fake_pci_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_identity), T(test_memory), T(test_send),     T(test_loopback),
+        T(test_identity), T(test_isa), T(test_memory), T(test_send),     T(test_loopback),
         T(test_receive),  T(test_flow),   T(test_nonsense), T(test_reset),
     };
 

@@ -38,3 +38,16 @@ def build(folder, name, text):
     tool("objcopy", "-O", "binary", "-j", ".text", base + ".elf", base + ".bin")
     labels = {n: int(a, 16) for a, n in re.findall(r"^(\w+) \w (\w+)$", tool("nm", base + ".elf"), re.M)}
     return base + ".bin", labels
+
+
+def build_sector(folder, text):
+    """The bytes of what a BIOS loads at 7C00h and enters in real mode; @text has a label start."""
+    base = os.path.join(str(folder), "boot")
+    with open(base + ".s", "w") as f:
+        f.write(text)
+    for cmd in (["as", "--32", "-o", base + ".o", base + ".s"],
+                ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "-e", "start", "--oformat", "binary", "-o", base + ".bin",
+                 base + ".o"]):
+        subprocess.run(cmd, check=True, timeout=30, capture_output=True)
+    with open(base + ".bin", "rb") as f:
+        return f.read()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from image import EXIT_DEVICE
+from image import EXIT_DEVICE, build_sector
 from vm import BOOT, LIMIT, ROOT, STEP, VM, linux
 
 READY = r"^DOPPEL-READY"
@@ -186,12 +186,7 @@ packet: .byte 16, 0
 
 
 def boot_sector(folder, sector):
-    source, base = folder / "boot.s", folder / "boot"
-    source.write_text(BOOT_SECTOR.replace("SECTOR", str(sector)))
-    tool("as", "--32", "-o", f"{base}.o", source)
-    tool("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "-e", "start", "--oformat", "binary", "-o",
-         f"{base}.bin", f"{base}.o")
-    return (folder / "boot.bin").read_bytes()
+    return build_sector(folder, BOOT_SECTOR.replace("SECTOR", str(sector)))
 
 
 def boots(text, *args):

@@ -86,7 +86,9 @@ def opt_machine(tmp):
         assert "000000010bffffff (ram)" in vm.mon.cmd("info mtree")
     refused("-M", "memory-backend=nonesuch", names="nonesuch")
     refused("-M", "nonesuch", names="nonesuch")
-    refused("-M", "isapc", names="isapc")
+    with monitor("-M", "isapc") as vm:
+        assert "isa-ide" in vm.mon.cmd("info qtree")
+    refused("-M", "microvm", names="microvm")
     refused("-M", "pc,nonesuch=1", names="nonesuch")
     refused("-M", "pc,hpet=maybe", names=["hpet", "maybe"])
 

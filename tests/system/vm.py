@@ -181,5 +181,5 @@ def linux(arch, *args, append="", quiet=True, initrd=None, **kw):
     """A Debian kernel with the test's initrd (scripts/mkguest): amd64, i386 or i386pae."""
     line = "console=ttyS0" + (" quiet" if quiet else "") + (f" {append}" if append else "")
     return VM("-kernel", f"{GUESTS}/vmlinuz-{arch}", "-initrd",
-              f"{GUESTS}/{initrd or 'initrd-' + arch.removesuffix('pae')}",
+              os.path.join(GUESTS, initrd or "initrd-" + arch.removesuffix("pae")),
               "-append", line, *args, **kw)

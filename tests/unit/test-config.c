@@ -97,7 +97,14 @@ static void test_machine(void **state)
     c = good("/x/kvm -M none");
     assert_true(c->accel == ACCEL_JIT || c->accel == ACCEL_KVM);
     config_free(c);
-    bad("d -M isapc", "'isapc' is not supported yet");
+    c = good("d -M hpet=off -M isapc -nographic");
+    assert_int_equal(c->kind, PC_ISA);
+    assert_string_equal(c->cpu, "486");
+    assert_false(c->hpet || c->acpi);
+    config_free(c);
+    bad("d -M acpi=on -M isapc", "-machine acpi=on: the board isapc has none");
+    bad("d -M isapc -smp 2", "Invalid SMP CPUs 2");
+    bad("d -M microvm", "'microvm' is not supported yet");
     bad("d -M pc,hpt=on", "did you mean 'hpet'?");
     bad("d -M none,vmport=maybe", "not one of auto, on, off");
     bad("d -M none -accel tcg -machine accel=tcg", "cannot be given together");
