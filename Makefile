@@ -102,8 +102,10 @@ help:
 	@echo 'make check-headers       each header compiles alone'
 	@echo 'make clean'
 
-config.mak: configure
-	$(Q)if [ -e config.mak ]; then echo "configure is newer than config.mak: running it"; fi
+config.mak: config.log
+	$(Q)[ -e config.mak ] || ./configure
+config.log: configure
+	$(Q)if [ -e config.mak ]; then echo "configure is newer than config.log: running it"; fi
 	$(Q)./configure
 
 $(PROGRAM): $(MAIN_OBJ) $(LIB)
