@@ -1,5 +1,5 @@
 /*
- * The board "pc": i440FX, PIIX3, PIIX4 power management, IDE.
+ * The board "pc": i440FX, PIIX3, PIIX4 power management and SMBus, IDE.
  */
 #include "machine/pc-internal.h"
 
@@ -10,6 +10,7 @@
 #include "hw/pci/i440fx.h"
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4-pm.h"
+#include "hw/smbus/smbus.h"
 
 static const uint8_t piix_pirq[4] = { PC_PIRQ_AB, PC_PIRQ_AB, PC_PIRQ_CD, PC_PIRQ_CD };
 
@@ -36,9 +37,9 @@ static bool piix_make(Pc *p, Error **errp)
     p->ide = pc_device(p, &piix3_ide_class, NULL);
     piix3_ide_connect(p->ide, p->pci, p->board.isa_irq[14], p->board.isa_irq[15]);
     p->pm = pc_device(p, &piix4_pm_class, NULL);
-    piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->lpc), pc_smi(p));
+    piix4_pm_connect(p->pm, p->pci, piix3_sci_input(p->lpc), piix3_isa_input(p->lpc, 9), pc_smi(p));
     return device_realize(host, errp) && device_realize(p->lpc, errp) && device_realize(p->ide, errp) &&
-           device_realize(p->pm, errp);
+           device_realize(p->pm, errp) && smbus_eeproms(piix4_pm_smbus(p->pm), &p->board, p->cfg.ram_size, errp);
 }
 
 static void piix_acpi(Pc *p, AcpiConfig *a)

@@ -1,5 +1,5 @@
 /*
- * The board "q35": 82P35 (MCH), ICH9 with LPC bridge, AHCI.
+ * The board "q35": 82P35 (MCH), ICH9 with LPC bridge, AHCI, SMBus.
  *
  * PIRQA to PIRQH are pins 16 to 23 of the I/O APIC, and go where the LPC bridge routes them at the PIC: firmware, and the
  * board in its place, puts two each on IRQ 10 and 11.
@@ -12,6 +12,7 @@
 #include "hw/intc/ioapic.h"
 #include "hw/pci/ich9-lpc.h"
 #include "hw/pci/q35-mch.h"
+#include "hw/smbus/smbus.h"
 
 #define Q35_LOW 0xb0000000u  /* the configuration window follows */
 #define Q35_LOW_ROUND 0x80000000u /* of a guest that has more: on a boundary of huge pages */
@@ -27,6 +28,7 @@ static uint64_t q35_below_4g(uint64_t ram)
 static bool q35_make(Pc *p, Error **errp)
 {
     IrqLine irq[16], gsi[PCI_PIRQS];
+    Device *smb = pc_device(p, &ich9_smb_class, NULL);
 
     if (!pc_make_pci(p, errp)) {
         return false;
@@ -44,8 +46,10 @@ static bool q35_make(Pc *p, Error **errp)
     ich9_lpc_connect(p->lpc, p->pci, irq, gsi, pc_smi(p));
     pci_bus_set_route(p->pci, ich9_pirq);
     p->ide = pc_device(p, &ich9_ahci_class, NULL);
+    ich9_smb_connect(smb, p->pci);
     return device_realize(p->host, errp) && device_realize(p->lpc, errp) &&
-           device_set(p->ide, "addr", "1f.2", errp) && device_realize(p->ide, errp);
+           device_set(p->ide, "addr", "1f.2", errp) && device_realize(p->ide, errp) && device_realize(smb, errp) &&
+           smbus_eeproms(ich9_smb_host(smb), &p->board, p->cfg.ram_size, errp);
 }
 
 static void q35_acpi(Pc *p, AcpiConfig *a)

@@ -1,6 +1,7 @@
 /*
  * 82371AB (PIIX4), function 3: power management. ACPI fixed hardware (PM1, PM timer), a
- * general-purpose event block beside it, and the APM ports B2h and B3h. No SMBus.
+ * general-purpose event block beside it, the APM ports B2h and B3h, and the SMBus host (hw/smbus), which interrupts by
+ * IRQ 9; not modelled: by SMI.
  *
  * Sources: Intel 82371AB data sheet (headings quoted); ACPI specification 6.4, "ACPI Hardware
  * Specification". The GPE block stands at AFE0h, as guests of QEMU's i440FX board know it. A write
@@ -16,22 +17,30 @@
 #include "hw/board.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/trace.h"
+#include "hw/smbus/smbus.h"
 
 #define PM_BASE 0x40
 #define PM_DEVACTB 0x58
 #define DEVACTB_APMC_EN 0x02000000u
 #define PM_REGMISC 0x80
 #define PM_IO_SIZE 64
+#define PM_SMBBA 0x90     /* "SMBus Base Address" */
+#define PM_SMBHSTCFG 0xd2 /* "SMBus Host Configuration" */
+#define SMB_HST_EN 0x01
+#define SMB_IRQ9(cfg) (((cfg) >> 1 & 7) == 4)
+#define SMB_DEFAULT_BASE 0x700 /* where firmware puts it */
+#define SMB_IO_SIZE 16
 
 typedef struct Piix4Pm {
     PciDevice pci; /* first member */
     Pm1 pm1;
     uint16_t gpe_sts, gpe_en;
-    bool io_mapped;
-    uint16_t io_base;
+    SmbusHost smbus;
+    bool io_mapped, smb_mapped;
+    uint16_t io_base, smb_base;
     struct PciBus *bus; /* wiring */
-    IrqLine smi;
-    IoRegion io, io_gpe;
+    IrqLine smi, irq9;
+    IoRegion io, io_gpe, io_smb;
 } Piix4Pm;
 
 static uint64_t pm_read(void *opaque, uint64_t offset, unsigned size)
@@ -85,31 +94,53 @@ static void gpe_write(void *opaque, uint64_t offset, uint64_t val, unsigned size
     pm1_update(&s->pm1);
 }
 
+static uint64_t smb_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return smbus_read(&((Piix4Pm *)opaque)->smbus, (unsigned)offset);
+}
+
+static void smb_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
+{
+    smbus_write(&((Piix4Pm *)opaque)->smbus, (unsigned)offset, (uint8_t)val, true);
+}
+
+static void smb_irq(void *opaque, bool level)
+{
+    Piix4Pm *s = opaque;
+
+    irq_set(&s->irq9, level && SMB_IRQ9(s->pci.config[PM_SMBHSTCFG]));
+}
+
+static const IoOps smb_ops = { .read = smb_read, .write = smb_write, .max_size = 1 };
 static const IoOps pm_ops = { .read = pm_read, .write = pm_write, .max_size = 4 };
 static const IoOps gpe_ops = { .read = gpe_read, .write = gpe_write, .max_size = 4 };
 
-/* pm_map - "PMBA" and "PMREGMISC": where the ports are, if anywhere. */
+/* place - @io is wanted at @base, or not at all. */
+static void place(IoRegion *io, bool *mapped, uint16_t *at, bool want, uint16_t base)
+{
+    if (*mapped && (!want || base != *at)) {
+        port_unmap(io);
+        *mapped = false;
+    }
+    if (want && !*mapped) {
+        *mapped = port_map(io, base, NULL); /* taken ports: not mapped */
+        *at = base;
+    }
+}
+
+/* pm_map - "PMBA" and "PMREGMISC", "SMBBA" and "SMBHSTCFG": where the ports are, if anywhere. */
 static void pm_map(Piix4Pm *s)
 {
-    uint16_t base = ld_le16(s->pci.config + PM_BASE) & 0xffc0;
-    bool want = (s->pci.config[PM_REGMISC] & 1) && base != 0;
+    const uint8_t *config = s->pci.config;
+    uint16_t base = ld_le16(config + PM_BASE) & 0xffc0, smb = ld_le16(config + PM_SMBBA) & 0xfff0;
 
-    if (s->io_mapped && (!want || base != s->io_base)) {
-        port_unmap(&s->io);
-        s->io_mapped = false;
-    }
-    if (want && !s->io_mapped) {
-        s->io_mapped = port_map(&s->io, base, NULL); /* taken ports: not mapped */
-        s->io_base = base;
-    }
+    place(&s->io, &s->io_mapped, &s->io_base, (config[PM_REGMISC] & 1) && base != 0, base);
+    place(&s->io_smb, &s->smb_mapped, &s->smb_base, (config[PM_SMBHSTCFG] & SMB_HST_EN) && smb != 0, smb);
 }
 
 static void pm_written(PciDevice *d, unsigned offset, unsigned len)
 {
-    if ((offset < PM_BASE + 2 && offset + len > PM_BASE) ||
-        (offset <= PM_REGMISC && offset + len > PM_REGMISC)) {
-        pm_map(container_of(d, Piix4Pm, pci));
-    }
+    pm_map(container_of(d, Piix4Pm, pci));
 }
 
 static Piix4Pm *pm_of(Device *dev)
@@ -117,9 +148,15 @@ static Piix4Pm *pm_of(Device *dev)
     return container_of(dev, Piix4Pm, pci.dev);
 }
 
-void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci, IrqLine smi)
+struct SmbusHost *piix4_pm_smbus(Device *dev)
+{
+    return &pm_of(dev)->smbus;
+}
+
+void piix4_pm_connect(Device *dev, struct PciBus *bus, IrqLine sci, IrqLine irq9, IrqLine smi)
 {
     pm_of(dev)->smi = smi;
+    pm_of(dev)->irq9 = irq9;
     pm_of(dev)->bus = bus;
     pm_of(dev)->pm1.sci = sci;
 }
@@ -148,6 +185,8 @@ void piix4_pm_firmware(Device *dev)
 
     pci_config_write(d, PM_BASE, PIIX4_PM_DEFAULT_BASE | 1, 4);
     pci_config_write(d, PM_REGMISC, 1, 1);
+    pci_config_write(d, PM_SMBBA, SMB_DEFAULT_BASE, 4);
+    pci_config_write(d, PM_SMBHSTCFG, SMB_HST_EN | 4 << 1, 1);
     pci_config_write(d, PCI_COMMAND, PCI_CMD_IO, 2);
     pci_config_write(d, PCI_INT_LINE, 9, 1);
 }
@@ -164,11 +203,17 @@ static bool pm_realize(Device *dev, struct Error **errp)
     st_le32(d->config + PM_BASE, 1);
     st_le16(d->wmask + PM_BASE, 0xffc0);
     d->wmask[PM_REGMISC] = 1;
+    st_le32(d->config + PM_SMBBA, 1);
+    st_le16(d->wmask + PM_SMBBA, 0xfff0);
+    d->wmask[PM_SMBHSTCFG] = 0x0f;
     memset(d->wmask + 0x44, 0xff, 0x3c); /* device activity and the like: of no effect */
     d->config_written = pm_written;
     pci_ready(d);
     io_region_init(&s->io, &pm_ops, s, "piix4-pm", PM_IO_SIZE);
     io_region_init(&s->io_gpe, &gpe_ops, s, "acpi-gpe0", 4);
+    io_region_init(&s->io_smb, &smb_ops, s, "pm-smbus", SMB_IO_SIZE);
+    s->smbus.irq = smb_irq;
+    s->smbus.opaque = s;
     s->pm1.gpe = pm_gpe;
     s->pm1.apm_smi = pm_apm_smi;
     s->pm1.opaque = s;
@@ -193,10 +238,8 @@ static void pm_unrealize(Device *dev)
 {
     Piix4Pm *s = pm_of(dev);
 
-    if (s->io_mapped) {
-        port_unmap(&s->io);
-        s->io_mapped = false;
-    }
+    place(&s->io, &s->io_mapped, &s->io_base, false, 0);
+    place(&s->io_smb, &s->smb_mapped, &s->smb_base, false, 0);
     pm1_fini(&s->pm1);
     port_unmap(&s->io_gpe);
     pci_remove(&s->pci);
@@ -208,6 +251,7 @@ static void pm_reset(Device *dev)
 
     pci_reset(&s->pci);
     pm_map(s);
+    smbus_reset(&s->smbus);
     s->gpe_sts = 0;
     s->gpe_en = 0;
     pm1_reset(&s->pm1);
@@ -215,7 +259,7 @@ static void pm_reset(Device *dev)
 
 static const StateField pm_fields[] = {
     STATE_STRUCT(Piix4Pm, pci, pci_fields), STATE_STRUCT(Piix4Pm, pm1, pm1_fields), STATE_U16(Piix4Pm, gpe_sts),
-    STATE_U16(Piix4Pm, gpe_en), STATE_END,
+    STATE_U16(Piix4Pm, gpe_en), STATE_STRUCT(Piix4Pm, smbus, smbus_host_fields), STATE_END,
 };
 
 static bool pm_post_load(Device *dev, struct Error **errp)
@@ -223,6 +267,7 @@ static bool pm_post_load(Device *dev, struct Error **errp)
     Piix4Pm *s = pm_of(dev);
 
     pci_post_load(&s->pci);
+    smbus_post_load(&s->smbus);
     pm_map(s);
     return true;
 }
@@ -230,6 +275,7 @@ static bool pm_post_load(Device *dev, struct Error **errp)
 const DeviceClass piix4_pm_class = {
     .name = "PIIX4_PM",
     .desc = "82371AB power management",
+    .version = 2,
     .size = sizeof(Piix4Pm),
     .bus = BUS_PCI,
     .realize = pm_realize,

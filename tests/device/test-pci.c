@@ -85,7 +85,7 @@ static int setup(void **state)
     piix3_connect(piix3, bus, irq);
     fake_realize(piix3);
     pm = fake_device(&piix4_pm_class);
-    piix4_pm_connect(pm, bus, piix3_sci_input(piix3), fake_line(33));
+    piix4_pm_connect(pm, bus, piix3_sci_input(piix3), (IrqLine){ 0 }, fake_line(33));
     fake_realize(pm);
     return 0;
 }

@@ -5,7 +5,7 @@
  *
  * FUZZ_TARGET=name (or --target=name on the command line) keeps to one device: pic, pit, rtc, hpet,
  * serial, kbd, fw_cfg, pci, pm, hotplug (its ports; cards come, and go when the guest says so), ioapic, lapic, debug, vga, dma, fdc, parallel, usb (its registers, and the schedule in
- * memory), vmport, pvpanic, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet, rtl8139 (the same); default all. Without libFuzzer the program
+ * memory), vmport, smbus, pvpanic, net (the e1000's registers, its rings in memory, frames in), ne2k, pcnet, rtl8139 (the same); default all. Without libFuzzer the program
  * (-DFUZZ_PLAIN) runs the files named on its command line.
  */
 #include "base/optlist.h"
@@ -18,6 +18,7 @@
 #include "hw/input/input.h"
 #include "hw/intc/lapic.h"
 #include "hw/pci/pci.h"
+#include "hw/smbus/smbus.h"
 #include "machine/pc.h"
 #include "machine/plug.h"
 #include "net/net.h"
@@ -38,6 +39,8 @@ static Chardev *line;
 #define VGA_LFB 0xe0000000u
 #define VGA_MMIO 0xe2000000u
 #define VGA_DEVFN 16
+#define SMB_DEVFN PCI_DEVFN(31, 3) /* the ICH9's, beside the PIIX4's at 700h */
+#define SMB_IO 0x740
 #define PORT_DEVFN PCI_DEVFN(0x1d, 0) /* the root port, with a slot */
 
 /* The USB controller's ports; its frame list, with a page of queues behind it. */
@@ -97,6 +100,7 @@ static const Area areas[] = {
     { "usb", false, USB_IO, 0x20 },  { "usb", true, USB_LIST, 0x40 },
     { "usb", true, USB_QH, 0x100 },  { "usb", true, USB_BUF, 0x10 },
     { "vmport", false, 0x5658, 1 },
+    { "smbus", false, 0x700, 16 },   { "smbus", false, SMB_IO, 16 },
     { "net", true, NET_MMIO, 0x480 },     { "net", true, NET_MMIO + 0x2800, 0x30 },
     { "net", true, NET_MMIO + 0x3800, 0x38 }, { "net", true, NET_MMIO + 0x4000, 0x1a00 },
     { "net", false, NET_IO, 8 },          { "net", true, NET_RX, 16 * NET_RING },
@@ -278,6 +282,16 @@ static void plug_nets(void)
     }
 }
 
+static void plug_smbus(void)
+{
+    Device *dev = device_new(&ich9_smb_class, NULL);
+    Error *err = NULL;
+
+    dev->board = pc_board();
+    ich9_smb_connect(dev, pc_board()->pci);
+    must(device_realize(dev, &err) && smbus_eeproms(ich9_smb_host(dev), pc_board(), RAM_SIZE, &err), err);
+}
+
 static void build(void)
 {
     static CpuModel model;
@@ -321,6 +335,7 @@ static void build(void)
     plug("pvpanic", false);
     plug("pvpanic-pci", false);
     plug("pcie-root-port", false);
+    plug_smbus();
 }
 
 /* ---- the program ---- */
@@ -637,6 +652,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config_write(VGA_DEVFN, 0x10, VGA_LFB);
     config_write(VGA_DEVFN, 0x18, VGA_MMIO);
     config_write(VGA_DEVFN, 0x04, 3);
+    config_write(SMB_DEVFN, 0x20, SMB_IO);
+    config_write(SMB_DEVFN, 0x04, 1);
+    config_write(SMB_DEVFN, 0x40, 1);
     start_usb();
     start_net();
     start_ne2k();

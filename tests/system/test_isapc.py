@@ -1,13 +1,12 @@
 """The board isapc: SeaBIOS starts its disk, CD and floppy, Linux runs on it and finds its chips, states are saved, and what
 needs a PCI bus is refused by name."""
-import os
 import re
 import subprocess
 
 import pytest
 
 from image import build_sector
-from vm import BOOT, GUESTS, LIMIT, STEP, VM, initrd_with, linux, run
+from vm import BOOT, LIMIT, STEP, VM, initrd_modules, linux, run
 
 # Says Q on COM1; then, for each character that comes there, the first byte of the disk's second sector and that character.
 ECHO = """
@@ -101,11 +100,6 @@ def test_cd(medium, tmp_path):
         vm.expect("^Q$", BOOT)
 
 
-def unpack(package, folder, *patterns):
-    subprocess.run(f"dpkg-deb --fsys-tarfile {GUESTS}/debs/{package}.deb | tar -xf - -C {folder} --wildcards "
-                   + " ".join(f"'{p}'" for p in patterns), shell=True, check=True, timeout=BOOT)
-
-
 MODULES = ("crc64 crct10dif_common crct10dif_generic crc-t10dif crc64_rocksoft_generic crc64-rocksoft t10-pi scsi_common scsi_mod "
            "libata pata_legacy sd_mod 8390p ne").split()
 
@@ -113,18 +107,7 @@ MODULES = ("crc64 crct10dif_common crct10dif_generic crc-t10dif crc64_rocksoft_g
 @pytest.fixture
 def initrd(guests, tmp_path):
     """That of i386 with drivers of ISA disks and cards."""
-    files, tree = tmp_path / "files", tmp_path / "tree/modules"
-    files.mkdir()
-    tree.mkdir(parents=True)
-    unpack("linux-image-686-pae", files, "*/kernel/lib/*", "*/kernel/crypto/*", "*/kernel/block/*", "*/kernel/drivers/scsi/*",
-           "*/kernel/drivers/ata/*", "*/ethernet/8390/*")
-    have = {p.stem: p for p in files.rglob("*.ko")}
-    names = [m for m in MODULES if m in have] # some are in the kernel
-    for m in names:
-        os.rename(have[m], tree / f"{m}.ko")
-    (tree / "order").write_text("".join(f"{m}.ko\n" for m in names))
-    initrd_with(tmp_path / "tree", "initrd-i386", tmp_path / "initrd")
-    return tmp_path / "initrd"
+    return initrd_modules(tmp_path, "linux-image-686-pae", "initrd-i386", MODULES)
 
 
 @pytest.mark.full

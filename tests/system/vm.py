@@ -177,6 +177,23 @@ def initrd_with(tree, base, path):
                        stdout=out)
 
 
+def initrd_modules(folder, package, base, names):
+    """The initrd @base with the modules @names of the kernel's package, loaded in this order; those that are built in, or
+    not there, are left out. Its path."""
+    files, tree = folder / "files", folder / "tree/modules"
+    files.mkdir()
+    tree.mkdir(parents=True)
+    subprocess.run(f"dpkg-deb --fsys-tarfile {GUESTS}/debs/{package}.deb | tar -xf - -C {files} --wildcards "
+                   + " ".join(f"'*/{name}.ko'" for name in names) + " 2>/dev/null; true", shell=True, check=True, timeout=BOOT)
+    have = {p.stem: p for p in files.rglob("*.ko")}
+    order = [n for n in names if n in have]
+    for n in order:
+        os.rename(have[n], tree / f"{n}.ko")
+    (tree / "order").write_text("".join(f"{n}.ko\n" for n in order))
+    initrd_with(folder / "tree", base, folder / "initrd")
+    return folder / "initrd"
+
+
 def linux(arch, *args, append="", quiet=True, initrd=None, **kw):
     """A Debian kernel with the test's initrd (scripts/mkguest): amd64, i386 or i386pae."""
     line = "console=ttyS0" + (" quiet" if quiet else "") + (f" {append}" if append else "")
