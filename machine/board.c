@@ -175,11 +175,23 @@ static bool make_vga(const MachineConfig *cfg, Error **errp)
     return true;
 }
 
-/* -usb: the PIIX3's third function. */
+static bool make_uhci(const char *name, const char *addr, bool first_of_more, Error **errp)
+{
+    Device *dev = device_new(device_class_find(name), NULL);
+
+    dev->board = pc_board();
+    if (!device_set(dev, "addr", addr, errp) || (first_of_more && !device_set(dev, "multifunction", "on", errp)) ||
+        !device_realize(dev, errp)) {
+        error_prepend(errp, "-usb: ");
+        device_free(dev);
+        return false;
+    }
+    return true;
+}
+
+/* -usb: the PIIX3's third function; the ICH9's full-speed controllers (an EHCI is not there). */
 static bool make_usb(const MachineConfig *cfg, Error **errp)
 {
-    Device *dev;
-
     if (!cfg->usb) {
         return true;
     }
@@ -188,17 +200,10 @@ static bool make_usb(const MachineConfig *cfg, Error **errp)
         return false;
     }
     if (cfg->kind == PC_Q35) {
-        error_set(errp, "-usb: the q35 board has no USB controller of its own yet; give -device piix4-usb-uhci");
-        return false;
+        return make_uhci("ich9-usb-uhci1", "1d.0", true, errp) && make_uhci("ich9-usb-uhci2", "1d.1", false, errp) &&
+               make_uhci("ich9-usb-uhci3", "1d.2", false, errp);
     }
-    dev = device_new(device_class_find("piix3-usb-uhci"), NULL);
-    dev->board = pc_board();
-    if (!device_set(dev, "addr", "1.2", errp) || !device_realize(dev, errp)) {
-        error_prepend(errp, "-usb: ");
-        device_free(dev);
-        return false;
-    }
-    return true;
+    return make_uhci("piix3-usb-uhci", "1.2", false, errp);
 }
 
 /* make_ram - where it is made of objects; else the board makes it. */

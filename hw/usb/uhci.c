@@ -1,6 +1,6 @@
 /*
- * UHCI host controller with two ports: registers, ports and the clock of frames, as function of an 82371SB (PIIX3)
- * or 82371AB (PIIX4), or as a card of its own.
+ * UHCI host controller with two ports: registers, ports and the clock of frames, as function of an 82371SB (PIIX3),
+ * 82371AB (PIIX4) or ICH9, or as a card of its own.
  *
  * A frame is a millisecond of CLK_VIRTUAL. While something happens each one is worked through at its time. When
  * only polling was seen for a while, the controller looks once in IDLE_PACE frames and works through all those that
@@ -309,6 +309,20 @@ static const IoOps uhci_ops = { .read = uhci_read, .write = uhci_write, .max_siz
 
 /* ---- the device ---- */
 
+extern const DeviceClass piix3_usb_uhci_class, piix4_usb_uhci_class, ich9_usb_uhci1_class, ich9_usb_uhci2_class,
+    ich9_usb_uhci3_class;
+
+/* In which functions the controller is: device ID, revision, pin (1: INTA). ICH9 data sheet (316972), "UHCI Controllers
+ * Registers (D29:F0, F1, F2 and D26:F0, F1, F2)"; its pins as D29IP has them after a reset. */
+static const struct {
+    const DeviceClass *cls;
+    uint16_t id;
+    uint8_t revision, pin;
+} models[] = {
+    { &piix3_usb_uhci_class, 0x7020, 1, 4 }, { &piix4_usb_uhci_class, 0x7112, 1, 4 }, { &ich9_usb_uhci1_class, 0x2934, 3, 1 },
+    { &ich9_usb_uhci2_class, 0x2935, 3, 2 }, { &ich9_usb_uhci3_class, 0x2936, 3, 3 },
+};
+
 static void config_written(PciDevice *d, unsigned offset, unsigned len)
 {
     Uhci *s = container_of(d, Uhci, pci);
@@ -319,12 +333,16 @@ static void config_written(PciDevice *d, unsigned offset, unsigned len)
     }
 }
 
-static bool uhci_realize(Device *dev, uint16_t device_id, Error **errp)
+static bool uhci_realize(Device *dev, Error **errp)
 {
     Uhci *s = uhci_of(dev);
     PciDevice *d = &s->pci;
+    unsigned model = 0;
 
-    if (!pci_plug(d, 0x8086, device_id, 0x0c0300, 0x01, 4, errp)) {
+    while (models[model].cls != dev->cls) {
+        model++;
+    }
+    if (!pci_plug(d, 0x8086, models[model].id, 0x0c0300, models[model].revision, models[model].pin, errp)) {
         return false;
     }
     st_le16(d->config + PCI_STATUS, 0x0280);
@@ -341,16 +359,6 @@ static bool uhci_realize(Device *dev, uint16_t device_id, Error **errp)
         usb_port_add(&s->port[n], &s->bus, NULL, n, &uhci_port_ops, s);
     }
     return true;
-}
-
-static bool piix3_realize(Device *dev, Error **errp)
-{
-    return uhci_realize(dev, 0x7020, errp);
-}
-
-static bool piix4_realize(Device *dev, Error **errp)
-{
-    return uhci_realize(dev, 0x7112, errp);
 }
 
 static void uhci_unrealize(Device *dev)
@@ -396,14 +404,16 @@ static bool uhci_post_load(Device *dev, struct Error **errp)
     return true;
 }
 
-#define UHCI(var, cname, text, realize_)                                                           \
+#define UHCI(var, cname, text)                                                                     \
     const DeviceClass var = {                                                                      \
         .name = (cname), .desc = (text), .size = sizeof(Uhci), .bus = BUS_PCI,                     \
-        .user_creatable = true, .no_hotplug = true, .props = uhci_props, .realize = (realize_),                        \
+        .user_creatable = true, .no_hotplug = true, .props = uhci_props, .realize = uhci_realize,                    \
         .unrealize = uhci_unrealize, .reset = uhci_reset, .fields = uhci_fields,                   \
         .post_load = uhci_post_load,                                                               \
     }
 
-extern const DeviceClass piix3_usb_uhci_class, piix4_usb_uhci_class;
-UHCI(piix3_usb_uhci_class, "piix3-usb-uhci", "82371SB USB controller", piix3_realize);
-UHCI(piix4_usb_uhci_class, "piix4-usb-uhci", "82371AB USB controller", piix4_realize);
+UHCI(piix3_usb_uhci_class, "piix3-usb-uhci", "82371SB USB controller");
+UHCI(piix4_usb_uhci_class, "piix4-usb-uhci", "82371AB USB controller");
+UHCI(ich9_usb_uhci1_class, "ich9-usb-uhci1", "ICH9 USB controller, ports 0 and 1");
+UHCI(ich9_usb_uhci2_class, "ich9-usb-uhci2", "ICH9 USB controller, ports 2 and 3");
+UHCI(ich9_usb_uhci3_class, "ich9-usb-uhci3", "ICH9 USB controller, ports 4 and 5");

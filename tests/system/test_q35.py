@@ -78,9 +78,8 @@ def test_bios_disk(index, tmp_path):
 @pytest.mark.parametrize("args, text", [
     (["-M", "q35", "-drive", "if=ide,bus=6,unit=0"], "does not support if=ide,bus=6,unit=0"),
     (["-M", "q35", "-drive", "if=ide,bus=0,unit=1"], "does not support if=ide,bus=0,unit=1"),
-    (["-M", "isapc"], "machine type 'isapc' is not supported yet"),
     (["-M", "pc-q35-x"], "unknown machine type 'pc-q35-x'"),
-    (["-M", "q35", "-usb"], "no USB controller of its own"),
+    (["-M", "q35", "-device", "ich9-usb-ehci1"], "there is no device model 'ich9-usb-ehci1'"),
 ])
 def test_refused(args, text):
     r = run("-display", "none", *args)
@@ -94,6 +93,26 @@ def test_bus():
         assert "Bus 'pcie.0' does not support hotplugging" in vm.mon.cmd("device_add virtio-rng-pci")
     r = run("-display", "none", "-M", "q35", "-device", "virtio-rng-pci,bus=pci.0")
     assert r.returncode == 1 and "Bus 'pci.0' not found" in r.stderr
+
+
+def test_usb():
+    """-usb is the ICH9's controllers, at the places and pins that QEMU's board has."""
+    with VM("-M", "q35", "-S", "-usbdevice", "tablet", monitor=True) as vm:
+        pci = vm.mon.cmd("info pci")
+        for function, device in enumerate((0x2934, 0x2935, 0x2936)):
+            assert re.search(rf"device  29, function {function}:\n +USB controller: PCI device 8086:{device:x}\n"
+                             rf"(?:.*\n)?.*IRQ 0, pin {'ABC'[function]}", pci), pci
+        assert "Product USB Tablet" in vm.mon.cmd("info usb").replace("QEMU ", "").replace("doppel ", "")
+
+
+@pytest.mark.full
+def test_linux_usb():
+    with linux("amd64", "-M", "q35", "-vga", "none", "-usbdevice", "tablet", initrd="initrd-amd64-usb") as vm:
+        vm.expect(PROMPT, BOOT)
+        clean(vm)
+        ask(vm, "i=0; while ! grep -q Tablet /proc/bus/input/devices && [ $i -lt 100 ]; do sleep 1; i=$((i+1)); done; "
+            "grep -c Tablet /proc/bus/input/devices", r"^1$", 2 * STEP)
+        ask(vm, "ls /sys/bus/pci/drivers/uhci_hcd | grep -c 0000:00:1d", r"^3$")
 
 
 def test_names():
