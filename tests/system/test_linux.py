@@ -114,14 +114,15 @@ def test_demo_without_a_terminal():
 # ---- the full matrix: make check-full ----
 
 @pytest.mark.full
-@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("engine, cpus", [("tcg", 1), ("tcg", 2), ("tcg", 4), ("tcg", 8), ("interp", 2)])
 @pytest.mark.parametrize("arch", MACHINE)
-def test_matrix(arch, cpus):
-    with linux(arch, "-smp", cpus, append="do=shell") as m:
-        up(m, arch, cpus)
-        m.expect(PROMPT)
+def test_matrix(arch, engine, cpus):
+    times = 6 if engine == "interp" else 1  # as vm.py has it for the reference
+    with linux(arch, "-accel", engine, "-smp", cpus, append="do=shell") as m:
+        up(m, arch, cpus, times * BOOT)
+        m.expect(PROMPT, times * STEP)
         m.send("uname -m\n")
-        m.expect(f"^{MACHINE[arch]}\n")
+        m.expect(f"^{MACHINE[arch]}\n", times * STEP)
         m.send("poweroff -f\n")
         quiet_end(m)
 
