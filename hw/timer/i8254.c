@@ -195,11 +195,11 @@ static void pit_drive(PitState *s, bool level)
     }
 }
 
-/* pit_update - counter 0 was touched or its timer fired: drive the line, arm for the next edge. */
-static void pit_update(PitState *s)
+/* pit_update - counter 0 was touched or its timer fired, at @now: drive the line, arm for the next edge. */
+static void pit_update(PitState *s, uint64_t now)
 {
     PitChannel *c = &s->ch[0];
-    uint64_t now = pit_ticks(), edge;
+    uint64_t edge;
 
     pit_drive(s, pit_out(c, now));
     edge = pit_next_edge(c, now);
@@ -210,13 +210,16 @@ static void pit_update(PitState *s)
     }
 }
 
-/* pit_late - the timer's edge is handled now: how many periods have passed since it was due? */
-static uint64_t pit_late(const PitState *s)
+/* pit_rises - how often OUT rises from @due, when the timer should have fired, to @now; in modes 2 and 3. */
+static uint64_t pit_rises(const PitChannel *c, uint64_t due, uint64_t now)
 {
-    uint64_t due = (uint64_t)((unsigned __int128)s->timer.deadline * PIT_HZ / NS_PER_SEC);
-    uint64_t now = pit_ticks();
+    uint64_t rises;
 
-    return pit_ticking(&s->ch[0]) && now > due ? (now - due) / s->ch[0].count : 0;
+    if (!pit_ticking(c) || now < MAX(c->start, due)) {
+        return 0;
+    }
+    rises = (now - c->start) / c->count;
+    return due > c->start ? rises - (due - 1 - c->start) / c->count : rises + 1;
 }
 
 static void pit_pulse(void *opaque)
@@ -234,12 +237,20 @@ static void pit_pulse(void *opaque)
 static void pit_timer(void *opaque)
 {
     PitState *s = opaque;
+    uint64_t due = (uint64_t)((unsigned __int128)s->timer.deadline * PIT_HZ / NS_PER_SEC);
+    uint64_t now = pit_ticks(); /* once: what comes due while we are here is the next call's */
+    uint64_t rises = pit_rises(&s->ch[0], due, now);
 
-    lost_ticks_late(&s->ticks, pit_late(s));
-    if (s->ch[0].mode == 2 || s->ch[0].mode >= 4) {
+    if (rises > 0) {
+        lost_ticks_late(&s->ticks, rises - 1);
+        pit_drive(s, false);
+        if (!pit_out(&s->ch[0], now)) {
+            pit_drive(s, true); /* and low again: half a period late */
+        }
+    } else if (s->ch[0].mode >= 4) {
         pit_drive(s, false); /* the low pulse that ends now */
     }
-    pit_update(s);
+    pit_update(s, now);
 }
 
 /* pit_load - a complete count was written. */
@@ -388,7 +399,7 @@ static void pit_control(PitState *s, uint8_t val)
     };
     if (n == 0) {
         lost_ticks_clear(&s->ticks);
-        pit_update(s);
+        pit_update(s, pit_ticks());
     }
 }
 
@@ -418,7 +429,7 @@ static void pit_write_count(PitState *s, unsigned n, uint8_t val)
         break;
     }
     if (n == 0) {
-        pit_update(s);
+        pit_update(s, pit_ticks());
     }
 }
 
@@ -502,7 +513,7 @@ void pit_disable_irq(void *opaque, bool off)
             lost_ticks_clear(&s->ticks);
         }
         s->irq_off = off;
-        pit_update(s);
+        pit_update(s, pit_ticks());
     }
 }
 
