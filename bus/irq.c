@@ -8,17 +8,24 @@ bool irq_watched;
 
 static IrqWatch *watches; /* under the machine lock */
 
+void irq_watch_init(IrqWatch *w, void (*fn)(void *opaque), void *opaque)
+{
+    static unsigned made;
+
+    *w = (IrqWatch){ .fn = fn, .opaque = opaque, .order = made++ };
+}
+
 void irq_watch(IrqWatch *w, bool on)
 {
     IrqWatch **at = &watches;
 
-    while (*at != NULL && *at != w) {
+    while (*at != NULL && (*at)->order < w->order) {
         at = &(*at)->next;
     }
-    if (on && *at == NULL) {
-        w->next = NULL;
+    if (on && *at != w) {
+        w->next = *at;
         *at = w;
-    } else if (!on && *at != NULL) {
+    } else if (!on && *at == w) {
         *at = w->next;
     }
     __atomic_store_n(&irq_watched, watches != NULL, __ATOMIC_RELAXED);

@@ -35,8 +35,13 @@ extern __thread IrqCount irq_count;
 typedef struct IrqWatch {
     void (*fn)(void *opaque); /* may only remove its own watch */
     void *opaque;
+    unsigned order;        /* of irq_watch_init: who is told first */
     struct IrqWatch *next; /* owned by bus/irq.c */
 } IrqWatch;
+
+/* irq_watch_init - once for each watch, in the order in which they are to be told: it must be the same in each
+ * process that runs this machine, whichever of them a saved state passes through. Machine lock held. */
+void irq_watch_init(IrqWatch *w, void (*fn)(void *opaque), void *opaque);
 
 /* irq_watch - call @w's function after each end of interrupt from now on, or no longer. Machine lock held. */
 void irq_watch(IrqWatch *w, bool on);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include "accel/accel.h"
 #include "accel/icount.h"
-#include "base/clock.h"
 #include "accel/kvm/kvm.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -48,7 +48,7 @@ bool lost_ticks_init(LostTicks *t, const char *policy, const char *who, void (*p
     }
     t->pulse = pulse;
     t->opaque = opaque;
-    t->watch = (IrqWatch){ .fn = lost_ticks_done, .opaque = t };
+    irq_watch_init(&t->watch, lost_ticks_done, t);
     return true;
 }
 
@@ -87,11 +87,11 @@ void lost_ticks_loaded(LostTicks *t)
 {
     t->lost = MIN(t->lost, LOST_TICKS_MAX);
     t->masked = MIN(t->masked, LOST_TICKS_MAX);
-    t->period = MAX(t->period, 1);
-    t->next = 0;
+    t->period = MAX(t->period, 0);
     irq_watch(&t->watch, t->lost > 0);
 }
 
 const StateField lost_ticks_fields[] = {
-    STATE_U32(LostTicks, lost), STATE_U32(LostTicks, masked), STATE_U64(LostTicks, period), STATE_END,
+    STATE_U32(LostTicks, lost), STATE_U32(LostTicks, masked), STATE_U64(LostTicks, period),
+    STATE_U64(LostTicks, next), STATE_END,
 };

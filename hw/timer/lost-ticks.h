@@ -24,7 +24,7 @@ typedef struct LostTicks {
     uint32_t lost;   /* to make up for */
     uint32_t masked; /* lost while the guest kept the line masked: to make up for if that was not for long */
     int64_t period;  /* ns, of the tick that was last */
-    int64_t next;    /* virtual ns: not sooner; not saved */
+    int64_t next;    /* virtual ns: not sooner */
     IrqWatch watch;
     void (*pulse)(void *opaque);
     void *opaque;

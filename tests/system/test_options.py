@@ -765,7 +765,7 @@ def opt_nic(tmp):
         assert "dev: ne2k_pci" in qtree and "dev: pcnet" in qtree
     listed("-nic", "help", has="e1000")
     listed("-nic", "help", has="pcnet")
-    for bad in ("nonesuch", "user,model=nonesuch", "user,model=ne2k_isa", "user,mac=xx", "user,mac=01:00:00:00:00:00"):
+    for bad in ("nonesuch", "user,model=nonesuch", "user,mac=xx", "user,mac=01:00:00:00:00:00"):
         refused("-nic", bad, names=bad)
 
 
