@@ -28,10 +28,11 @@ class Server:
         os.unlink(pid_file)
 
     def alive(self):
+        """The locks on its files are there until the last of its threads has gone."""
         try:
             with open(f"/proc/{self.pid}/stat") as f:
-                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-        except FileNotFoundError:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z" or len(os.listdir(f"/proc/{self.pid}/task")) > 1
+        except (FileNotFoundError, ProcessLookupError):
             return False
 
     def ended(self, seconds=10):
