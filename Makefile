@@ -201,7 +201,7 @@ check-quick: need-deps
 
 check: need-deps
 	@$(MAKE) --no-print-directory all tests
-	@tests/run --build $(BUILD) $(FULL) $(if $(T),--only '$(T)') unit device cpu fuzz system
+	@tests/run --build $(BUILD) --times $(BUILD)/check-times $(FULL) $(if $(T),--only '$(T)') unit device cpu fuzz system
 
 # The system tests on the reference: hours with FULL=--full.
 check-interp: need-deps
