@@ -116,11 +116,13 @@ void vnet_transmit(VirtioNet *s, unsigned n)
             virtq_push(e, 0);
             sent++;
         }
-        if (!virtq_empty(q)) { /* others want the machine too; can_send() comes when the peer keeps up again */
+        if (sent == VIRTIO_BATCH) { /* others want the machine too */
             s->tx_waits |= 1u << n;
-            if (sent == VIRTIO_BATCH) {
-                timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL));
-            }
+            timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL));
+            break;
+        }
+        if (!net_can_send(&s->nic.port)) { /* can_send() comes when the peer keeps up again */
+            s->tx_waits |= 1u << n;
             break;
         }
     } while (virtq_wait(q));

@@ -202,17 +202,13 @@ static void control(VirtioNet *s, VirtQueue *q)
 /* With tx=timer packets are collected: until it runs out, or there are as many as a burst. */
 static void tx_kick(VirtioNet *s, unsigned pair)
 {
-    if (s->tx_by_timer && ++s->tx_kicks < s->tx_burst) {
-        if (!timer_pending(&s->tx_timer)) {
-            timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL) + s->tx_timer_ns);
-        }
-        return;
-    }
-    timer_cancel(&s->tx_timer);
-    if (s->tx_by_timer) {
-        vnet_transmit_all(s);
-    } else {
+    if (!s->tx_by_timer) {
         vnet_transmit(s, pair);
+    } else if (++s->tx_kicks >= s->tx_burst) {
+        timer_cancel(&s->tx_timer);
+        vnet_transmit_all(s);
+    } else if (!timer_pending(&s->tx_timer)) {
+        timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL) + s->tx_timer_ns);
     }
 }
 

@@ -4,6 +4,8 @@
  */
 #include "tests/device/fake-virtio.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include "hw/virtio/virtio-net.h"
 #include "net/backend.h"
 
@@ -227,11 +229,68 @@ static void test_twice(void **state)
     vio_done(0, 1012);
 }
 
+/* ---- a driver that goes on while the device works ---- */
+
+enum { PACKETS = 30000, AHEAD = 3 };
+
+static struct {
+    unsigned waits; /* atomic: so many were offered, and the driver waits for one to come back; 0: it does not */
+    bool kick;      /* atomic: the device asked to be told */
+} driver;
+
+static unsigned returned(void)
+{
+    return __atomic_load_n((uint16_t *)vio_ring(1, VIO_USED + 2), __ATOMIC_ACQUIRE);
+}
+
+/* offer_all - one packet after the other, never more than AHEAD that have not come back. 2.7.13. */
+static void *offer_all(void *opaque)
+{
+    for (unsigned n = 0; n < PACKETS; n++) {
+        while ((uint16_t)(n - returned()) >= AHEAD) {
+            __atomic_store_n(&driver.waits, n, __ATOMIC_SEQ_CST);
+            sched_yield();
+        }
+        __atomic_store_n(&driver.waits, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n((uint16_t *)vio_ring(1, VIO_AVAIL + 2), (uint16_t)(n + 1), __ATOMIC_SEQ_CST);
+        if (!(__atomic_load_n((uint16_t *)vio_ring(1, VIO_USED), __ATOMIC_SEQ_CST) & 1)) {
+            __atomic_store_n(&driver.kick, true, __ATOMIC_SEQ_CST);
+        }
+    }
+    return NULL;
+}
+
+/* What is offered just as the device finds nothing more is taken, or the device asks to be told. */
+static void test_offered_meanwhile(void **state)
+{
+    pthread_t thread;
+    unsigned waits;
+
+    vio_begin(0);
+    for (unsigned n = 0; n < VIO_SIZE; n++) {
+        vio_desc(vio_ring(1, 0), n, &(VioBuf){ BUF, 12 + 60, false }, 0, 0);
+        st_le16(vio_ring(1, VIO_AVAIL + 4 + 2 * n), (uint16_t)n);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, offer_all, NULL), 0);
+    while (returned() != (uint16_t)PACKETS) {
+        waits = __atomic_load_n(&driver.waits, __ATOMIC_SEQ_CST);
+        if (__atomic_exchange_n(&driver.kick, false, __ATOMIC_SEQ_CST)) {
+            vio_kick(1);
+        } else if (waits != 0 && returned() != (uint16_t)waits) {
+            fail_msg("%u packets were offered, %u came back, and the device does not want to be told", waits, returned());
+        }
+        clock_step(1);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(got, PACKETS);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_split, teardown), { #f " packed", f, setup_packed, teardown, NULL }
     const struct CMUnitTest tests[] = {
         T(test_commands), T(test_offloads), T(test_pairs), T(test_header), T(test_merged), T(test_twice),
+        cmocka_unit_test_setup_teardown(test_offered_meanwhile, setup_split, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
