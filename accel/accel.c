@@ -55,6 +55,7 @@ static unsigned pauses;         /* loop thread only */
 static bool started, ending;    /* under m */
 static unsigned turn;           /* thread=single: who is asked first; under m */
 static uint64_t protections;    /* asked for by protect(); atomic */
+static unsigned timer_news;     /* -icount: another thread changed what is due next; atomic */
 
 static void (*debug_fn)(void *opaque, CpuState *c, DebugReason why);
 static void *debug_opaque;
@@ -236,20 +237,27 @@ static bool is_turn(const Vcpu *v)
     return true;
 }
 
-/* Wait to be woken; or for a turn: one that runs for too long is asked to stop. Under m. */
-static void wait_woken(Vcpu *v)
+/* Wait to be woken, for @ns at most (-1: for as long as it takes); false: nobody did. Under m. */
+static bool wait_for(Vcpu *v, int64_t ns)
 {
-    struct timespec until;
+    int64_t until = clock_now(CLK_REAL) + ns;
+    const struct timespec at = { until / NS_PER_SEC, until % NS_PER_SEC };
 
-    if (!accel_options.single || owners != 0 || !wants(v)) {
+    if (ns < 0) {
         pthread_cond_wait(&v->wake, &m);
+        return true;
+    }
+    return pthread_cond_clockwait(&v->wake, &m, CLOCK_MONOTONIC, &at) != ETIMEDOUT;
+}
+
+/* Wait to be woken, or for @ns as above; or for a turn: one that runs for too long is asked to stop. Under m. */
+static void wait_woken(Vcpu *v, int64_t ns)
+{
+    if (!accel_options.single || owners != 0 || !wants(v)) {
+        wait_for(v, ns);
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += TURN_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    if (pthread_cond_timedwait(&v->wake, &m, &until) != ETIMEDOUT) {
+    if (wait_for(v, TURN_NS)) {
         return;
     }
     for (unsigned k = 0; k < vcpu_count; k++) {
@@ -289,6 +297,40 @@ static bool has_work(const CpuState *c)
     }
 }
 
+/* -icount: it is the time of a halted processor that passes now. Under m. */
+static bool is_idle(const Vcpu *v)
+{
+    return icount_on && !ending && !owners && !v->debugging && !v->held && v->c->activity == CPU_HALTED;
+}
+
+/* It passes. For how long to sleep, as wait_for(); 0: look around again. Under m, which is let go meanwhile: to others
+ * the processor runs. */
+static int64_t pass_time(Vcpu *v)
+{
+    unsigned news = __atomic_load_n(&timer_news, __ATOMIC_SEQ_CST);
+    int64_t ns;
+
+    v->running = true;
+    pthread_mutex_unlock(&m);
+    ns = icount_idle(v->c);
+    pthread_mutex_lock(&m);
+    v->running = false;
+    pthread_cond_broadcast(&parked);
+    if (!is_idle(v) || has_work(v->c) || __atomic_load_n(&timer_news, __ATOMIC_SEQ_CST) != news) {
+        return 0;
+    }
+    return ns;
+}
+
+/* -icount: a timer of another thread's may be the next one now. */
+static void timers_changed(void *opaque)
+{
+    if (cpu_current == NULL && vcpus != NULL) {
+        __atomic_add_fetch(&timer_news, 1, __ATOMIC_SEQ_CST);
+        kick(vcpus[0].c);
+    }
+}
+
 /* Park until this processor may run. False: the machine ends. */
 static bool wait_turn(Vcpu *v)
 {
@@ -299,28 +341,27 @@ static bool wait_turn(Vcpu *v)
     pthread_cond_broadcast(&parked);
     end_turn(v);
     for (;;) {
+        int64_t ns = -1;
+
         __atomic_store_n(&v->sleeping, true, __ATOMIC_SEQ_CST);
         if (ending || (!owners && wants(v) && is_turn(v))) {
             break;
         }
-        if (icount_on && !owners && !v->debugging && !v->held && v->c->activity == CPU_HALTED) {
-            pthread_mutex_unlock(&m);
-            bool moved = icount_idle(); /* nothing to do until the next timer: go there */
-            pthread_mutex_lock(&m);
-            if (moved) {
-                continue;
-            }
-            if (has_work(v->c)) {
-                continue;
-            }
+        if (is_idle(v)) {
+            ns = pass_time(v);
         }
-        wait_woken(v);
+        if (ns != 0) {
+            wait_woken(v, ns);
+        }
     }
     __atomic_store_n(&v->sleeping, false, __ATOMIC_SEQ_CST);
     __atomic_and_fetch(&v->c->requests, ~(uint32_t)REQ_STOP, __ATOMIC_SEQ_CST);
     go = !ending;
     v->running = go;
     pthread_mutex_unlock(&m);
+    if (go && icount_on) {
+        icount_wake();
+    }
     return go;
 }
 
@@ -500,6 +541,9 @@ bool accel_init(const AccelOps *ops, CpuState **cpus, unsigned count, struct Err
         cpu_take_view(cpus[k]);
     }
     mem_set_listener(&listener);
+    if (icount_on) {
+        timers_set_wake(timers_changed, &vcpus);
+    }
     return true;
 }
 
@@ -541,6 +585,7 @@ void accel_fini(void)
         pthread_cond_destroy(&vcpus[k].wake);
     }
     mem_set_listener(NULL);
+    timers_set_wake(NULL, &vcpus);
     free(vcpus);
     vcpus = NULL;
     vcpu_count = 0;

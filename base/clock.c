@@ -201,13 +201,13 @@ static int64_t virtual_wait(int64_t ns)
     int64_t mono, value, left = 0;
 
     pthread_mutex_lock(&mutex);
-    if (virt.catch_up && virt.source == SRC_HOST && virt.running) {
+    if (virt.source == SRC_HOST && virt.running) {
         do {
             mono = host_ns(CLOCK_MONOTONIC);
             value = settle_locked(mono);
-            value = ns > INT64_MAX - LATE_NS - value ? INT64_MAX : value + ns + LATE_NS;
+            value = ns > INT64_MAX - LATE_NS - value || !virt.catch_up ? INT64_MAX : value + ns + LATE_NS;
             __atomic_store_n(&virt.horizon, value, __ATOMIC_RELAXED);
-        } while (host_ns(CLOCK_MONOTONIC) - mono > LATE_NS / 2);
+        } while (virt.catch_up && host_ns(CLOCK_MONOTONIC) - mono > LATE_NS / 2);
         left = debt_left(virt.debt, virt.since, mono);
     }
     pthread_mutex_unlock(&mutex);
@@ -264,6 +264,15 @@ void clock_manual(void)
 
     pthread_mutex_lock(&mutex);
     virt_write(SRC_MANUAL, true, now);
+    pthread_mutex_unlock(&mutex);
+}
+
+void clock_follow(int64_t behind)
+{
+    int64_t now = virtual_now();
+
+    pthread_mutex_lock(&mutex);
+    virt_write_debt(SRC_HOST, true, now + behind - host_ns(CLOCK_MONOTONIC), behind);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -447,11 +456,18 @@ static void run_clock(ClockId clk)
     }
 }
 
+static bool stepper; /* constant once the loop runs */
+
+void clock_stepper(bool on)
+{
+    stepper = on;
+}
+
 int64_t timers_wait(void)
 {
     int64_t best = -1;
 
-    for (ClockId clk = 0; clk < CLK_COUNT; clk++) {
+    for (ClockId clk = stepper ? CLK_VIRTUAL + 1 : CLK_VIRTUAL; clk < CLK_COUNT; clk++) {
         int64_t deadline = 0, wait;
         bool any;
 
@@ -488,13 +504,6 @@ int64_t timers_wait(void)
     return best;
 }
 
-static bool stepper; /* constant once the loop runs */
-
-void clock_stepper(bool on)
-{
-    stepper = on;
-}
-
 int64_t timers_run(void)
 {
     for (ClockId clk = stepper ? CLK_VIRTUAL + 1 : CLK_VIRTUAL; clk < CLK_COUNT; clk++) {
@@ -516,6 +525,17 @@ int64_t timers_next_virtual(void)
     next = heaps[CLK_VIRTUAL].count > 0 ? heaps[CLK_VIRTUAL].t[0]->deadline : INT64_MAX;
     pthread_mutex_unlock(&mutex);
     return next;
+}
+
+int64_t timers_wait_virtual(void)
+{
+    int64_t next = timers_next_virtual();
+
+    if (next == INT64_MAX) {
+        return -1;
+    }
+    next -= clock_now(CLK_VIRTUAL);
+    return next <= 0 ? 0 : virtual_wait(next);
 }
 
 void clock_step(int64_t ns)

@@ -51,7 +51,11 @@ void clock_manual(void);
  * deadline, in order, on the calling thread. Only CLK_VIRTUAL timers run. */
 void clock_step(int64_t ns);
 
-/* clock_stepper - with @on, timers_run() leaves CLK_VIRTUAL to the thread that calls clock_step()
+/* clock_follow - a manual clock goes with the host's, until clock_manual(): eight times as fast until it has made good for
+ * @behind ns (0 or more). Nothing steps it meanwhile. */
+void clock_follow(int64_t behind);
+
+/* clock_stepper - with @on, timers_run() and timers_wait() leave CLK_VIRTUAL to the thread that calls clock_step()
  * (-icount: the processor's). */
 void clock_stepper(bool on);
 
@@ -100,6 +104,10 @@ int64_t timers_wait(void);
 /* timers_run_virtual - run the CLK_VIRTUAL timers that are due, on the calling thread, which holds
  * no lock (an engine under -icount calls it at the end of a slice). */
 void timers_run_virtual(void);
+
+/* timers_wait_virtual - ns of the host's time until the next timer on CLK_VIRTUAL, which goes with the host's clock, is due:
+ * 0: one is; -1: there is none. Runs nothing. Any thread. */
+int64_t timers_wait_virtual(void);
 
 /* timers_next_virtual - deadline of the earliest CLK_VIRTUAL timer, or INT64_MAX. */
 int64_t timers_next_virtual(void);

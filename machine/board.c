@@ -70,7 +70,7 @@ static bool make_kvm(const MachineConfig *cfg, Error **errp)
 {
     const unsigned unseen = LOG_IN_ASM | LOG_OUT_ASM | LOG_EXEC | LOG_CPU | LOG_INT | LOG_MMU;
 
-    if (cfg->icount_shift >= 0) {
+    if (cfg->icount.on) {
         error_set(errp, "-icount: not with -accel kvm");
         return false;
     }
@@ -91,17 +91,17 @@ static bool make_accel(const MachineConfig *cfg, Error **errp)
     if (cfg->accel == ACCEL_KVM) {
         return make_kvm(cfg, errp);
     }
-    clock_catch_up(true); /* KVM's guests read a counter of the host's */
-    if (cfg->icount_shift >= 0) {
+    clock_catch_up(!cfg->icount.on); /* not with KVM either, whose guests read a counter of the host's */
+    if (cfg->icount.on) {
         if (cpu_count > 1) {
             error_set(errp, "-icount: not with more than one processor");
             return false;
         }
-        icount_init((unsigned)cfg->icount_shift);
+        icount_init(&cfg->icount);
         cpu_random_seed(1);
     }
     /* -icount looks around after each block: the reference's, whose runs are then the same */
-    bool reference = cfg->accel == ACCEL_INTERP || cfg->icount_shift >= 0;
+    bool reference = cfg->accel == ACCEL_INTERP || cfg->icount.on;
 
     if (cfg->accel_options.lockstep != 0) {
         return accel_init(&accel_lockstep, cpus, cpu_count, errp);

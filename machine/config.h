@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "accel/icount.h"
 #include "accel/kvm/kvm.h"
 #include "accel/options.h"
 #include "machine/action.h"
@@ -78,7 +79,6 @@ typedef struct MachineConfig {
     char *memory_backend; /* -machine memory-backend=, or NULL */
     struct NumaConfig *numa; /* NULL: no -numa */
     unsigned cpus, maxcpus, sockets, dies, cores, threads; /* maxcpus = product of the rest */
-    int icount_shift;  /* a virtual instruction takes 2^shift ns; -1: off */
 
     /* boot */
     char *kernel, *initrd, *append; /* or NULL */
@@ -92,6 +92,7 @@ typedef struct MachineConfig {
     bool rtc_vm;       /* clock=vm: the RTC follows CLK_VIRTUAL, else the host's clock */
     bool rtc_rt;       /* clock=rt: or CLK_REAL */
     bool rtc_slew;     /* driftfix=slew */
+    IcountOptions icount;
 
     /* lines; filled by config_open() */
     struct Chardev *serial[SERIAL_MAX]; /* NULL: the port is there only if serial_port[] is set */

@@ -173,7 +173,7 @@ static bool start(MachineConfig *cfg, Error **errp)
         return false;
     }
     chardev_setup(&machine_lock_guard, quit);
-    block_setup(&machine_lock_guard, cfg->icount_shift >= 0);
+    block_setup(&machine_lock_guard, cfg->icount.on);
     device_set_resolver(resolve_chardev);
     device_set_drive_resolver(resolve_drive);
     if (cfg->pidfile != NULL && !pidfile_make(cfg->pidfile, errp)) {

@@ -315,7 +315,7 @@ static bool network_default(MachineConfig *cfg, Error **errp)
             return true;
         }
     }
-    if (cfg->nodefaults || cfg->none || cfg->icount_shift >= 0 || !net_user_available() ||
+    if (cfg->nodefaults || cfg->none || cfg->icount.on || !net_user_available() ||
         (cfg->sandbox != SANDBOX_OFF && !sandbox_has_land())) {
         return true;
     }

@@ -235,7 +235,7 @@ bool opt_smp(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 
 bool opt_icount(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
-    Parser *p = opaque;
+    IcountOptions *o = &((Parser *)opaque)->cfg->icount;
     OptList *l = opt_parse(arg, "shift", errp);
     const char *shift, *rr;
     bool ok;
@@ -245,20 +245,24 @@ bool opt_icount(void *opaque, const OptionDef *def, const char *arg, Error **err
     }
     shift = opt_get_str(l, "shift", NULL);
     rr = opt_get_str(l, "rr", NULL);
+    o->on = true;
+    o->adapt = shift != NULL && strcmp(shift, "auto") == 0;
     if (shift == NULL) {
         opt_bad(l, "shift= is missing");
-    } else if (strcmp(shift, "auto") == 0) {
-        opt_bad(l, "shift=auto: not supported yet");
-    } else {
-        p->cfg->icount_shift = (int)opt_get_u64(l, "shift", 10, 0);
+    } else if (!o->adapt) {
+        o->shift = (unsigned)opt_get_u64(l, "shift", 10, 0);
     }
     if (rr != NULL) {
         opt_bad(l, "rr=%s: record and replay are not supported yet", rr);
     }
-    if (opt_get_bool(l, "align", false)) {
-        opt_bad(l, "align=on: not supported yet");
+    o->align = opt_get_bool(l, "align", false);
+    o->sleep = opt_get_bool(l, "sleep", o->adapt || o->align);
+    if (o->adapt && o->align) {
+        opt_bad(l, "align=on: not with shift=auto");
     }
-    opt_get_bool(l, "sleep", true);
+    if (!o->sleep && (o->adapt || o->align)) {
+        opt_bad(l, "sleep=off: not with %s", o->adapt ? "shift=auto" : "align=on");
+    }
     ok = opt_done(l, errp);
     opt_free(l);
     return ok;

@@ -204,7 +204,6 @@ MachineConfig *config_new(void)
     c->hpet = c->acpi = c->graphics = c->i8042 = true;
     c->ram_size = 128ull << 20;
     c->cpus = c->maxcpus = c->sockets = c->dies = c->cores = c->threads = 1;
-    c->icount_shift = -1;
     firmware_config_init(&c->firmware);
     c->keymap = keymap_find("en-us");
     return c;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 #include "accel/accel.h"
+#include "accel/icount.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/event.h"
@@ -104,6 +105,7 @@ void vm_start(void)
     state = RUN_RUNNING;
     machine_lock();
     clock_run(true);
+    icount_run(true);
     block_retry();
     machine_unlock();
     accel_resume();
@@ -134,6 +136,7 @@ void vm_stop(RunState why)
     settle();
     block_drain(); /* the guest finds complete what it asked for, also in a saved state */
     machine_lock();
+    icount_run(false);
     clock_run(false);
     machine_unlock();
     state = why;

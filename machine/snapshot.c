@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "accel/accel.h"
+#include "accel/icount.h"
 #include "base/broker.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -31,12 +32,15 @@ typedef struct Common {
     int64_t virtual_ns;
     uint64_t random_state;
     uint64_t tsc_hz; /* of the processors' counters, which engines have different ones of */
+    IcountState icount;
 } Common;
 
 static const StateField common_fields[] = {
     STATE_U64(Common, virtual_ns),
     STATE_U64(Common, random_state),
     STATE_U64(Common, tsc_hz),
+    STATE_U64(Common, icount.behind),
+    STATE_U64(Common, icount.cost),
     STATE_END,
 };
 
@@ -49,6 +53,7 @@ static void save_cpu(StateBuf *b, CpuState *c)
     uint32_t live = __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST);
 
     snprintf(id, sizeof(id), "cpu%u", c->index);
+    c->icount_last = icount_on ? c->icount_last : c->insns; /* of one that loads this with -icount */
     c->requests = live & SAVED_REQUESTS;
     state_put(b, id, 1, cpu_fields, c);
     __atomic_store_n(&c->requests, live, __ATOMIC_SEQ_CST);
@@ -86,7 +91,7 @@ void snapshot_save(StateBuf *b)
 
     unplug_now();
     block_drain(); /* no device waits for a disk while it is saved */
-    common = (Common){ clock_now(CLK_VIRTUAL), cpu_random_state(), cpu_tsc_hz() };
+    common = (Common){ clock_now(CLK_VIRTUAL), cpu_random_state(), cpu_tsc_hz(), icount_save() };
     machine_lock();
     state_put(b, "machine", 1, common_fields, &common);
     devices_save(b);
@@ -121,6 +126,7 @@ static bool load_locked(StateBuf *b, Error **errp)
         return false;
     }
     clock_set_virtual(common.virtual_ns);
+    icount_load(&common.icount);
     cpu_random_set_state(common.random_state);
     if (!devices_load(b, errp) || !chardevs_load(b, errp)) {
         return false;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "accel/accel.h"
+#include "accel/icount.h"
 #include "accel/kvm/kvm.h"
 #include "base/mem.h"
 #include "base/uuid.h"
@@ -154,6 +155,7 @@ void hmp_info_jit(HmpSession *m, FILE *out, const Args *a)
             accel_stats.resets);
     accel_pause();
     accel_info(out, arg_bool(a, "all", false));
+    icount_info(out);
     accel_resume();
 }
 

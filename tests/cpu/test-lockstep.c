@@ -92,7 +92,7 @@ static void begin(void)
     assert_true(mem_map(&ram, 0, 0, false, &err));
     machine_unlock();
     c = cpu_new(0, &model);
-    icount_init(0);
+    icount_init(&(IcountOptions){ .on = true });
     accel_options.lockstep = opt.seed;
     accel_options.tb_size = 1 << 20; /* parts of it are given up all the time */
     assert_true(accel_init(&accel_lockstep, &c, 1, &err));

@@ -49,7 +49,7 @@ static void set_up(void)
     }
     machine_unlock();
     c = cpu_new(0, &model);
-    icount_init(0);
+    icount_init(&(IcountOptions){ .on = true });
     if (!accel_init(&accel_interp, &c, 1, &err)) {
         abort();
     }

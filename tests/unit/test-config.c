@@ -69,7 +69,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->cpus, 1);
     assert_int_equal(c->accel, ACCEL_DEFAULT);
     assert_true(c->hpet && c->acpi);
-    assert_int_equal(c->icount_shift, -1);
+    assert_false(c->icount.on);
     assert_int_equal(c->serial_args.count, 1);
     assert_string_equal(c->serial_args.s[0], "null");
     assert_null(c->bios);
@@ -231,7 +231,8 @@ static void test_rest(void **state)
     assert_int_equal(c->uuid[0], 0x55);
     assert_int_equal(c->uuid[15], 0);
     assert_int_equal(c->uuid[4], 0xe2);
-    assert_int_equal(c->icount_shift, 3);
+    assert_int_equal(c->icount.shift, 3);
+    assert_true(c->icount.on && !c->icount.adapt && !c->icount.align && !c->icount.sleep);
     assert_int_equal(c->rom_dirs.count, 2);
     assert_true(log_on(LOG_INT) && log_on(LOG_GUEST_ERRORS) && !log_on(LOG_CPU));
     log_mask_bits = 0;
@@ -242,7 +243,24 @@ static void test_rest(void **state)
     bad("d -rtc base=yesterday", "base=yesterday");
     bad("d -uuid 550e8400-e29b-41d4-a716-44665544000", "a UUID looks like");
     bad("d -uuid 550e8400-e29b-41d4-a716-4466554400000", "a UUID looks like");
+    c = good("d -M none -icount 2");
+    assert_true(c->icount.shift == 2 && !c->icount.sleep); /* a function of its input */
+    config_free(c);
+    c = good("d -M none -icount shift=2,sleep=on");
+    assert_true(c->icount.sleep && !c->icount.align);
+    config_free(c);
+    c = good("d -M none -icount shift=2,align=on");
+    assert_true(c->icount.sleep && c->icount.align);
+    config_free(c);
+    c = good("d -M none -icount auto,align=off");
+    assert_true(c->icount.sleep && c->icount.adapt);
+    config_free(c);
     bad("d -icount shift=11", "from 0 to 10");
+    bad("d -icount sleep=on", "shift= is missing");
+    bad("d -icount shift=auto,align=on", "align=on: not with shift=auto");
+    bad("d -icount shift=auto,sleep=off", "sleep=off: not with shift=auto");
+    bad("d -icount shift=3,align=on,sleep=off", "sleep=off: not with align=on");
+    bad("d -icount shift=3,sleep=maybe", "sleep=maybe");
     bad("d -nic user -nic", "-nic");
     bad("d -device no-such-card", "no device model 'no-such-card'");
     bad("d -d int,bogus", "bogus");
