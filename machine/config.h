@@ -77,6 +77,8 @@ typedef struct MachineConfig {
     uint64_t ram_size; /* bytes, a multiple of 4096 */
     uint64_t max_ram_below_4g; /* 0: the board's */
     char *memory_backend; /* -machine memory-backend=, or NULL */
+    char *mem_path;       /* -mem-path, or NULL */
+    bool mem_prealloc;
     struct NumaConfig *numa; /* NULL: no -numa */
     unsigned cpus, maxcpus, sockets, dies, cores, threads; /* maxcpus = product of the rest */
 

@@ -146,13 +146,12 @@ static void fill_in(Memdev *m, OptList *l, Kind kind)
     m->path = path != NULL ? xstrdup(path) : NULL;
 }
 
-static bool memdev_new(OptList *l, Kind kind, Error **errp)
+/* add - it is there from here on; or freed, where its file cannot be opened. */
+static bool add(Memdev *m, Error **errp)
 {
-    Memdev *m = xnew(Memdev), **end = &memdevs;
+    Memdev **end = &memdevs;
 
-    *m = (Memdev){ .fd = -1 };
-    fill_in(m, l, kind);
-    if (!opt_done(l, errp) || (kind == KIND_FILE && !file_open(m, errp))) {
+    if (m->path != NULL && !file_open(m, errp)) {
         memdev_free(m);
         return false;
     }
@@ -161,6 +160,40 @@ static bool memdev_new(OptList *l, Kind kind, Error **errp)
     }
     *end = m;
     return true;
+}
+
+static bool memdev_new(OptList *l, Kind kind, Error **errp)
+{
+    Memdev *m = xnew(Memdev);
+
+    *m = (Memdev){ .fd = -1 };
+    fill_in(m, l, kind);
+    if (!opt_done(l, errp)) {
+        memdev_free(m);
+        return false;
+    }
+    return add(m, errp);
+}
+
+bool memdev_new_board(const char *path, uint64_t size, Error **errp)
+{
+    Memdev *m;
+
+    if (memdev_find(MEMDEV_BOARD) != NULL) {
+        error_set(errp, "a -object is called '%s', as the board's own memory is", MEMDEV_BOARD);
+        return false;
+    }
+    m = xnew(Memdev);
+    *m = (Memdev){ .fd = -1, .id = xstrdup(MEMDEV_BOARD), .path = path != NULL ? xstrdup(path) : NULL, .size = size,
+                   .merge = true, .dump = true, .reserve = true };
+    return add(m, errp);
+}
+
+void memdev_prealloc_all(void)
+{
+    for (Memdev *m = memdevs; m != NULL; m = m->next) {
+        m->prealloc = true;
+    }
 }
 
 bool memdev_new_ram(OptList *l, Error **errp)
@@ -246,7 +279,7 @@ bool memdev_install(Memdev *m, uint64_t offset, Error **errp)
 
 void memdev_each(void (*fn)(void *opaque, const MemdevInfo *info), void *opaque)
 {
-    const MemdevInfo own = { "pc.ram", ram_size(), true, true, false, false, true };
+    const MemdevInfo own = { MEMDEV_BOARD, ram_size(), true, true, false, false, true };
     bool used = false;
 
     for (const Memdev *m = memdevs; m != NULL; m = m->next) {

@@ -15,6 +15,11 @@ bool memdev_new_ram(struct OptList *l, struct Error **errp);
 bool memdev_new_file(struct OptList *l, struct Error **errp);
 bool memdev_new_memfd(struct OptList *l, struct Error **errp);
 bool memdev_del(const char *id);
+/* memdev_new_board - "pc.ram", the board's own memory: of a file as -object memory-backend-file has one, or @path is NULL. */
+#define MEMDEV_BOARD "pc.ram"
+bool memdev_new_board(const char *path, uint64_t size, struct Error **errp);
+/* memdev_prealloc_all - those that are there have all of their memory from the start. */
+void memdev_prealloc_all(void);
 /* memdev_used - guest memory is made of it. */
 bool memdev_used(const char *id);
 

@@ -131,11 +131,35 @@ bool opt_numa(void *opaque, const OptionDef *def, const char *arg, Error **errp)
     return true;
 }
 
+/* memory_short - -mem-path and -mem-prealloc, which say the same as an object does. */
+static bool memory_short(MachineConfig *c, Error **errp)
+{
+    const char *other = c->memory_backend != NULL ? "-machine memory-backend=" : "-numa";
+
+    if (c->mem_path != NULL && (c->memory_backend != NULL || c->numa_args.count != 0)) {
+        error_set(errp, "-mem-path: not with %s; give mem-path= to its -object memory-backend-file", other);
+        return false;
+    }
+    if (!c->none && (c->mem_path != NULL || c->mem_prealloc) && c->memory_backend == NULL && c->numa_args.count == 0) {
+        if (!memdev_new_board(c->mem_path, c->ram_size, errp)) {
+            return false;
+        }
+        c->memory_backend = xstrdup(MEMDEV_BOARD);
+    }
+    if (c->mem_prealloc) {
+        memdev_prealloc_all();
+    }
+    return true;
+}
+
 /* memory_finish - what objects and nodes make of the guest's memory. */
 bool memory_finish(Parser *p, Error **errp)
 {
     MachineConfig *c = p->cfg;
 
+    if (!memory_short(c, errp)) {
+        return false;
+    }
     if (c->memory_backend != NULL && c->numa_args.count == 0) {
         Memdev *m = memdev_find(c->memory_backend);
 

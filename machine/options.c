@@ -75,6 +75,9 @@ static bool opt_flag(void *opaque, const OptionDef *def, const char *arg, Error 
     case FLAG_USB:
         c->usb = true;
         break;
+    case FLAG_MEM_PREALLOC:
+        c->mem_prealloc = true;
+        break;
     case FLAG_GDB_DEFAULT:
         free(c->gdb);
         c->gdb = xstrdup("tcp::1234");
@@ -102,7 +105,7 @@ static bool opt_string(void *opaque, const OptionDef *def, const char *arg, Erro
     char **const where[] = {
         [STR_KERNEL] = &c->kernel, [STR_INITRD] = &c->initrd, [STR_APPEND] = &c->append,
         [STR_BIOS] = &p->bios,     [STR_GDB] = &c->gdb,       [STR_PIDFILE] = &c->pidfile,
-        [STR_INCOMING] = &c->incoming
+        [STR_INCOMING] = &c->incoming, [STR_MEM_PATH] = &c->mem_path,
     };
 
     free(*where[def->user]);
@@ -233,6 +236,7 @@ void config_free(MachineConfig *c)
     free(c->process);
     free(c->pidfile);
     free(c->memory_backend);
+    free(c->mem_path);
     free(c->numa);
     str_list_free(&c->numa_args);
     str_list_free(&c->rom_dirs);

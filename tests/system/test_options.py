@@ -196,6 +196,36 @@ def opt_m(tmp):
 
 
 @row
+def opt_mem__path(tmp):
+    path = os.path.join(tmp, "memory")
+    with monitor("-m", "64", "-mem-path", path) as vm:
+        assert os.path.getsize(path) == 64 << 20
+        assert "memory backend: pc.ram\n  size:  67108864\n" in vm.mon.cmd("info memdev")
+        with open(f"/proc/{vm.p.pid}/maps") as f:
+            assert path in f.read()
+    with monitor("-m", "64", "-mem-path", tmp) as vm, open(f"/proc/{vm.p.pid}/maps") as f:
+        assert f"{tmp}/" in f.read()
+    assert os.listdir(tmp) == ["memory"]
+    refused("-mem-path", "/nonesuch/file", names="/nonesuch/file")
+    refused("-mem-path", path, "-m", "128", names="does not match")
+    ram = ["-object", "memory-backend-ram,id=m,size=128M"]
+    refused("-mem-path", path, *ram, "-machine", "memory-backend=m", names="memory-backend=")
+    refused("-mem-path", path, *ram, "-numa", "node,memdev=m", names="-numa")
+    refused("-mem-path", path, "-object", "memory-backend-ram,id=pc.ram,size=1M", names="pc.ram")
+
+
+@row
+def opt_mem__prealloc(tmp):
+    def resident(*args):
+        with monitor("-m", "96", *args) as vm, open(f"/proc/{vm.p.pid}/statm") as f:
+            return int(f.read().split()[1]) * 4096
+
+    assert resident("-mem-prealloc") >= 96 << 20 > resident()
+    assert resident("-mem-prealloc", "-mem-path", tmp) >= 96 << 20
+    assert resident("-mem-prealloc", "-object", "memory-backend-ram,id=m,size=96M", "-machine", "memory-backend=m") >= 96 << 20
+
+
+@row
 def opt_numa(tmp):
     node = ("-numa", "node,mem=64M")
     with monitor("-smp", "2", *node, *node, "-numa", "dist,src=0,dst=1,val=20", "-numa", "cpu,node-id=1,socket-id=0") as vm:
@@ -1234,7 +1264,7 @@ def test_option(name, tmp_path):
 
 # ---- the rest of the promise ----
 
-NOT_YET = ["qmp", "sandbox", "mem-path"]
+NOT_YET = ["qmp", "sandbox"]
 
 
 @pytest.mark.parametrize("name", NOT_YET)
