@@ -39,7 +39,7 @@ static struct {
     void *opaque;
 } wakes[WAKE_MAX]; /* under mutex */
 
-/* Catching up (clock_catch_up()): the loop says, each time that it goes to wait, how far CLK_VIRTUAL can have come when
+/* Catching up (clock_catch_up()): who runs the timers says, each time that it goes to wait, how far CLK_VIRTUAL can have come when
  * it is awake again. Who reads a later value knows that the process stood still. */
 #define CATCH_UP_SPEED 8
 #define LATE_NS NS_PER_SEC             /* that the loop may be late for other reasons */
@@ -194,7 +194,7 @@ static int64_t found_gap(void)
     return value;
 }
 
-/* virtual_wait - the loop goes to wait for CLK_VIRTUAL to go on by @ns (INT64_MAX: for something else); the ns that this
+/* virtual_wait - who runs the timers goes to wait for CLK_VIRTUAL to go on by @ns (INT64_MAX: for something else); the ns that this
  * takes. Once more if the process stood still just here: the horizon must not be behind what others have read. */
 static int64_t virtual_wait(int64_t ns)
 {
@@ -532,6 +532,7 @@ int64_t timers_wait_virtual(void)
     int64_t next = timers_next_virtual();
 
     if (next == INT64_MAX) {
+        virtual_wait(INT64_MAX);
         return -1;
     }
     next -= clock_now(CLK_VIRTUAL);

@@ -106,7 +106,7 @@ int64_t timers_wait(void);
 void timers_run_virtual(void);
 
 /* timers_wait_virtual - ns of the host's time until the next timer on CLK_VIRTUAL, which goes with the host's clock, is due:
- * 0: one is; -1: there is none. Runs nothing. Any thread. */
+ * 0: one is; -1: there is none. Runs nothing. The thread that runs them, which goes to wait for so long. */
 int64_t timers_wait_virtual(void);
 
 /* timers_next_virtual - deadline of the earliest CLK_VIRTUAL timer, or INT64_MAX. */

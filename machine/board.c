@@ -91,7 +91,7 @@ static bool make_accel(const MachineConfig *cfg, Error **errp)
     if (cfg->accel == ACCEL_KVM) {
         return make_kvm(cfg, errp);
     }
-    clock_catch_up(!cfg->icount.on); /* not with KVM either, whose guests read a counter of the host's */
+    clock_catch_up(true); /* KVM's guests read a counter of the host's */
     if (cfg->icount.on) {
         if (cpu_count > 1) {
             error_set(errp, "-icount: not with more than one processor");

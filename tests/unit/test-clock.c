@@ -103,6 +103,41 @@ static void test_catches_up(void **state)
     clock_run(false);
 }
 
+/* A manual clock goes with the host's for a while: eight times as fast until it has made good for what it was behind. A gap
+ * in that is no jump; and then the clock stands again. */
+static void test_follows(void **state)
+{
+    int64_t virt, real, now;
+    Timer t;
+
+    clock_manual();
+    clock_catch_up(true);
+    timer_init(&t, CLK_VIRTUAL, note, NULL, NULL);
+    virt = clock_now(CLK_VIRTUAL);
+    real = clock_now(CLK_REAL);
+    timer_arm(&t, virt + 160 * NS_PER_MS);
+    clock_follow(200 * NS_PER_MS);
+    assert_true(timers_wait_virtual() <= 20 * NS_PER_MS);
+    do {
+        now = clock_now(CLK_VIRTUAL) - virt;
+        assert_true(now <= 8 * (clock_now(CLK_REAL) - real));
+    } while (now < 300 * NS_PER_MS);
+    assert_true(clock_now(CLK_REAL) - real >= 100 * NS_PER_MS);
+    assert_int_equal(timers_wait_virtual(), 0);
+    timer_arm(&t, clock_now(CLK_VIRTUAL) + NS_PER_MS);
+    timers_wait_virtual();
+    virt = clock_now(CLK_VIRTUAL);
+    nanosleep(&(struct timespec){ 1, 600 * NS_PER_MS }, NULL);
+    assert_true(clock_now(CLK_VIRTUAL) - virt < 1500 * NS_PER_MS);
+    timer_cancel(&t);
+    assert_int_equal(timers_wait_virtual(), -1);
+    clock_manual();
+    virt = clock_now(CLK_VIRTUAL);
+    nanosleep(&(struct timespec){ 0, NS_PER_MS }, NULL);
+    assert_int_equal(clock_now(CLK_VIRTUAL), virt);
+    clock_catch_up(false);
+}
+
 static int64_t counter_value(void *opaque)
 {
     return *(int64_t *)opaque;
@@ -437,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_virtual_stops),
         cmocka_unit_test(test_stopped_clock_holds_timers),
         cmocka_unit_test(test_catches_up),
+        cmocka_unit_test(test_follows),
         cmocka_unit_test(test_counter),
         cmocka_unit_test(test_step_order),
         cmocka_unit_test(test_equal_deadlines_keep_order),
