@@ -94,7 +94,7 @@ def test_resize_and_statistics(tmp_path):
         assert after["wr_total_time_ns"] > before["wr_total_time_ns"]
         assert m.mon.cmd("block_resize ide0-hd0 6M") == ""
         answer(m, "echo 1 >/sys/block/sda/device/delete; echo '0 0 0' >/sys/class/scsi_host/host0/scan; "
-               "while ! grep -q 12288 /sys/block/sda/size; do :; done; while ! [ -b /dev/sda ]; do :; done")
+               "while ! grep -q 12288 /sys/block/sda/size; do :; done; while ! head -c 1 /dev/sda >/dev/null 2>&1; do :; done")
         answer(m, "echo end | dd of=/dev/sda bs=1M seek=5 conv=fsync 2>/dev/null")
         end(m)
     clean(disk)
