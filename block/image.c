@@ -457,10 +457,6 @@ int image_truncate(BlockImage *img, uint64_t size)
     bool fixed = img->fmt->truncate == NULL || (img->host.remote != NULL && img->fmt == &raw_format);
     int r = img->read_only ? -EROFS : fixed ? -ENOTSUP : 0;
 
-    if (r == 0 && size < old) { /* so that it does not come back when the disk grows again */
-        r = img->fmt->zero(img, size, old - size, true);
-        r = r == 0 ? image_flush(img) : r;
-    }
     r = r == 0 ? img->fmt->truncate(img, size) : r;
     if (r == 0 && behind > old) { /* what was hidden by the end of the disk does not come to light */
         r = image_zero(img, old, behind - old);

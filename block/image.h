@@ -53,7 +53,8 @@ typedef struct ImageFormat {
      * it stays so until unmap (NULL: nothing to do). False: it does not, or is not known. NULL: never. Without errors. */
     bool (*map)(BlockImage *img, uint64_t offset, uint32_t len, bool write, uint64_t *at, const HostFile **file);
     void (*unmap)(BlockImage *img);
-    /* truncate - to a larger size, or a smaller one behind which all is zeros; NULL: cannot */
+    /* truncate - to a larger size, or a smaller one: what is cut off is zeros when the disk grows again. NULL: cannot. -ENOTSUP and
+     * -EFBIG leave all as it was. */
     int (*truncate)(BlockImage *img, uint64_t size);
 } ImageFormat;
 

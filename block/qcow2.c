@@ -495,7 +495,7 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
 {
     Qcow2 *q = img->priv;
     uint64_t entries = MAX(qcow2_l1_entries(q, size), q->l1_size), old = img->size;
-    int r;
+    int r = 0;
 
     if (q->snapshots != 0 && q->version < 3) {
         return -ENOTSUP; /* snapshots of version 2 need not say how large the disk was */
@@ -503,11 +503,15 @@ static int qcow2_truncate(BlockImage *img, uint64_t size)
     if (entries > QCOW2_L1_MAX / 8) {
         return -EFBIG;
     }
-    if (q->data_file != NULL) { /* a shorter one would read as zeros, too; who knows nothing of this image looks at its size */
+    if (size < old) {
+        r = qcow2_zero(img, size, old - size, true);
+        r = r == 0 ? qcow2_flush(img) : r;
+    }
+    if (r == 0 && q->data_file != NULL) { /* a shorter one would read as zeros, too; who knows nothing of this image looks at its size */
         r = size > old || q->data_raw ? image_truncate(q->data_file, size) : 0;
-        if (r != 0) {
-            return r;
-        }
+    }
+    if (r != 0) {
+        return r;
     }
     pthread_mutex_lock(&q->lock);
     q->active++; /* nothing is given up until the header leads to the new table */

@@ -110,6 +110,16 @@ def test_shrink_with_a_snapshot(tmp_path):
     run(IMG, "check", "-q", img)
 
 
+def test_shrink_that_is_refused(tmp_path):
+    """Version 2 with a snapshot: nothing is lost."""
+    img = tmp_path / "x.qcow2"
+    run(IMG, "create", "-q", "-f", "qcow2", "-o", "compat=0.10", img, "4M")
+    run(IO, "-c", "write -q -P 9 0 4M", img)
+    run(IMG, "snapshot", "-c", "s", img)
+    assert "cannot resize" in run(IMG, "resize", "--shrink", img, "1M", code=1)[1]
+    run(IO, "-c", "read -q -P 9 0 4M", img)
+
+
 def test_amend(images):
     q, _ = images
     run(IMG, "amend", "-f", "qcow2", "-o", "lazy_refcounts=on,size=2G", q)
