@@ -61,9 +61,20 @@ static int fault_fdatasync(int fd)
     return fault.error != ENOSPC && fails() ? -1 : 0; /* the power stays: nothing has to be waited for */
 }
 
+/* allocate - a file system in memory has no ranges of zeros, and to who reads a hole is the same. */
+static int allocate(int fd, int mode, off_t at, off_t len)
+{
+    int r = fallocate(fd, mode, at, len);
+
+    if (r != 0 && errno == EOPNOTSUPP && (mode & FALLOC_FL_ZERO_RANGE)) {
+        r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
+    }
+    return r;
+}
+
 static int fault_fallocate(int fd, int mode, off_t at, off_t len)
 {
-    return fails() ? -1 : fallocate(fd, mode, at, len);
+    return fails() ? -1 : allocate(fd, mode, at, len);
 }
 
 static int fault_ftruncate(int fd, off_t size)
@@ -174,8 +185,8 @@ static int power_fallocate(int fd, int mode, off_t at, off_t len)
     int r;
 
     about_to(fd);
-    r = fallocate(fd, mode, at, len);
-    if (r == 0 && (mode & FALLOC_FL_PUNCH_HOLE)) {
+    r = allocate(fd, mode, at, len);
+    if (r == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))) {
         note(fd, (Change){ .at = (uint64_t)at, .len = (uint64_t)len });
     }
     return r;

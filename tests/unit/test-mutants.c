@@ -22,6 +22,7 @@
 #include "block/vmdk.h"
 #include "tests/lib/faultio.h"
 #include "tests/lib/new-disk.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/sanitized.h"
 
 #define DISK (4u << 20)
@@ -38,7 +39,7 @@ typedef struct Kind {
     void (*seal)(uint8_t *file, size_t size); /* makes its sums right; or NULL */
 } Kind;
 
-static char dir[] = "/tmp/doppel-mutants-XXXXXX";
+static char *dir;
 static uint64_t seed = 0x2545f4914f6cdd1dull;
 static unsigned wanted;
 static char *path, *data_path;
@@ -275,18 +276,18 @@ static void test_kind(void **state)
 
 static int setup(void **state)
 {
-    path = mkdtemp(dir) != NULL ? xasprintf("%s/x.img", dir) : NULL;
+    dir = scratch_new("mutants");
+    path = xasprintf("%s/x.img", dir);
     data_path = xasprintf("%s/x.data", dir);
-    return path != NULL ? 0 : -1;
+    return 0;
 }
 
 static int teardown(void **state)
 {
-    autofree char *cmd = xasprintf("rm -rf %s", dir);
-
     free(path);
     free(data_path);
-    return system(cmd);
+    scratch_free(dir);
+    return 0;
 }
 
 int main(void)

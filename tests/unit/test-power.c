@@ -12,8 +12,9 @@
 #include <unistd.h>
 #include "tests/lib/disk-model.h"
 #include "tests/lib/faultio.h"
+#include "tests/lib/scratch.h"
 
-static char dir[] = "/tmp/doppel-power-XXXXXX";
+static char *dir;
 static DiskModel model = { .seed = 7777777 };
 static unsigned points, wanted;
 static char *work, *cut, *work_data, *cut_data;
@@ -65,22 +66,22 @@ static void test_kind(void **state)
 
 static int setup(void **state)
 {
-    work = mkdtemp(dir) != NULL ? xasprintf("%s/work.img", dir) : NULL;
+    dir = scratch_new("power");
+    work = xasprintf("%s/work.img", dir);
     cut = xasprintf("%s/cut.img", dir);
     work_data = xasprintf("%s.data", work);
     cut_data = xasprintf("%s.data", cut);
-    return work != NULL ? 0 : -1;
+    return 0;
 }
 
 static int teardown(void **state)
 {
-    autofree char *cmd = xasprintf("rm -rf %s", dir);
-
     free(work);
     free(cut);
     free(work_data);
     free(cut_data);
-    return system(cmd);
+    scratch_free(dir);
+    return 0;
 }
 
 int main(void)

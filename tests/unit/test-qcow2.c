@@ -1,8 +1,8 @@
 /*
  * Images against a flat model: random reads, writes, zeros, discards, flushes, snapshots, commits, reopening and
- * growing, for several geometries of qcow2 and for raw, with and without an image behind; the image is consistent by
- * our own check all along and by qemu-img's at the end. QCOW2_OPS is the count of operations for each, QCOW2_SEED
- * which.
+ * growing, for several geometries of qcow2, with and without an image behind, and for the other formats that can be
+ * written; the image is consistent by our own check all along and by qemu-img's at the end. QCOW2_OPS is the count of
+ * operations on each format, shared by its kinds, QCOW2_SEED which; QCOW2_FORMATS names the formats, else all.
  */
 #include "tests/test.h"
 
@@ -17,12 +17,17 @@
 #include "block/qcow2.h"
 #include "tests/lib/faultio.h"
 #include "tests/lib/new-disk.h"
+#include "tests/lib/scratch.h"
 
 #define MODEL_MAX (24u << 20)
+#define SIZE_MIN (1u << 20)
 #define PIECE (300u << 10)
+#define POOL (2u << 20)
 
-static char dir[] = "/tmp/doppel-qcow2-XXXXXX";
+static char *dir;
+static char data_path[64];
 static uint64_t seed = 88172645463325252ull;
+static uint8_t pool[POOL]; /* what is written is a piece of it */
 
 static uint64_t rnd(void)
 {
@@ -34,11 +39,24 @@ static uint64_t rnd(void)
 
 static const char *format = "qcow2"; /* of what is opened */
 
-static char data_path[64];
-
 static char *path_of(const char *name)
 {
     return xasprintf("%s/%s", dir, name);
+}
+
+static void use_folder(char *name)
+{
+    dir = name;
+    snprintf(data_path, sizeof(data_path), "%s/x.data", dir);
+}
+
+/* leave_folder - nothing is left in it. */
+static int leave_folder(void)
+{
+    int r = rmdir(dir);
+
+    free(dir);
+    return r;
 }
 
 static BlockImage *must_open(const char *path, bool read_only)
@@ -205,6 +223,25 @@ static int commit_op(BlockImage *img)
     return r == 0 ? qcow2_make_empty(img) : r;
 }
 
+/* resize_op - what is cut off is zeros when the disk grows again. */
+static int resize_op(BlockImage *img, uint8_t *model)
+{
+    const Qcow2 *q = img->fmt == &qcow2_format ? img->priv : NULL;
+    uint64_t old = img->size, size = (SIZE_MIN + rnd() % (MODEL_MAX - SIZE_MIN)) & ~511ull;
+
+    if (img->fmt->truncate == NULL) {
+        return 0;
+    }
+    if (q != NULL && q->version < 3 && q->snapshots != 0) {
+        assert_int_equal(image_truncate(img, size), -ENOTSUP);
+        return 0;
+    }
+    if (size < old) {
+        memset(model + size, 0, old - size);
+    }
+    return image_truncate(img, size);
+}
+
 /* one_op - on image and model. */
 static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
 {
@@ -215,12 +252,8 @@ static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
 
     len = (uint32_t)MIN(len, img->size - at);
     if (what < 45) {
-        uint8_t *p = model + at;
-
-        for (uint32_t n = 0; n < len; n++) {
-            p[n] = (uint8_t)((at + n) / 512 * 31 + n + what);
-        }
-        r = image_write(img, at, p, len);
+        memcpy(model + at, pool + rnd() % (POOL - PIECE), len);
+        r = image_write(img, at, model + at, len);
     } else if (what < 75) {
         compare(img, model, at, len);
     } else if (what < 86) {
@@ -239,25 +272,31 @@ static BlockImage *one_op(BlockImage *img, const char *path, uint8_t *model)
         } else {
             snapshot_op(img, model);
         }
-    } else if (img->fmt->truncate != NULL && (img->fmt != &qcow2_format || ((const Qcow2 *)img->priv)->version >= 3) && img->size + (1 << 20) <= MODEL_MAX) {
-        r = image_truncate(img, img->size + (1 << 20));
+    } else {
+        r = resize_op(img, model);
     }
     assert_int_equal(r, 0);
     return img;
 }
 
-/* data_compare - a raw data file is the disk; it goes. */
-static void data_compare(const Qcow2Options *o, const uint8_t *model)
+/* data_compare - a raw data file is the disk of @size bytes; it goes. */
+static void data_compare(const Qcow2Options *o, const uint8_t *model, uint64_t size)
 {
     uint8_t *data = xnewn(uint8_t, MODEL_MAX);
     int fd = open(data_path, O_RDONLY);
     ssize_t n = read(fd, data, MODEL_MAX);
 
-    assert_true(n >= (ssize_t)o->size);
+    assert_true(n >= (ssize_t)size);
     assert_true(!o->data_raw || memcmp(data, model, (size_t)n) == 0);
     close(fd);
     free(data);
     unlink(data_path);
+}
+
+/* format_of - "qcow2" has a version; the others are told by their name. */
+static const char *format_of(const Qcow2Options *o)
+{
+    return o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
 }
 
 static void run(const Qcow2Options *o, unsigned ops, const char *behind)
@@ -265,8 +304,9 @@ static void run(const Qcow2Options *o, unsigned ops, const char *behind)
     autofree char *path = path_of("x.qcow2");
     uint8_t *model = xnewn(uint8_t, MODEL_MAX);
     BlockImage *img;
+    uint64_t size;
 
-    format = o->version != 0 ? "qcow2" : o->backing_format != NULL ? o->backing_format : "raw";
+    format = format_of(o);
     if (new_disk(path, format, o->size, o->whole)) {
         /* it is there */
     } else if (o->version != 0) {
@@ -298,65 +338,145 @@ static void run(const Qcow2Options *o, unsigned ops, const char *behind)
     qemu_check(path);
     img = must_open(path, true);
     compare(img, model, 0, (uint32_t)img->size);
+    size = img->size;
     image_unref(img);
     snapshots_compare(path);
     if (o->data_file != NULL) {
-        data_compare(o, model);
+        data_compare(o, model, size);
     }
     free(model);
     unlink(path);
     format = "qcow2";
 }
 
-static unsigned op_count(void)
-{
-    const char *s = getenv("QCOW2_OPS");
+/* ---- the kinds ---- */
 
-    return s != NULL ? (unsigned)atoi(s) : 1700;
+static const Qcow2Options kinds[] = {
+    { 12 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+    { 12 << 20, 2, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+    { 3 << 20, 3, 512, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+    { 4 << 20, 3, 4096, 1, true, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+    { 4 << 20, 3, 1024, 64, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
+    { 12 << 20, 3, 2 << 20, 16, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
+    { 6 << 20, 3, 8192, 2, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
+    { 6 << 20, 3, 16384, 8, false, QCOW2_PREALLOC_FULL, 0, NULL, NULL },
+    { 12 << 20, 3, 65536, 16, .extended_l2 = true },
+    { 6 << 20, 3, 16384, 1, .extended_l2 = true, .preallocation = QCOW2_PREALLOC_METADATA },
+    { 12 << 20, 3, 65536, 16, .data_file = data_path },
+    { 6 << 20, 3, 4096, 16, .data_file = data_path, .data_raw = true },
+    { 12 << 20, 3, 2 << 20, 64, .data_file = data_path, .extended_l2 = true },
+    { 12 << 20, 3, 16384, 16, .data_file = data_path, .data_raw = true, .extended_l2 = true },
+    { 12 << 20, 0 },
+    { 12 << 20, 0, .backing_format = "vdi" },
+    { 12 << 20, 0, .backing_format = "vpc" },
+    { 12 << 20, 0, .backing_format = "vpc", .whole = true },
+    { 12 << 20, 0, .backing_format = "vmdk" },
+    { 3 << 20, 0, .backing_format = "vmdk", .whole = true },
+    { 12 << 20, 0, .backing_format = "vhdx" },
+    { 12 << 20, 0, .backing_format = "vhdx", .whole = true },
+};
+
+/* with an image behind, which is smaller */
+static const Qcow2Options overlays[] = {
+    { 8 << 20, 3, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2" },
+    { 8 << 20, 3, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2", .extended_l2 = true },
+    { 8 << 20, 3, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2", data_path, .extended_l2 = true },
+    { 8 << 20, 3, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2", data_path },
+    { 8 << 20, 2, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2" },
+};
+
+typedef struct Choice {
+    const char *format;
+    bool wanted;
+    unsigned runs, ops; /* kinds of it; operations on each */
+} Choice;
+
+static Choice choices[] = { { "qcow2" }, { "raw" }, { "vdi" }, { "vpc" }, { "vmdk" }, { "vhdx" } };
+
+static Choice *choice_of(const char *name)
+{
+    unsigned n = 0;
+
+    while (n < ARRAY_SIZE(choices) && strcmp(choices[n].format, name) != 0) {
+        n++;
+    }
+    return n < ARRAY_SIZE(choices) ? &choices[n] : NULL;
+}
+
+/* choose - by the environment; false: a format is not one of these. */
+static bool choose(void)
+{
+    const char *ops = getenv("QCOW2_OPS"), *names = getenv("QCOW2_FORMATS");
+    autofree char *copy = xstrdup(names != NULL ? names : "qcow2 raw vdi vpc vmdk vhdx");
+
+    for (char *name = strtok(copy, " "); name != NULL; name = strtok(NULL, " ")) {
+        Choice *c = choice_of(name);
+
+        if (c == NULL) {
+            print_error("QCOW2_FORMATS: no %s is written here\n", name);
+            return false;
+        }
+        c->runs = c == choices ? ARRAY_SIZE(overlays) : 0;
+        for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
+            c->runs += choice_of(format_of(&kinds[n])) == c;
+        }
+        c->wanted = true;
+        c->ops = ((ops != NULL ? (unsigned)atoi(ops) : 20000) + c->runs - 1) / c->runs;
+    }
+    return true;
 }
 
 static void test_model(void **state)
 {
-    static const Qcow2Options kinds[] = {
-        { 12 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
-        { 12 << 20, 2, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
-        { 3 << 20, 3, 512, 16, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
-        { 4 << 20, 3, 4096, 1, true, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
-        { 4 << 20, 3, 1024, 64, false, QCOW2_PREALLOC_OFF, 0, NULL, NULL },
-        { 12 << 20, 3, 2 << 20, 16, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
-        { 6 << 20, 3, 8192, 2, false, QCOW2_PREALLOC_METADATA, 0, NULL, NULL },
-        { 6 << 20, 3, 16384, 8, false, QCOW2_PREALLOC_FULL, 0, NULL, NULL },
-        { 12 << 20, 3, 65536, 16, .extended_l2 = true },
-        { 6 << 20, 3, 16384, 1, .extended_l2 = true, .preallocation = QCOW2_PREALLOC_METADATA },
-        { 12 << 20, 3, 65536, 16, .data_file = data_path },
-        { 6 << 20, 3, 4096, 16, .data_file = data_path, .data_raw = true },
-        { 12 << 20, 3, 2 << 20, 64, .data_file = data_path, .extended_l2 = true },
-        { 12 << 20, 3, 16384, 16, .data_file = data_path, .data_raw = true, .extended_l2 = true },
-        { 12 << 20, 0 },
-        { 12 << 20, 0, .backing_format = "vdi" },
-        { 12 << 20, 0, .backing_format = "vpc" },
-        { 12 << 20, 0, .backing_format = "vpc", .whole = true },
-        { 12 << 20, 0, .backing_format = "vmdk" },
-        { 3 << 20, 0, .backing_format = "vmdk", .whole = true },
-        { 12 << 20, 0, .backing_format = "vhdx" },
-        { 12 << 20, 0, .backing_format = "vhdx", .whole = true },
-    };
-
     for (unsigned n = 0; n < ARRAY_SIZE(kinds); n++) {
-        run(&kinds[n], op_count(), NULL);
+        const Choice *c = choice_of(format_of(&kinds[n]));
+
+        if (c->wanted) {
+            run(&kinds[n], c->ops, NULL);
+        }
     }
-    print_message("done: %u operations on each of %zu kinds\n", op_count(), ARRAY_SIZE(kinds));
+}
+
+/* first_of - a format's first kind. */
+static const Qcow2Options *first_of(const Choice *c)
+{
+    unsigned n = 0;
+
+    while (choice_of(format_of(&kinds[n])) != c) {
+        n++;
+    }
+    return &kinds[n];
+}
+
+/* test_on_disk - a hundredth, where holes and zeros are made by the file system of a disk. */
+static void test_on_disk(void **state)
+{
+    char *memory = dir;
+
+    use_folder(scratch_on_disk("qcow2"));
+    for (const Choice *c = choices; c < choices + ARRAY_SIZE(choices); c++) {
+        if (c->wanted) {
+            run(first_of(c), c->ops / 100 + 100, NULL);
+        }
+    }
+    assert_int_equal(leave_folder(), 0);
+    use_folder(memory);
 }
 
 static void test_backing(void **state)
 {
     autofree char *base = path_of("base.qcow2"), *raw = path_of("base.raw");
     Qcow2Options b = { 5 << 20, 3, 65536, 16, false, QCOW2_PREALLOC_OFF, 0, "base.raw", "raw" };
-    Qcow2Options o = { 8 << 20, 3, 32768, 16, false, QCOW2_PREALLOC_OFF, 0, "base.qcow2", "qcow2" };
-    uint8_t *junk = xnewn(uint8_t, 3 << 20);
-    int fd = open(raw, O_RDWR | O_CREAT, 0600);
+    const Choice *c = choice_of("qcow2");
+    uint8_t *junk;
     BlockImage *img;
+    int fd;
 
+    if (!c->wanted) {
+        return;
+    }
+    junk = xnewn(uint8_t, 3 << 20);
+    fd = open(raw, O_RDWR | O_CREAT, 0600);
     for (unsigned n = 0; n < 3 << 20; n++) {
         junk[n] = (uint8_t)(n * 7 + n / 512);
     }
@@ -367,16 +487,9 @@ static void test_backing(void **state)
     assert_int_equal(image_write(img, 1 << 20, junk, 100000 & ~511), 0);
     assert_int_equal(image_zero(img, 2 << 20, 1 << 18), 0);
     image_unref(img);
-    run(&o, op_count(), base);
-    o.extended_l2 = true;
-    run(&o, op_count(), base);
-    o.data_file = data_path;
-    run(&o, op_count(), base);
-    o.extended_l2 = false;
-    run(&o, op_count(), base);
-    o.data_file = NULL;
-    o.version = 2;
-    run(&o, op_count(), base);
+    for (unsigned n = 0; n < ARRAY_SIZE(overlays); n++) {
+        run(&overlays[n], c->ops, base);
+    }
     free(junk);
     unlink(base);
     unlink(raw);
@@ -445,21 +558,30 @@ static void threads_on(const Qcow2Options *o)
 
 static void test_threads(void **state)
 {
+    if (!choice_of("qcow2")->wanted) {
+        return;
+    }
     threads_on(&(Qcow2Options){ 8 << 20, 3, 65536, 16 });
     threads_on(&(Qcow2Options){ 8 << 20, 3, 65536, 16, .extended_l2 = true });
 }
 
 static int setup(void **state)
 {
-    bool ok = mkdtemp(dir) != NULL;
-
-    snprintf(data_path, sizeof(data_path), "%s/x.data", dir);
-    return ok ? 0 : -1;
+    for (uint32_t n = 0; n < POOL; n++) { /* the second half can be compressed */
+        pool[n] = (uint8_t)(n < POOL / 2 ? rnd() : n % 256 == 0 ? rnd() & 3 : pool[n - 1]);
+    }
+    use_folder(scratch_new("qcow2"));
+    return choose() ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
-    return rmdir(dir);
+    for (const Choice *c = choices; c < choices + ARRAY_SIZE(choices); c++) {
+        if (c->wanted) {
+            print_message("done: %s: %u operations on each of %u kinds\n", c->format, c->ops, c->runs);
+        }
+    }
+    return leave_folder();
 }
 
 int main(void)
@@ -467,6 +589,7 @@ int main(void)
     const char *s = getenv("QCOW2_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_on_disk),
         cmocka_unit_test(test_backing),
         cmocka_unit_test(test_threads),
     };
