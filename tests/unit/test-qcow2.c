@@ -1,6 +1,6 @@
 /*
  * Images against a flat model: random reads, writes, zeros, discards, flushes, snapshots, commits, reopening and
- * growing, for several geometries of qcow2, with and without an image behind, and for the other formats that can be
+ * resizing, for several geometries of qcow2, with and without an image behind, and for the other formats that can be
  * written; the image is consistent by our own check all along and by qemu-img's at the end. QCOW2_OPS is the count of
  * operations on each format, shared by its kinds, QCOW2_SEED which; QCOW2_FORMATS names the formats, else all.
  */
