@@ -1,10 +1,10 @@
 /*
  * A disk's load, run inside guests past the page cache.
  *
- *   load DEVICE read|write SIZE COUNT DEPTH MIB [random]
+ *   load DEVICE read|write|sync SIZE COUNT DEPTH MIB [random]
  *
  * COUNT operations of SIZE bytes, DEPTH of them under way at a time, on the first MIB of the device: one after the other from
- * its start, or at random places of their own size.
+ * its start, or at random places of their own size. sync: a write, and a flush after each; DEPTH is 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -53,6 +53,23 @@ static void prepare(int fd, int write)
     }
 }
 
+static uint64_t place(uint64_t number)
+{
+    return (in_a_row ? number % slots : next() % slots) * size;
+}
+
+/* run_synced - one at a time, on stable storage each. */
+static void run_synced(int fd)
+{
+    const void *buf = (const void *)(uintptr_t)cb[0].aio_buf;
+
+    for (uint64_t n = 0; n < count; n++) {
+        if (pwrite(fd, buf, size, (off_t)place(n)) != (ssize_t)size || fsync(fd) != 0) {
+            bad("write or flush");
+        }
+    }
+}
+
 static void run(aio_context_t aio)
 {
     struct iocb *list[DEPTH_MAX];
@@ -66,7 +83,7 @@ static void run(aio_context_t aio)
         long got;
 
         for (uint64_t n = 0; n < fresh; n++) {
-            list[n]->aio_offset = (int64_t)((in_a_row ? (started + n) % slots : next() % slots) * size);
+            list[n]->aio_offset = (int64_t)place(started + n);
         }
         if (fresh > 0 && syscall(SYS_io_submit, aio, (long)fresh, list) != (long)fresh) {
             bad("io_submit");
@@ -93,24 +110,29 @@ static void run(aio_context_t aio)
 int main(int argc, char **argv)
 {
     aio_context_t aio = 0;
-    int fd, write;
+    int fd, write, synced;
 
     if (argc < 7) {
         errno = EINVAL;
         bad("arguments");
     }
-    write = strcmp(argv[2], "write") == 0;
+    synced = strcmp(argv[2], "sync") == 0;
+    write = synced || strcmp(argv[2], "write") == 0;
     size = strtoull(argv[3], NULL, 0);
     count = strtoull(argv[4], NULL, 0);
     depth = strtoull(argv[5], NULL, 0);
     slots = size != 0 ? (strtoull(argv[6], NULL, 0) << 20) / size : 0;
     in_a_row = argc == 7;
     fd = open(argv[1], (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
-    if (fd < 0 || depth < 1 || depth > DEPTH_MAX || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
+    if (fd < 0 || depth < 1 || depth > (synced ? 1 : DEPTH_MAX) || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
         bad(argv[1]);
     }
     prepare(fd, write);
-    run(aio);
+    if (synced) {
+        run_synced(fd);
+    } else {
+        run(aio);
+    }
     puts("LOAD OK");
     return 0;
 }

@@ -1,8 +1,10 @@
 """A verifier in the guest (verify.c), behind each kind of adapter, one operation at a time and many; what it must have left
-is in the images afterwards."""
+is in the images afterwards. VERIFY_SECONDS=n makes test_sector_63 longer (make soak)."""
 import hashlib
 import os
+import struct
 import subprocess
+import time
 
 import pytest
 
@@ -13,6 +15,7 @@ from vm import GUESTS, ROOT, STEP, initrd_with
 IMG = os.path.join(ROOT, "doppel-img")
 HERE = os.path.dirname(os.path.abspath(__file__))
 BLOCKS = 4000  # of 4 KiB; each disk is some larger, by which it is known
+SECONDS = int(os.environ.get("VERIFY_SECONDS", "5"))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,14 @@ def verify(verifier, tmp_path, kinds, depth, fmt, more, operations, seed):
             assert subprocess.run(["qemu-img", "check", "-q", tmp_path / f"{kind}.img"]).returncode == 0
 
 
+def needs_direct(folder):
+    (folder / "x").touch()
+    try:
+        os.close(os.open(folder / "x", os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip("no O_DIRECT here")
+
+
 @pytest.mark.usefixtures("guests")
 def test_all_at_once(verifier, tmp_path):
     verify(verifier, tmp_path, list(ADAPTERS), 32, "qcow2", [], 3000, 20)
@@ -67,12 +78,37 @@ def test_all_at_once(verifier, tmp_path):
 def test_engines(verifier, tmp_path, fmt, more):
     """The kernel's rings, from inside of the confinement."""
     if "cache=none" in more:
-        (tmp_path / "x").touch()
-        try:
-            os.close(os.open(tmp_path / "x", os.O_RDONLY | os.O_DIRECT))
-        except OSError:
-            pytest.skip("no O_DIRECT here")
+        needs_direct(tmp_path)
     verify(verifier, tmp_path, ["virtio-blk", "ahci"], 32, fmt, more, 3000, 21)
+
+
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("kind", ["virtio-blk", *(pytest.param(k, marks=pytest.mark.full) for k in ADAPTERS if k != "virtio-blk")])
+def test_sector_63(verifier, kind, tmp_path):
+    """A partition as DOS made them, on a sparse file past the page cache: each of the guest's blocks has parts of two of the
+    host's, which neighbours that are under way share. Again and again where it was discarded, which are holes."""
+    program, initrd = verifier
+    needs_direct(tmp_path)
+    first, blocks, begun, seed = 63, 20000, time.monotonic(), 0
+    image, part = tmp_path / "disk.raw", tmp_path / "part.raw"
+    with open(image, "wb") as f:
+        f.truncate((first + blocks * 8) * 512)
+        f.seek(446)
+        f.write(struct.pack("<8B2I", 0, 1, 1, 0, 0x83, 0xfe, 0xff, 0xff, first, blocks * 8).ljust(64, b"\0") + b"\x55\xaa")
+    args = (*drive("d", image, "cache=none", "aio=native", "discard=unmap"), *adapter(kind, "d"))
+    with machine(*args, initrd=initrd) as m:
+        answer(m, "p=/dev/$(cd /sys/class/block; ls -d [sv]da1)")
+        assert answer(m, "cat /sys/class/block/${p##*/}/start").strip() == "63"
+        while seed == 0 or time.monotonic() - begun < SECONDS:
+            seed += 1
+            how = f"{blocks} 3000 32 {seed} 100"
+            assert answer(m, f"blkdiscard $p && verify run $p {how} 2>&1", 20 * STEP) == "VERIFY OK\n"
+        no_trouble(m)
+        end(m)
+    assert image.stat().st_blocks * 512 < image.stat().st_size  # there were holes to the end
+    tool(IMG, "dd", "-f", "raw", "-O", "raw", f"if={image}", f"of={part}", "bs=512", f"skip={first}")
+    assert subprocess.run([program, "check", part, *how.split()], capture_output=True, text=True).stdout == "VERIFY OK\n"
+    print(f"done: {seed} rounds of 3000 operations")
 
 
 @pytest.mark.full
