@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/optlist.h"
 #include "base/text.h"
 
 void trace_emit(const TraceEvent *ev, const char *fmt, ...)
@@ -78,6 +79,24 @@ bool trace_enable_file(const char *path, Error **errp)
     }
     free(line);
     fclose(f);
+    return ok;
+}
+
+bool trace_option(const char *text, Error **errp)
+{
+    OptList *l = opt_parse(text, "enable", errp);
+    const char *pattern, *events, *file;
+    bool ok;
+
+    if (l == NULL) {
+        return false;
+    }
+    pattern = opt_get_str(l, "enable", NULL);
+    events = opt_get_str(l, "events", NULL);
+    file = opt_get_str(l, "file", NULL);
+    ok = opt_done(l, errp) && (file == NULL || log_open(file, errp)) && (pattern == NULL || trace_enable(pattern, true, errp)) &&
+         (events == NULL || trace_enable_file(events, errp));
+    opt_free(l);
     return ok;
 }
 

@@ -29,6 +29,9 @@ bool trace_enable(const char *pattern, bool on, struct Error **errp);
 /* trace_enable_file - the patterns in @path, one a line, '#' for comments. */
 bool trace_enable_file(const char *path, struct Error **errp);
 
+/* trace_option - what -trace says: "[enable=]pattern[,events=file][,file=file]". */
+bool trace_option(const char *text, struct Error **errp);
+
 /* trace_list - the names of all events, for `-trace help`. */
 void trace_list(FILE *out);
 

@@ -46,7 +46,8 @@ static int commit_range(BlockImage *img, BlockImage *base, uint64_t at, const Im
     return r;
 }
 
-int image_commit(BlockImage *img, BlockImage *base, void (*progress)(void *opaque, uint64_t bytes), void *opaque)
+int image_commit(BlockImage *img, BlockImage *base, void (*progress)(void *opaque, uint64_t bytes, uint64_t moved),
+                 void *opaque)
 {
     uint64_t old = base->size;
     uint8_t *buf = try_newn(uint8_t, CHUNK);
@@ -63,7 +64,7 @@ int image_commit(BlockImage *img, BlockImage *base, void (*progress)(void *opaqu
         r = r == 0 && range.flags != 0 ? commit_range(img, base, at, &range, buf) : r;
         at += range.len;
         if (progress != NULL) {
-            progress(opaque, range.len);
+            progress(opaque, range.len, range.flags & IMAGE_DATA ? range.len : 0);
         }
     }
     free(buf);

@@ -321,7 +321,7 @@ bool image_make_writable(BlockImage *img, Error **errp)
     return !img->read_only;
 }
 
-BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
+BlockImage *image_open_chain(const char *path, const char *format, unsigned flags, Error **errp)
 {
     const ImageFormat *fmt = NULL;
     BlockImage *img;
@@ -334,7 +334,7 @@ BlockImage *image_open_chain(const char *path, const char *format, Error **errp)
         return NULL;
     }
     chain_depth++;
-    img = open_path(path, path, fmt, IMAGE_READ_ONLY | chain_flags, BLK_WRITEBACK, NULL, errp);
+    img = open_path(path, path, fmt, IMAGE_READ_ONLY | chain_flags | flags, BLK_WRITEBACK, NULL, errp);
     chain_depth--;
     return img;
 }

@@ -82,8 +82,8 @@ extern const ImageFormat raw_format, qcow2_format;
 BlockImage *image_open(const char *file, const char *format, bool read_only, BlockCache cache,
                        struct Error **errp);
 /* image_open_chain - the image behind another, read-only, from the format's open(): a plain file name, never a
- * protocol. Chains have an end. */
-BlockImage *image_open_chain(const char *path, const char *format, struct Error **errp);
+ * protocol. Chains have an end. @flags (IMAGE_*) beside those of the image that is being opened. */
+BlockImage *image_open_chain(const char *path, const char *format, unsigned flags, struct Error **errp);
 /* image_open_with - the same by flags. */
 enum {
     IMAGE_READ_ONLY = 1,
@@ -134,8 +134,9 @@ int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, Ima
 int image_truncate(BlockImage *img, uint64_t size);
 
 /* image_commit - write what @img, and those between, hold to @base, which is behind it, is opened for writing, and grows
- * if need be. @progress (may be NULL) is told of each piece. @img stays as it is. */
-int image_commit(BlockImage *img, BlockImage *base, void (*progress)(void *opaque, uint64_t bytes), void *opaque);
+ * if need be. @progress (may be NULL) is told of each piece, and how much of it had to be moved.
+ * @img stays as it is. */
+int image_commit(BlockImage *img, BlockImage *base, void (*progress)(void *opaque, uint64_t bytes, uint64_t moved), void *opaque);
 
 /* image_format_find - by name; NULL with errp that says what is known and what is not yet. */
 const ImageFormat *image_format_find(const char *name, struct Error **errp);

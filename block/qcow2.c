@@ -186,7 +186,7 @@ static bool open_backing(Qcow2 *q, Error **errp)
         return true;
     }
     path = qcow2_backing_path(img, q->backing_file);
-    img->backing = image_open_chain(path, q->backing_format, errp);
+    img->backing = image_open_chain(path, q->backing_format, 0, errp);
     if (img->backing == NULL) {
         error_prepend(errp, "Could not open backing file: ");
         return false;

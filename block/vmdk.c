@@ -178,7 +178,7 @@ static bool open_behind(BlockImage *img, Vmdk *v, Error **errp)
         return true;
     }
     path = vmdk_beside(img->file, v->text.parent);
-    img->backing = image_open_chain(path, "vmdk", errp);
+    img->backing = image_open_chain(path, "vmdk", 0, errp);
     if (img->backing == NULL) {
         error_prepend(errp, "Could not open backing file: ");
         return false;

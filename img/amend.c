@@ -75,8 +75,16 @@ static int amend(BlockImage *img, OptList *l, Error **errp)
     return r;
 }
 
+static void amend_help(void)
+{
+    printf("Amend options for 'qcow2':\n"
+           "  backing_file=<file> - the image behind it\n  backing_fmt=<format> - the format of that\n"
+           "  lazy_refcounts=<on|off> - counts may be written late\n  size=<size> - of the disk\n");
+}
+
 int cmd_amend(int argc, char **argv)
 {
+    static const struct option longs[] = { { "force", no_argument, NULL, 'p' }, { NULL, 0, NULL, 0 } }; /* nothing here needs it */
     const char *format = NULL;
     OptList *opts = opt_new();
     BlockImage *img = NULL;
@@ -85,7 +93,7 @@ int cmd_amend(int argc, char **argv)
     int c;
 
     optind = 1;
-    while (err == NULL && (c = getopt(argc, argv, ":f:o:pqt:")) != -1) {
+    while (err == NULL && (c = getopt_long(argc, argv, ":f:o:pqt:", longs, NULL)) != -1) {
         ImgCache cache;
 
         switch (c) {
@@ -100,7 +108,9 @@ int cmd_amend(int argc, char **argv)
         default: bad = true; break;
         }
     }
-    if (err == NULL && !bad && argc - optind == 1) {
+    if (err == NULL && !bad && opt_wants_help(opts)) {
+        amend_help();
+    } else if (err == NULL && !bad && argc - optind == 1) {
         if (!any) {
             error_set(&err, "Must specify options (-o)");
         } else {

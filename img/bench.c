@@ -43,8 +43,7 @@ static bool bench_args(Bench *b, int argc, char **argv, Error **errp)
 {
     static const struct option options[] = {
         { "flush-interval", required_argument, NULL, OPT_FLUSH }, { "no-drain", no_argument, NULL, OPT_NO_DRAIN },
-        { "pattern", required_argument, NULL, OPT_PATTERN },      { "force-share", no_argument, NULL, 'U' },
-        { NULL, 0, NULL, 0 },
+        { "pattern", required_argument, NULL, OPT_PATTERN },      { NULL, 0, NULL, 0 },
     };
     bool ok = true;
     int c;

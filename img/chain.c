@@ -15,15 +15,21 @@
 typedef struct ChainArgs {
     const char *format, *base, *base_format;
     bool keep, quiet, unsafe, bad;
+    ImgCache cache, source_cache;
+    unsigned share; /* IMAGE_FORCE_SHARE: of what will be behind */
+    uint64_t rate;  /* bytes a second; 0: as fast as it goes */
+    uint64_t moved; /* bytes so far */
+    struct timespec begun;
     Progress progress;
 } ChainArgs;
 
-static void chain_args(ChainArgs *a, int argc, char **argv, const char *letters)
+static void chain_args(ChainArgs *a, int argc, char **argv, const char *letters, Error **errp)
 {
+    bool ok = true;
     int c;
 
     optind = 1;
-    while ((c = getopt(argc, argv, letters)) != -1) {
+    while (ok && (c = getopt(argc, argv, letters)) != -1) {
         switch (c) {
         case 'f': a->format = optarg; break;
         case 'b': a->base = optarg; break;
@@ -32,11 +38,10 @@ static void chain_args(ChainArgs *a, int argc, char **argv, const char *letters)
         case 'u': a->unsafe = true; break;
         case 'p': a->progress.on = true; break;
         case 'q': a->quiet = true; break;
-        case 't':
-        case 'T': /* all is flushed at the end in each of these */
-            if (strcmp(optarg, "writeback") == 0 || strcmp(optarg, "unsafe") == 0) {
-                break;
-            } /* fall through */
+        case 'U': a->share = IMAGE_FORCE_SHARE; break;
+        case 'r': ok = img_size(optarg, &a->rate, errp); break;
+        case 't': ok = img_cache(optarg, &a->cache, errp); break;
+        case 'T': ok = img_cache(optarg, &a->source_cache, errp); break;
         default: a->bad = true; return;
         }
     }
@@ -65,9 +70,15 @@ static BlockImage *find_base(BlockImage *img, const char *name, Error **errp)
     return img->backing;
 }
 
-static void committed(void *opaque, uint64_t bytes)
+static void committed(void *opaque, uint64_t bytes, uint64_t moved)
 {
-    progress_add(opaque, bytes);
+    ChainArgs *a = opaque;
+
+    progress_add(&a->progress, bytes);
+    a->moved += moved;
+    if (a->rate != 0) {
+        img_pace(&a->begun, (uint64_t)((double)a->moved / (double)a->rate * 1e9));
+    }
 }
 
 int cmd_commit(int argc, char **argv)
@@ -77,15 +88,19 @@ int cmd_commit(int argc, char **argv)
     BlockImage *img, *base;
     int r;
 
-    chain_args(&a, argc, argv, ":f:b:dpqt:");
+    chain_args(&a, argc, argv, ":f:b:dpqt:r:", &err);
+    if (err != NULL) {
+        return img_fail(err);
+    }
     if (a.bad) {
         return img_usage("commit", "Expecting one image file name");
     }
-    img = img_open(argv[optind], a.format, 0, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, a.cache.flags, a.cache.mode, &err);
     base = img != NULL ? find_base(img, a.base, &err) : NULL;
     if (base != NULL && image_make_writable(base, &err)) {
         progress_start(&a.progress, a.quiet, img->size);
-        r = image_commit(img, base, committed, &a.progress);
+        clock_gettime(CLOCK_MONOTONIC, &a.begun);
+        r = image_commit(img, base, committed, &a);
         if (r == 0 && !a.keep && a.base == NULL && img->fmt == &qcow2_format) {
             r = qcow2_make_empty(img);
         }
@@ -172,7 +187,7 @@ static bool rebase(BlockImage *img, ChainArgs *a, Error **errp)
     if (*a->base != 0 && !a->unsafe) {
         autofree char *path = qcow2_backing_path(img, a->base);
 
-        to = image_open_chain(path, a->base_format, errp);
+        to = image_open_chain(path, a->base_format, a->share | a->source_cache.flags, errp);
         if (to == NULL) {
             error_prepend(errp, "Could not open new backing file '%s': ", a->base);
             return false;
@@ -202,12 +217,15 @@ int cmd_rebase(int argc, char **argv)
     Error *err = NULL;
     BlockImage *img;
 
-    chain_args(&a, argc, argv, ":f:b:F:upqt:T:");
+    chain_args(&a, argc, argv, ":f:b:F:upqt:T:U", &err);
+    if (err != NULL) {
+        return img_fail(err);
+    }
     if (a.bad || a.base == NULL) {
         return img_usage("rebase", a.bad ? "Expecting one image file name"
                                          : "Must specify backing file (-b) or use unsafe mode (-u)");
     }
-    img = img_open(argv[optind], a.format, a.unsafe ? IMAGE_NO_BACKING : 0, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, (a.unsafe ? IMAGE_NO_BACKING : 0) | a.cache.flags, a.cache.mode, &err);
     if (img != NULL) {
         rebase(img, &a, &err);
     }

@@ -103,13 +103,14 @@ int cmd_compare(int argc, char **argv)
     const char *format[2] = { NULL, NULL };
     bool strict = false, quiet = false;
     unsigned share = 0;
+    ImgCache cache = { BLK_WRITEBACK, 0 };
     Progress progress = { .on = false };
     BlockImage *img[2] = { NULL, NULL };
     Error *err = NULL;
     int c, code = 2;
 
     optind = 1;
-    while ((c = getopt(argc, argv, ":f:F:spqU")) != -1) {
+    while ((c = getopt(argc, argv, ":f:F:spqUT:")) != -1) {
         switch (c) {
         case 'f': format[0] = optarg; break;
         case 'F': format[1] = optarg; break;
@@ -117,6 +118,12 @@ int cmd_compare(int argc, char **argv)
         case 'q': quiet = true; break;
         case 'p': progress.on = true; break;
         case 'U': share = IMAGE_FORCE_SHARE; break;
+        case 'T':
+            if (!img_cache(optarg, &cache, &err)) {
+                img_fail(err);
+                return 2;
+            }
+            break;
         default: img_usage("compare", "an option that it does not have"); return 2;
         }
     }
@@ -125,7 +132,7 @@ int cmd_compare(int argc, char **argv)
         return 2;
     }
     for (int n = 0; n < 2 && err == NULL; n++) {
-        img[n] = img_open(argv[optind + n], format[n], IMAGE_READ_ONLY | share, BLK_WRITEBACK, &err);
+        img[n] = img_open(argv[optind + n], format[n], IMAGE_READ_ONLY | share | cache.flags, cache.mode, &err);
     }
     if (err != NULL) {
         img_fail(err);

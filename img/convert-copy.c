@@ -178,21 +178,6 @@ static bool wait_turn(Convert *c, uint64_t number)
     return go;
 }
 
-/* wait_due - its time has come, where there is a rate. */
-static void wait_due(const Convert *c, const Piece *p)
-{
-    struct timespec t = c->begun;
-
-    t.tv_sec += (time_t)(p->due_ns / 1000000000u);
-    t.tv_nsec += (long)(p->due_ns % 1000000000u);
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    while (p->due_ns != 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
-    }
-}
-
 /* salvage - what can be read of a piece, block by block; the rest is zeros. */
 static void salvage(const Convert *c, const Piece *p, uint8_t *buf)
 {
@@ -247,7 +232,7 @@ static void *work(void *opaque)
         int r;
 
         pthread_mutex_unlock(&c->lock);
-        wait_due(c, &p);
+        img_pace(&c->begun, p.due_ns);
         data = data && !by_host(c, &p);
         r = data ? get_data(c, &p, buf) : 0;
         if (r == 0 && data && c->compressed) {

@@ -266,7 +266,9 @@ int cmd_convert(int argc, char **argv)
 
     if (convert_args(&a, argc, argv, &err)) {
         a.to = a.to != NULL ? a.to : "raw";
-        if (a.bad) {
+        if (opt_wants_help(a.opts)) {
+            new_image_help(a.to, &err);
+        } else if (a.bad) {
             code = img_usage("convert", "Must specify image file name and output");
         } else {
             convert(&a, argv + optind, argc - optind - 1, &err);

@@ -111,7 +111,9 @@ int cmd_create(int argc, char **argv)
     int code = 0;
 
     if (create_args(&a, argc, argv, &err)) {
-        if (a.bad || argc - optind < 1 || argc - optind > 2) {
+        if (!a.bad && opt_wants_help(a.opts)) {
+            new_image_help(a.format, &err);
+        } else if (a.bad || argc - optind < 1 || argc - optind > 2) {
             code = img_usage("create", "Expecting image file name and perhaps a size");
         } else {
             create_image(&a, argv[optind], argc - optind == 2 ? argv[optind + 1] : NULL, &err);

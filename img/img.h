@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/optlist.h"
@@ -78,6 +79,8 @@ void progress_start(Progress *p, bool quiet, uint64_t total);
 void progress_add(Progress *p, uint64_t done);
 void progress_end(Progress *p);
 void progress_clear(Progress *p);
+/* img_pace - wait until @ns after @begun, of the monotonic clock. */
+void img_pace(const struct timespec *begun, uint64_t ns);
 /* img_progress_style - the argument of --progress=. */
 bool img_progress_style(const char *text, Error **errp);
 

@@ -21,6 +21,8 @@ typedef struct ShowArgs {
     const char *format;
     bool json, chain, quiet, bad;
     unsigned fix, share; /* share: IMAGE_FORCE_SHARE */
+    ImgCache cache;
+    uint64_t start, length; /* of map */
 } ShowArgs;
 
 enum { OPT_OUTPUT = 256, OPT_CHAIN };
@@ -29,7 +31,8 @@ static const struct option show_options[] = {
     { "output", required_argument, NULL, OPT_OUTPUT },
     { "backing-chain", no_argument, NULL, OPT_CHAIN },
     { "repair", required_argument, NULL, 'r' },
-    { "force-share", no_argument, NULL, 'U' },
+    { "start-offset", required_argument, NULL, 's' },
+    { "max-length", required_argument, NULL, 'l' },
     { NULL, 0, NULL, 0 },
 };
 
@@ -43,6 +46,17 @@ static bool show_args(ShowArgs *a, int argc, char **argv, const char *letters, E
         case 'f': a->format = optarg; break;
         case 'q': a->quiet = true; break;
         case 'U': a->share = IMAGE_FORCE_SHARE; break;
+        case 'T':
+            if (!img_cache(optarg, &a->cache, errp)) {
+                return false;
+            }
+            break;
+        case 's':
+        case 'l':
+            if (!img_size(optarg, c == 's' ? &a->start : &a->length, errp)) {
+                return false;
+            }
+            break;
         case OPT_CHAIN: a->chain = true; break;
         case OPT_OUTPUT:
             if (!img_output(optarg, &a->json, errp)) {
@@ -453,13 +467,14 @@ int cmd_check(int argc, char **argv)
     BlockImage *img;
     int r;
 
-    if (!show_args(&a, argc, argv, ":f:r:qU", &err)) {
+    if (!show_args(&a, argc, argv, ":f:r:qUT:", &err)) {
         return img_fail(err);
     }
     if (a.bad) {
         return img_usage("check", "Expecting one image file name");
     }
-    img = img_open(argv[optind], a.format, a.fix == 0 ? IMAGE_READ_ONLY | a.share : IMAGE_AS_IT_IS, BLK_WRITEBACK, &err);
+    img = img_open(argv[optind], a.format, (a.fix == 0 ? IMAGE_READ_ONLY | a.share : IMAGE_AS_IT_IS) | a.cache.flags,
+                   a.cache.mode, &err);
     if (img == NULL) {
         return img_fail(err);
     }
@@ -525,11 +540,11 @@ static void print_extent(const Extent *e, bool json, bool first)
     }
 }
 
-/* extent_at - what the chain holds at @start, and which image of it. */
-static int extent_at(BlockImage *img, uint64_t start, Extent *e)
+/* extent_at - what the chain holds at @start, before @end, and which image of it. */
+static int extent_at(BlockImage *img, uint64_t start, uint64_t end, Extent *e)
 {
     ImageRange r;
-    uint64_t len = img->size - start;
+    uint64_t len = end - start;
     int ret;
 
     *e = (Extent){ .start = start, .file = img->file };
@@ -565,14 +580,15 @@ static bool joins(const Extent *a, const Extent *b)
 
 int cmd_map(int argc, char **argv)
 {
-    ShowArgs a = { 0 };
+    ShowArgs a = { .length = INT64_MAX };
     Extent last = { 0 }, e;
     bool first = true;
     Error *err = NULL;
     BlockImage *img;
+    uint64_t end;
     int r = 0;
 
-    if (!show_args(&a, argc, argv, ":f:U", &err)) {
+    if (!show_args(&a, argc, argv, ":f:Us:l:", &err)) {
         return img_fail(err);
     }
     if (a.bad) {
@@ -585,8 +601,9 @@ int cmd_map(int argc, char **argv)
     if (!a.json) {
         printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
     }
-    for (uint64_t at = 0; at < img->size && r == 0; at += e.len) {
-        r = extent_at(img, at, &e);
+    end = MIN(a.start + a.length, img->size);
+    for (uint64_t at = a.start; at < end && r == 0; at += e.len) {
+        r = extent_at(img, at, end, &e);
         if (last.len != 0 && joins(&last, &e)) {
             last.len += e.len;
             continue;
@@ -599,9 +616,10 @@ int cmd_map(int argc, char **argv)
     }
     if (r == 0 && last.len != 0) {
         print_extent(&last, a.json, first);
+        first = false;
     }
     if (a.json) {
-        printf("]\n");
+        printf(first ? "[]\n" : "]\n");
     }
     image_unref(img);
     if (r != 0) {

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
+#include "base/trace.h"
 #include "block/node.h"
 #include <config.h>
 
@@ -133,13 +136,48 @@ BlockImage *img_open(const char *file, const char *format, unsigned flags, Block
     return img;
 }
 
+/* take_object - of --object, behind a '=' or as the next word. Nothing here uses a secret: front ends give one with every image. */
+static bool take_object(const char *text, Error **errp)
+{
+    OptList *l = text != NULL ? opt_parse(text, "qom-type", errp) : NULL;
+    bool ok = false;
+
+    if (text == NULL) {
+        error_set(errp, "--object wants an object");
+    } else if (l != NULL && strcmp(opt_get_str(l, "qom-type", ""), "secret") == 0) {
+        ok = secret_new(l, errp);
+    } else if (l != NULL) {
+        error_set(errp, "--object %s: only secret is supported", text);
+    }
+    opt_free(l);
+    return ok;
+}
+
+/* short_spelling - of a word that other versions and commands spell long: the letter, which the command has or refuses. */
+static char *short_spelling(char *word)
+{
+    static const char format[] = "--format";
+    static char share[] = "-U", f[] = "-f";
+    size_t len = strlen(format);
+
+    if (strcmp(word, "--force-share") == 0) {
+        return share;
+    }
+    if (strncmp(word, format, len) == 0 && (word[len] == 0 || word[len] == '=')) {
+        return word[len] == 0 ? f : xasprintf("-f%s", word + len + 1);
+    }
+    return word;
+}
+
 /* take_common - the options of all commands, wherever they stand before a "--"; the new number of words, or -1. */
 static int take_common(int argc, char **argv, Error **errp)
 {
-    static const char progress[] = "--progress=";
+    static const char progress[] = "--progress=", object[] = "--object";
     int n = 1, to = 1;
 
     for (; n < argc && strcmp(argv[n], "--") != 0; n++) {
+        size_t len = strlen(object);
+
         if (strcmp(argv[n], "--image-opts") == 0 && strcmp(argv[0], "create") == 0) {
             error_set(errp, "create: --image-opts is for images that are there");
             return -1;
@@ -150,11 +188,12 @@ static int take_common(int argc, char **argv, Error **errp)
             if (!img_progress_style(argv[n] + strlen(progress), errp)) {
                 return -1;
             }
-        } else if (strncmp(argv[n], "--object", 8) == 0) {
-            error_set(errp, "--object: there is nothing here that uses one (encrypted images and TLS are not supported)");
-            return -1;
+        } else if (strncmp(argv[n], object, len) == 0 && (argv[n][len] == '=' || argv[n][len] == 0)) {
+            if (!take_object(argv[n][len] == '=' ? argv[n] + len + 1 : argv[++n], errp)) {
+                return -1;
+            }
         } else {
-            argv[to++] = argv[n];
+            argv[to++] = short_spelling(argv[n]);
         }
     }
     while (n < argc) {
@@ -164,23 +203,59 @@ static int take_common(int argc, char **argv, Error **errp)
     return to;
 }
 
+/* wants_help - "--help" among the words of a command. */
+static bool wants_help(char **argv)
+{
+    for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {
+        if (strcmp(*argv, "--help") == 0 || strcmp(*argv, "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run(const ImgCommand *command, int argc, char **argv)
+{
+    Error *err = NULL;
+
+    if (wants_help(argv)) {
+        printf("usage: doppel-img %s %s\n%s\n", command->name, command->args, command->help);
+        return 0;
+    }
+    argc = take_common(argc, argv, &err);
+    return argc < 0 ? img_fail(err) : command->run(argc, argv);
+}
+
 static void usage(FILE *out)
 {
-    fprintf(out, "usage: doppel-img command [options]\n");
+    fprintf(out, "usage: doppel-img [-T | --trace [enable=]pattern[,events=file][,file=file]] command [options]\n");
     for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
         fprintf(out, "  %-8s %s\n           %s\n", commands[n].name, commands[n].help, commands[n].args);
     }
-    fprintf(out, "All commands: --image-opts (but create; names are driver=...,file.filename=...), --progress=none|percent|line|json.\n");
+    fprintf(out, "All commands: --help, --image-opts (but create; names are driver=...,file.filename=...), --object secret,...,\n"
+                 "--progress=none|percent|line|json; --format for -f, --force-share for -U; -o help lists the options of -o.\n");
     fprintf(out, "Formats: raw, qcow2, vdi, vhdx, vmdk, vpc. Sizes take k, M, G, T, P, E.\n");
 }
 
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "";
     Error *err = NULL;
+    const char *name;
     Nearest near;
 
     report_setup("doppel-img", false, false);
+    while (argc > 2 && (strcmp(argv[1], "-T") == 0 || strcmp(argv[1], "--trace") == 0)) {
+        if (opt_is_help(argv[2])) {
+            trace_list(stdout);
+            return 0;
+        }
+        if (!trace_option(argv[2], &err)) {
+            return img_fail(err);
+        }
+        argv += 2;
+        argc -= 2;
+    }
+    name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         usage(stdout);
         return 0;
@@ -192,8 +267,7 @@ int main(int argc, char **argv)
     nearest_init(&near, name);
     for (size_t n = 0; n < ARRAY_SIZE(commands); n++) {
         if (strcmp(commands[n].name, name) == 0) {
-            argc = take_common(argc - 1, argv + 1, &err);
-            return argc < 0 ? img_fail(err) : commands[n].run(argc, argv + 1);
+            return run(&commands[n], argc - 1, argv + 1);
         }
         nearest_offer(&near, commands[n].name);
     }

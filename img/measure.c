@@ -69,8 +69,7 @@ static int count_data(BlockImage *img, uint64_t cluster, uint64_t *bytes)
 static bool measure_args(MeasureArgs *a, int argc, char **argv, Error **errp)
 {
     static const struct option options[] = {
-        { "size", required_argument, NULL, OPT_SIZE },     { "output", required_argument, NULL, OPT_OUTPUT },
-        { "force-share", no_argument, NULL, 'U' },         { NULL, 0, NULL, 0 },
+        { "size", required_argument, NULL, OPT_SIZE }, { "output", required_argument, NULL, OPT_OUTPUT }, { NULL, 0, NULL, 0 },
     };
     int c;
 

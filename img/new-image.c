@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "block/image-lock.h"
 #include "block/nbd-client.h"
@@ -107,7 +109,7 @@ static void print_raw(const NewImage *image)
 {
     const Qcow2Options *o = &image->q;
 
-    printf(" size=%llu%s%s\n", (unsigned long long)o->size, o->preallocation ? " preallocation=" : "",
+    printf(" size=%llu%s%s", (unsigned long long)o->size, o->preallocation ? " preallocation=" : "",
            o->preallocation ? preallocations[o->preallocation] : "");
 }
 
@@ -188,7 +190,7 @@ static void print_qcow2(const NewImage *image)
     if (o->data_raw) {
         printf(" data_file_raw=on");
     }
-    printf(" lazy_refcounts=%s refcount_bits=%u\n", onoff(o->lazy_refcounts), o->refcount_bits);
+    printf(" lazy_refcounts=%s refcount_bits=%u", onoff(o->lazy_refcounts), o->refcount_bits);
 }
 
 /* ---- VDI and VPC ---- */
@@ -217,7 +219,7 @@ static bool create_vdi(const char *path, const NewImage *image, Error **errp)
 
 static void print_vdi(const NewImage *image)
 {
-    printf(" size=%llu static=%s\n", (unsigned long long)image->q.size, onoff(image->q.whole));
+    printf(" size=%llu static=%s", (unsigned long long)image->q.size, onoff(image->q.whole));
 }
 
 static void take_vpc(OptList *l, NewImage *image)
@@ -238,7 +240,7 @@ static bool create_vpc(const char *path, const NewImage *image, Error **errp)
 
 static void print_vpc(const NewImage *image)
 {
-    printf(" size=%llu%s%s\n", (unsigned long long)image->q.size, image->q.whole ? " subformat=fixed" : "",
+    printf(" size=%llu%s%s", (unsigned long long)image->q.size, image->q.whole ? " subformat=fixed" : "",
            image->q.exact_size ? " force_size=on" : "");
 }
 
@@ -306,7 +308,6 @@ static void print_vmdk(const NewImage *image)
             printf(" %s=%s", keys[n], image->text[n]);
         }
     }
-    printf("\n");
 }
 
 /* ---- VHDX ---- */
@@ -338,7 +339,7 @@ static void print_vhdx(const NewImage *image)
 {
     const char *sub = image->text[0], *zero = image->text[1];
 
-    printf(" size=%llu log_size=%u block_size=%u%s%s%s%s\n", (unsigned long long)image->q.size, image->vhdx.log_size,
+    printf(" size=%llu log_size=%u block_size=%u%s%s%s%s", (unsigned long long)image->q.size, image->vhdx.log_size,
            image->vhdx.block_size, sub != NULL ? " subformat=" : "", sub != NULL ? sub : "",
            zero != NULL ? " block_state_zero=" : "", zero != NULL ? zero : "");
 }
@@ -366,18 +367,55 @@ static size_t kind_of(const char *format)
     return n;
 }
 
+static const char *const encryption[] = { "encryption", "encrypt.format", "encrypt.key-secret" };
+
 bool new_image_options(const char *format, OptList *l, NewImage *image, Error **errp)
 {
     image->q.preallocation = (unsigned)opt_get_choice(l, "preallocation", preallocations, 0);
     image->q.cluster_size = 65536;
+    image->no_cow = opt_get_bool(l, "nocow", false);
+    image->extent_size_hint = opt_get_size(l, "extent_size_hint", 1, 0);
+    for (size_t n = 0; n < ARRAY_SIZE(encryption); n++) {
+        if (opt_has(l, encryption[n])) {
+            opt_bad(l, "%s=: encrypted images are not supported", encryption[n]);
+        }
+    }
+    if (image->extent_size_hint > UINT32_MAX) {
+        opt_bad(l, "extent_size_hint is at most 4G");
+    }
     kinds[kind_of(format)].take(l, image);
     return opt_done(l, errp);
+}
+
+/* tell_file_system - hints to the file that will be there. One that has no use for them says no, which is no harm. */
+static bool tell_file_system(const char *path, const NewImage *image, Error **errp)
+{
+    int fd = image_create_file(path, errp), flags = 0;
+    struct fsxattr x = { 0 };
+
+    if (fd < 0) {
+        return false;
+    }
+    if (image->no_cow && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        (void)!ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    if (image->extent_size_hint != 0 && ioctl(fd, FS_IOC_FSGETXATTR, &x) == 0) {
+        x.fsx_xflags |= FS_XFLAG_EXTSIZE;
+        x.fsx_extsize = (uint32_t)image->extent_size_hint;
+        (void)!ioctl(fd, FS_IOC_FSSETXATTR, &x);
+    }
+    close(fd);
+    return true;
 }
 
 bool new_image(const char *path, const char *format, const NewImage *image, Error **errp)
 {
     if (nbd_is_address(path)) {
         error_set(errp, "%s: Protocol driver 'nbd' does not support image creation (convert -n writes to what is there)", path);
+        return false;
+    }
+    if ((image->no_cow || image->extent_size_hint != 0) && !tell_file_system(path, image, errp)) {
         return false;
     }
     return kinds[kind_of(format)].create(path, image, errp);
@@ -387,6 +425,13 @@ void new_image_print(const char *path, const char *format, const NewImage *image
 {
     printf("Formatting '%s', fmt=%s", path, format);
     kinds[kind_of(format)].print(image);
+    if (image->no_cow) {
+        printf(" nocow=on");
+    }
+    if (image->extent_size_hint != 0) {
+        printf(" extent_size_hint=%llu", (unsigned long long)image->extent_size_hint);
+    }
+    printf("\n");
 }
 
 bool new_image_behind(const char *format)

@@ -6,11 +6,11 @@
  */
 #include "img/img.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NS 1000000000ull
@@ -138,5 +138,19 @@ void progress_clear(Progress *p)
     if (p->style == PROGRESS_TERMINAL && p->drawn) {
         fprintf(stderr, "\r\033[K");
         p->drawn = false;
+    }
+}
+
+void img_pace(const struct timespec *begun, uint64_t ns)
+{
+    struct timespec t = *begun;
+
+    t.tv_sec += (time_t)(ns / 1000000000u);
+    t.tv_nsec += (long)(ns % 1000000000u);
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    while (ns != 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
     }
 }

@@ -44,11 +44,10 @@ typedef struct SnapshotArgs {
 
 static void snapshot_args(SnapshotArgs *a, int argc, char **argv)
 {
-    static const struct option longs[] = { { "force-share", no_argument, NULL, 'U' }, { NULL, 0, NULL, 0 } };
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, ":f:qUla:c:d:", longs, NULL)) != -1) {
+    while ((c = getopt(argc, argv, ":f:qUla:c:d:")) != -1) {
         switch (c) {
         case 'f': a->format = optarg; break;
         case 'q': break;

@@ -164,27 +164,13 @@ static bool opt_log_file(void *opaque, const OptionDef *def, const char *arg, Er
 static bool opt_trace(void *opaque, const OptionDef *def, const char *arg, Error **errp)
 {
     Parser *p = opaque;
-    OptList *l;
-    const char *pattern, *events, *file;
-    bool ok;
 
     if (opt_is_help(arg)) {
         trace_list(stdout);
         p->done = true;
         return true;
     }
-    l = opt_parse(arg, "enable", errp);
-    if (l == NULL) {
-        return false;
-    }
-    pattern = opt_get_str(l, "enable", NULL);
-    events = opt_get_str(l, "events", NULL);
-    file = opt_get_str(l, "file", NULL);
-    ok = opt_done(l, errp) && (file == NULL || log_open(file, errp)) &&
-         (pattern == NULL || trace_enable(pattern, true, errp)) &&
-         (events == NULL || trace_enable_file(events, errp));
-    opt_free(l);
-    return ok;
+    return trace_option(arg, errp);
 }
 
 /* Known to others and not yet here. */

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -372,3 +373,74 @@ def test_vhdx_log(tmp_path):
         copy.write_bytes(data)
         if off == 131072:
             assert "neither of its headers is whole" in run(IMG, "info", copy, code=1)[1]
+
+
+SPELLINGS = [  # each has an image behind another (a.qcow2 on b.qcow2) and a raw one; what is said must be the same, too, where True
+    (["info", "--format=qcow2", "--force-share", "a.qcow2"], False), (["check", "-T", "none", "-U", "a.qcow2"], True),
+    (["check", "-r", "all", "-T", "writethrough", "-q", "a.qcow2"], True), (["check", "-T", "x", "a.qcow2"], False),
+    (["map", "--start-offset=64k", "--max-length", "1M", "a.qcow2"], True), (["map", "-s", "96k", "-l", "100k", "--output=json", "b.qcow2"], True),
+    (["map", "--start-offset", "1M", "--output=json", "b.qcow2"], True), (["map", "-l", "x", "a.qcow2"], False),
+    (["compare", "-U", "-T", "none", "a.qcow2", "c.raw"], True), (["compare", "--force-share", "a.qcow2", "b.qcow2"], True),
+    (["commit", "-t", "none", "-r", "100M", "a.qcow2"], True), (["commit", "-d", "-q", "-t", "writethrough", "a.qcow2"], True),
+    (["commit", "-t", "x", "a.qcow2"], False), (["rebase", "-b", "c.raw", "-F", "raw", "-T", "none", "-t", "none", "-U", "a.qcow2"], True),
+    (["rebase", "-u", "-b", "", "-t", "directsync", "a.qcow2"], True),
+    (["convert", "--object", "secret,id=s,data=x", "--force-share", "a.qcow2", "o.raw"], True),
+    (["info", "--object", "filter-dump,id=x", "a.qcow2"], False), (["convert", "--object=secret,id=s", "a.qcow2", "o.raw"], False),
+    (["create", "-f", "raw", "-o", "nocow=on,extent_size_hint=1M", "o.raw", "1M"], True),
+    (["create", "-f", "qcow2", "-o", "nocow=on", "o.qcow2", "1M"], True), (["create", "-f", "vmdk", "-o", "extent_size_hint=64k", "o.vmdk", "1M"], True),
+    (["create", "-f", "qcow2", "-o", "encryption=on", "o.qcow2", "1M"], False),
+    (["create", "-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s", "o.qcow2", "1M"], False),
+    (["amend", "--force", "-o", "lazy_refcounts=on", "a.qcow2"], True), (["convert", "-h"], False), (["dd", "--help"], False),
+    (["create", "-f", "vmdk", "-o", "help"], False), (["create", "-o", "help,x=y"], False), (["amend", "-f", "qcow2", "-o", "help"], False),
+    (["create", "-f", "nothing", "-o", "help"], False), (["convert", "-O", "vhdx", "-o", "?", "a.qcow2", "o.vhdx"], False),
+]
+
+
+@needs_qemu
+@pytest.mark.parametrize("args, words", SPELLINGS, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_spellings(args, words, tmp_path):
+    """Exit code and words of each, in a folder of its own."""
+    got = []
+    for program in (IMG, "qemu-img"):
+        folder = tmp_path / os.path.basename(program)
+        folder.mkdir()
+        for command in (["create", "-q", "-f", "qcow2", "b.qcow2", "2M"], ["create", "-q", "-f", "qcow2", "-b", "b.qcow2", "-F", "qcow2", "a.qcow2"],
+                        ["create", "-q", "-f", "raw", "c.raw", "2M"]):
+            subprocess.run(["qemu-img", *command], cwd=folder, check=True)
+        subprocess.run(["qemu-io", "-c", "write -q -P 1 64k 384k", "b.qcow2"], cwd=folder, check=True)
+        subprocess.run(["qemu-io", "-c", "write -q -P 2 192k 128k", "a.qcow2"], cwd=folder, check=True)
+        p = subprocess.run([program, *args], cwd=folder, capture_output=True, text=True, timeout=LIMIT)
+        got.append((p.returncode, p.stdout))
+        assert p.returncode == 0 or p.stderr or args[0] == "compare"
+    assert got[0][: 1 + words] == got[1][: 1 + words]
+
+
+@pytest.mark.parametrize("fmt", ["raw", "qcow2", "vdi", "vpc", "vmdk", "vhdx"])
+def test_help_of_options(fmt, tmp_path):
+    """Each option that -o help lists is taken, with one of the values that it lists."""
+    lines = run(IMG, "create", "-f", fmt, "-o", "help")[0].splitlines()
+    assert lines[0] == f"Supported {fmt} options:" and len(lines) > 3
+    samples = {"size": "1M", "file": tmp_path / "other", "format": fmt, "number": "16"}
+    for line in lines[1:]:
+        key, values = re.fullmatch(r"  (\w+)=<([^>]+)> - .+", line).groups()
+        value = samples.get(values, values.split("|")[0])
+        more = {"data_file_raw": ["-o", f"data_file={tmp_path}/other"], "backing_file": ["-u"], "backing_fmt": ["-u"]}.get(key, [])
+        run(IMG, "create", "-q", "-f", fmt, tmp_path / "other", "1M")
+        run(IMG, "create", "-q", "-f", fmt, "-o", f"{key}={value}", *more, tmp_path / "x", "1M")
+    assert "unknown" in run(IMG, "create", "-f", fmt, "-o", "nothing=1", tmp_path / "x", "1M", code=1)[1]
+
+
+def test_commit_rate(images, tmp_path):
+    """3 MiB at 2 MiB a second: there is a wait of a second at least."""
+    top = tmp_path / "top.qcow2"
+    run(IMG, "create", "-q", "-f", "qcow2", "-b", images[0], "-F", "qcow2", top)
+    run(IO, "-c", "write -q -P 5 0 3M", top)
+    begun = time.monotonic()
+    run(IMG, "commit", "-q", "-r", "2M", top)
+    assert time.monotonic() - begun > 1
+    run(IO, "-c", "read -q -P 5 0 3M", images[0])
+
+
+def test_trace_option(images):
+    assert run(IMG, "--trace", "help")[0].strip()
+    assert "nothing_like_it" in run(IMG, "-T", "nothing_like_it", "info", images[0], code=1)[1]
