@@ -14,6 +14,7 @@
 #include "base/broker.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "block/fat.h"
 #include "block/host-file.h"
 #include "block/image-lock.h"
 #include "block/nbd-client.h"
@@ -44,7 +45,7 @@ static const char *const other_formats[] = {
     "throttle", "copy-on-read",
 };
 static const char *const protocols[] = {
-    "nbds", "nbds+unix", "http", "https", "ftp", "ftps", "ssh", "iscsi", "rbd", "fat", "json", "nfs", "gluster",
+    "nbds", "nbds+unix", "http", "https", "ftp", "ftps", "ssh", "iscsi", "rbd", "json", "nfs", "gluster",
     "nvme", "host_device", "host_cdrom", "blkdebug", "null-co",
 };
 
@@ -70,12 +71,18 @@ const char *image_probe(const uint8_t *head, size_t len)
     return NULL;
 }
 
+/* is_remote - a name of what open_remote() opens. */
+static bool is_remote(const char *name)
+{
+    return nbd_is_address(name) || null_is_address(name) || fat_is_address(name);
+}
+
 /* file_path - without "file:"; NULL with errp for another protocol. */
 static const char *file_path(const char *file, Error **errp)
 {
     size_t n = strcspn(file, ":/");
 
-    if (file[n] != ':' || nbd_is_address(file) || null_is_address(file)) {
+    if (file[n] != ':' || is_remote(file)) {
         return file;
     }
     if (n == 4 && strncmp(file, "file", 4) == 0) {
@@ -196,19 +203,21 @@ static BlockImage *with_format(BlockImage *img, const ImageFormat *fmt, Error **
     return img;
 }
 
-/* open_remote - an export of an NBD server, or a disk that forgets. Locks are that server's matter. */
+/* open_remote - an export of an NBD server, a disk that forgets, or a folder. Locks are that server's matter. */
 static BlockImage *open_remote(const char *name, const ImageFormat *fmt, unsigned flags, BlockCache cache,
                                const char *data, Error **errp)
 {
-    bool read_only = false;
-    RemoteFile *f = null_is_address(name) ? null_open(name, errp) : nbd_client_open(name, &read_only, errp);
+    bool read_only = fat_is_address(name);
+    RemoteFile *f = null_is_address(name) ? null_open(name, errp)
+                    : read_only           ? fat_open(name, errp)
+                                          : nbd_client_open(name, &read_only, errp);
     BlockImage *img;
 
     if (f == NULL) {
         return NULL;
     }
     if (read_only && !(flags & IMAGE_READ_ONLY)) {
-        error_set(errp, "Could not open '%s': the export is read-only", name);
+        error_set(errp, "Could not open '%s': %s", name, fat_is_address(name) ? "a folder can only be read (readonly=on)" : "the export is read-only");
         f->ops->close(f);
         return NULL;
     }
@@ -271,8 +280,8 @@ BlockImage *image_open_split(const char *file, const char *format, unsigned flag
         return NULL;
     }
     chain_flags = flags & (IMAGE_FORCE_SHARE | IMAGE_NO_LOCK | IMAGE_DIRECT);
-    return nbd_is_address(path) || null_is_address(path) ? open_remote(path, fmt, flags, cache, data, errp)
-                                                         : open_path(path, file, fmt, flags, cache, data, errp);
+    return is_remote(path) ? open_remote(path, fmt, flags, cache, data, errp)
+                           : open_path(path, file, fmt, flags, cache, data, errp);
 }
 
 BlockImage *image_open_with(const char *file, const char *format, unsigned flags, BlockCache cache, Error **errp)

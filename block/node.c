@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/optlist.h"
 #include "base/sandbox.h"
+#include "block/fat.h"
 #include "block/internal.h"
 #include "block/nbd-client.h"
 #include "block/null.h"
@@ -31,6 +32,7 @@ typedef struct Driver {
 
 static const Driver drivers[] = {
     { "nbd", false, false },  { "null-co", false, false },     { "null-aio", false, false },
+    { "vvfat", false, false },
     { "throttle", true, false }, { "copy-on-read", true, false },
     { "file", false, false }, { "host_device", false, false }, { "host_cdrom", false, false },
     { "raw", true, false },   { "qcow2", true, true },         { "vdi", true, false },
@@ -40,7 +42,7 @@ static const Driver drivers[] = {
 static const char *const not_yet[] = { "blkdebug", "blkverify", "bochs", "cloop", "compress", "copy-before-write",
                                        "dmg", "ftp", "ftps", "http", "https", "iscsi", "luks", "nfs",
                                        "nvme", "parallels", "preallocate", "qcow", "qed", "quorum", "rbd",
-                                       "replication", "ssh", "vvfat" };
+                                       "replication", "ssh" };
 
 typedef struct BlockNode {
     char *name;
@@ -279,6 +281,18 @@ static bool parse_null(Parse *p, const char *prefix, BlockNode *n)
     return f != NULL;
 }
 
+static bool parse_folder(Parse *p, const char *prefix, BlockNode *n)
+{
+    RemoteFile *f;
+
+    n->filename = fat_address(p->l, prefix, p->errp);
+    f = n->filename != NULL ? fat_open(n->filename, p->errp) : NULL; /* only to see whether it can be */
+    if (f != NULL) {
+        f->ops->close(f);
+    }
+    return f != NULL;
+}
+
 static BlockNode *parse_node(Parse *p, const char *prefix, const BlockNode *above);
 
 /* parse_child - `file` or `backing`: a name of a node that is there, or one that is described. */
@@ -386,6 +400,7 @@ static bool parse_driver(Parse *p, const char *prefix, BlockNode *n)
            : strcmp(name, "copy-on-read") == 0 ? parse_copy_on_read(p, prefix, n)
            : n->drv->format              ? parse_format(p, prefix, n)
            : strcmp(name, "nbd") == 0    ? parse_nbd(p, prefix, n)
+           : strcmp(name, "vvfat") == 0  ? parse_folder(p, prefix, n)
            : strncmp(name, "null-", 5) == 0 ? parse_null(p, prefix, n)
                                             : parse_file(p, prefix, n);
 }
@@ -517,7 +532,7 @@ static bool unexpected(void *opaque, const char *key, const char *value, Error *
                                          "cache-clean-interval", "lazy-refcounts", "overlap-check", "encrypt",
                                          "discard-no-unref", "pass-discard-request", "pass-discard-snapshot",
                                          "pass-discard-other", "offset", "size", "pr-manager", "drop-cache",
-                                         "aio-max-batch", "tls-creds", "tls-hostname", "bottom", "x-dirty-bitmap", "open-timeout" };
+                                         "aio-max-batch", "label", "tls-creds", "tls-hostname", "bottom", "x-dirty-bitmap", "open-timeout" };
     const char *last = strrchr(key, '.') != NULL ? strrchr(key, '.') + 1 : key;
 
     for (size_t n = 0; n < ARRAY_SIZE(later); n++) {
