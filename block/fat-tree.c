@@ -19,7 +19,8 @@
 
 enum {
     DEPTH_MAX = 32,
-    NAMES_MAX = 65536, /* in a folder; FAT has no room for more */
+    SLOTS_MAX = 65536, /* of a folder: 2 MiB */
+    NAMES_MAX = SLOTS_MAX / 2,
     LONG_MAX_CHARS = 255,
     PER_SLOT = 13,     /* characters of a long name */
     ATTR_VOLUME = 0x08, ATTR_FOLDER = 0x10, ATTR_FILE = 0x20, ATTR_LONG = 0x0f,
@@ -29,7 +30,9 @@ enum {
 typedef struct Folder {
     const char *path;
     unsigned depth;
-    uint8_t *at, *start, *end; /* its slots */
+    uint8_t *at, *start; /* its slots; those before `at` are taken */
+    uint8_t basis[8];    /* what was numbered last, */
+    unsigned tail;       /* and how: thousands of names that begin alike come one behind the other */
 } Folder;
 
 /* One of its names. */
@@ -128,22 +131,24 @@ static bool taken(const Folder *f, const uint8_t plain[11])
 }
 
 /* number - "~1" and up, until nobody has the name. "Numeric-Tail Generation". */
-static void number(const Folder *f, Name *n)
+static void number(Folder *f, Name *n)
 {
-    uint8_t basis[11];
     unsigned len = 0;
 
-    memcpy(basis, n->plain, sizeof(basis));
-    while (len < 8 && basis[len] != ' ') {
+    if (memcmp(f->basis, n->plain, sizeof(f->basis)) != 0) {
+        memcpy(f->basis, n->plain, sizeof(f->basis));
+        f->tail = 0;
+    }
+    while (len < 8 && f->basis[len] != ' ') {
         len++;
     }
-    for (unsigned k = 1; k == 1 || taken(f, n->plain); k++) {
-        char tail[9];
-        unsigned digits = (unsigned)snprintf(tail, sizeof(tail), "~%u", k), at = MIN(len, 8 - digits);
+    do {
+        char tail[12];
+        unsigned digits = (unsigned)snprintf(tail, sizeof(tail), "~%u", ++f->tail), at = MIN(len, 8 - MIN(digits, 8u));
 
-        memcpy(n->plain, basis, 8);
-        memcpy(n->plain + at, tail, digits);
-    }
+        memcpy(n->plain, f->basis, sizeof(f->basis));
+        memcpy(n->plain + at, tail, MIN(digits, 8 - at));
+    } while (taken(f, n->plain));
 }
 
 /* ---- slots ---- */
@@ -263,7 +268,7 @@ static Name *list(const char *path, unsigned *count, Error **errp)
             continue;
         }
         if (*count == NAMES_MAX) {
-            error_set(errp, "'%s' has more than %d names, which is too many for FAT", path, NAMES_MAX);
+            error_set(errp, "'%s' has too many names for a folder of FAT", path);
             r = -1;
             break;
         }
@@ -340,6 +345,17 @@ static bool fill(FatTree *t, Folder *f, Name *names, unsigned count, uint32_t se
     return ok;
 }
 
+/* slots_for - all names; a short one that is taken, as names are that differ in case only, gets a long one. */
+static unsigned slots_for(const Name *names, unsigned count)
+{
+    unsigned slots = 0;
+
+    for (unsigned k = 0; k < count; k++) {
+        slots += slots_of(&names[k]) + names[k].is_short * 2;
+    }
+    return slots;
+}
+
 static bool too_deep(const Folder *f, Error **errp)
 {
     if (f->depth > DEPTH_MAX) {
@@ -352,18 +368,21 @@ static bool too_deep(const Folder *f, Error **errp)
 static bool read_folder(FatTree *t, const char *path, unsigned depth, uint32_t self, uint32_t parent, Error **errp)
 {
     Folder f = { .path = path, .depth = depth };
-    unsigned count, slots = 2;
+    unsigned count, slots;
     Name *names = too_deep(&f, errp) ? NULL : list(path, &count, errp);
     bool ok;
 
     if (names == NULL) {
         return false;
     }
-    for (unsigned k = 0; k < count; k++) {
-        slots += slots_of(&names[k]) + names[k].is_short * 2; /* names that are alike but for their case take a long one */
+    slots = slots_for(names, count) + 2;
+    ok = slots <= SLOTS_MAX;
+    if (!ok) {
+        error_set(errp, "'%s' has too many names for a folder of FAT", path);
+    } else {
+        f.start = f.at = xnewn(uint8_t, (size_t)slots * FAT_ENTRY);
+        ok = take(t, NULL, f.start, slots * FAT_ENTRY, errp);
     }
-    f.start = f.at = xnewn(uint8_t, (size_t)slots * FAT_ENTRY);
-    ok = take(t, NULL, f.start, slots * FAT_ENTRY, errp);
     if (ok) {
         f.at = put_short(f.at, (const uint8_t *)".          ", ATTR_FOLDER, self, 0, 0);
         f.at = put_short(f.at, (const uint8_t *)"..         ", ATTR_FOLDER, parent, 0, 0);
@@ -376,18 +395,15 @@ static bool read_folder(FatTree *t, const char *path, unsigned depth, uint32_t s
 bool fat_tree_read(FatTree *t, const char *path, Error **errp)
 {
     Folder f = { .path = path };
-    unsigned count, slots = 1;
+    unsigned count;
     Name *names = list(path, &count, errp);
     bool ok;
 
     if (names == NULL) {
         return false;
     }
-    for (unsigned k = 0; k < count; k++) {
-        slots += slots_of(&names[k]) + names[k].is_short * 2;
-    }
     t->root = f.start = f.at = xnewn(uint8_t, (size_t)t->root_entries * FAT_ENTRY);
-    ok = slots <= t->root_entries;
+    ok = slots_for(names, count) < t->root_entries; /* one is the disk's name's */
     if (!ok) {
         error_set(errp, "'%s' has too many names for the root of a FAT disk, which has %u places", path, t->root_entries);
     } else {

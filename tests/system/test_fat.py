@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -84,6 +85,16 @@ def test_short_names(folder, tmp_path):
     assert short == {"EMPTY", "ONE      TXT", "README   TXT", "README~1 BAK", "ALONGN~1 TEX", "BBBBBB~1", "GR__E~1  TXT", "HIDDEN~1", "TWODOT~1 C",
                      "X~1      HTM", "X        HTM", "12345678 123", "123456~1 123", "MIXEDC~1", "TRAIL~1", "_~1      TXT", "SPACE~1  T", "LINK"}
     assert "\U0001f600.tx".encode("utf-16-le") in (tmp_path / "raw").read_bytes()
+
+
+def test_many_alike(tmp_path):
+    """Thousands of names that are the same as 8.3 take no time that one notices."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for n in range(4000):
+        (tmp_path / "a" / "b" / f"the same beginning {n}").touch()
+    begun = time.monotonic()
+    run(IMG, "info", f"fat:{tmp_path}/a")
+    assert time.monotonic() - begun < 10
 
 
 def test_refusals(folder, tmp_path):
