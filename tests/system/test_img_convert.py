@@ -44,7 +44,7 @@ def test_names(qcow2, name):
     (["info", 'json:{"driver": "qcow2"'], "JSON parse error"),
     (["info", "-f", "qcow2", 'json:{"file": {"filename": "q.qcow2"}}'], "a format beside a name in JSON"),
     (["create", "--image-opts", "-f", "raw", "o", "1M"], "create: --image-opts is for images that are there"),
-    (["info", "--object", "secret,id=a,data=b", "q.qcow2"], "--object"),
+    (["info", "--object", "tls-creds-x509,id=a", "q.qcow2"], "tls-creds-x509"),
     (["info", "--progress=x", "q.qcow2"], "none, percent, line or json"),
     (["convert", "--target-is-zero", "q.qcow2", "o"], "--target-is-zero requires use of -n flag"),
     (["convert", "--target-image-opts", "q.qcow2", "o"], "--target-image-opts requires use of -n flag"),
