@@ -16,13 +16,13 @@
 #include "net/backend.h"
 #include <config.h> /* the one made by ./configure */
 
-
 /* What -nic and -net call models, and their classes. */
-static const char *const models[][2] = { { "e1000", "e1000" }, { "e1000-82540em", "e1000" }, { "rtl8139", "rtl8139" },
+static const char *const models[][2] = { { "e1000", "e1000" }, { "e1000-82540em", "e1000" },
+                                         { "e1000-82545em", "e1000-82545em" }, { "rtl8139", "rtl8139" },
                                          { "ne2k_pci", "ne2k_pci" }, { "ne2k_isa", "ne2k_isa" }, { "pcnet", "pcnet" },
                                          { "virtio", "virtio-net-pci" }, { "virtio-net-pci", "virtio-net-pci" } };
 static const char *const absent_models[] = {
-    "e1000e", "e1000-82544gc", "e1000-82545em",
+    "e1000e", "e1000-82544gc",
     "i82551", "i82557b", "i82559er", "vmxnet3", "tulip", "igb",
 };
 

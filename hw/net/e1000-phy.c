@@ -26,18 +26,19 @@ enum { EE_CHECKSUM = 0x3f, EE_SUM = 0xbaba };
 
 /* ---- EEPROM ---- */
 
-void e1000_eeprom_init(E1000 *s)
+void e1000_eeprom_init(E1000 *s, uint16_t id)
 {
     static const uint16_t image[E1000_EEPROM_WORDS] = {
         [0x05] = 0xffff, [0x06] = 0xffff, [0x07] = 0xffff,
         [0x08] = 0x3000, [0x09] = 0x1000, /* "PBA number" */
         [0x0a] = 0x6403,                  /* "Initialization Control Word 1" */
-        [0x0b] = 0x1100, [0x0c] = 0x1af4, [0x0d] = 0x100e, [0x0e] = 0x8086,
+        [0x0b] = 0x1100, [0x0c] = 0x1af4, [0x0e] = 0x8086,
         [0x0f] = 0x9680, [0x20] = 0x0000, [0x21] = 0x7061, [0x24] = 0x1008,
     };
     uint16_t sum = 0;
 
     memcpy(s->eeprom, image, sizeof(image));
+    s->eeprom[0x0d] = id;
     for (unsigned n = 0; n < 3; n++) {
         s->eeprom[n] = ld_le16(s->nic.mac + 2 * n);
     }

@@ -1,5 +1,5 @@
 /*
- * Intel 82540EM gigabit Ethernet controller: registers, interrupts, the device.
+ * Intel 82540EM and 82545EM gigabit Ethernet controllers, which differ in their names: registers, interrupts, the device.
  *
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual (8254x), headings quoted.
  * Not modelled: wake-up, flow control frames, the flash, LEDs, the FIFO's memory (reads as 0).
@@ -377,16 +377,19 @@ static void config_written(PciDevice *d, unsigned offset, unsigned len)
     }
 }
 
+extern const DeviceClass e1000_class, e1000_82545em_class;
+
 static bool e1000_realize(Device *dev, Error **errp)
 {
     E1000 *s = e1000_of(dev);
     PciDevice *d = &s->pci;
+    uint16_t id = dev->cls == &e1000_82545em_class ? 0x100f : 0x100e; /* "PCI Configuration": Device IDs; EM, copper */
 
     timer_init(&s->itr, CLK_VIRTUAL, on_itr, s, &machine_lock_guard);
     timer_init(&s->rx_delay, CLK_VIRTUAL, on_rx_delay, s, &machine_lock_guard);
     timer_init(&s->tx_delay, CLK_VIRTUAL, on_tx_delay, s, &machine_lock_guard);
     timer_init(&s->tx_more, CLK_VIRTUAL, on_tx_more, s, &machine_lock_guard);
-    if (!nic_plug(&s->nic, d, 0x8086, 0x100e, 0x03, "pxe-e1000.rom", &e1000_port_ops, s, errp)) {
+    if (!nic_plug(&s->nic, d, 0x8086, id, 0x03, "pxe-e1000.rom", &e1000_port_ops, s, errp)) {
         return false;
     }
     st_le16(d->config + PCI_SUBSYS_VENDOR, 0x1af4);
@@ -398,7 +401,7 @@ static bool e1000_realize(Device *dev, Error **errp)
     pci_bar(d, 0, &s->mmio, 0);
     pci_bar(d, 1, &s->io, PCI_BAR_IO);
     pci_ready(d);
-    e1000_eeprom_init(s);
+    e1000_eeprom_init(s, id);
     return true;
 }
 
@@ -460,18 +463,12 @@ static const StateField e1000_fields[] = {
     STATE_END,
 };
 
-extern const DeviceClass e1000_class;
-const DeviceClass e1000_class = {
-    .name = "e1000",
-    .alias = "e1000-82540em",
-    .desc = "Intel 82540EM gigabit Ethernet",
-    .size = sizeof(E1000),
-    .bus = BUS_PCI,
-    .user_creatable = true,
-    .props = e1000_props,
-    .realize = e1000_realize,
-    .unrealize = e1000_unrealize,
-    .reset = e1000_reset,
-    .fields = e1000_fields,
-    .post_load = e1000_post_load,
-};
+#define E1000_CLASS(model, other, what)                                                                                \
+    {                                                                                                                  \
+        .name = model, .alias = other, .desc = what, .size = sizeof(E1000), .bus = BUS_PCI, .user_creatable = true,    \
+        .props = e1000_props, .realize = e1000_realize, .unrealize = e1000_unrealize, .reset = e1000_reset,            \
+        .fields = e1000_fields, .post_load = e1000_post_load,                                                          \
+    }
+
+const DeviceClass e1000_class = E1000_CLASS("e1000", "e1000-82540em", "Intel 82540EM gigabit Ethernet");
+const DeviceClass e1000_82545em_class = E1000_CLASS("e1000-82545em", NULL, "Intel 82545EM gigabit Ethernet");

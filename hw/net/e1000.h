@@ -1,5 +1,5 @@
 /*
- * Intel 82540EM: its state, shared by registers (e1000.c), EEPROM and PHY (e1000-phy.c) and frames (e1000-ring.c).
+ * Intel 82540EM and 82545EM: their state, shared by registers (e1000.c), EEPROM and PHY (e1000-phy.c) and frames (e1000-ring.c).
  */
 #ifndef HW_NET_E1000_H
 #define HW_NET_E1000_H
@@ -91,7 +91,8 @@ void e1000_raise(E1000 *s, uint32_t causes);
 void e1000_update_irq(E1000 *s);
 
 /* ---- e1000-phy.c ---- */
-void e1000_eeprom_init(E1000 *s);
+/* e1000_eeprom_init - from realize; @id is the PCI device ID. */
+void e1000_eeprom_init(E1000 *s, uint16_t id);
 void e1000_eeprom_reset(E1000 *s);
 void e1000_phy_reset(E1000 *s);
 uint32_t e1000_eecd_read(E1000 *s);

@@ -17,7 +17,7 @@ enum { TX_RING = 0x1000, RX_RING = 0x2000, RING = 8, TX_BUF = 0x10000, RX_BUF = 
 #define IDE 0x80000000u
 #define DATA (DEXT | 0x00100000u)
 
-extern const DeviceClass e1000_class;
+extern const DeviceClass e1000_class, e1000_82545em_class;
 
 static uint32_t reg(uint32_t at)
 {
@@ -32,6 +32,13 @@ static int setup(void **state)
 {
     fake_pci_setup(state);
     fake_card(&e1000_class, 1, 0);
+    return 0;
+}
+
+static int setup_82545em(void **state)
+{
+    fake_pci_setup(state);
+    fake_card(&e1000_82545em_class, 1, 0);
     return 0;
 }
 
@@ -74,6 +81,14 @@ static void make_tcp(uint8_t *p, unsigned payload, bool with_len)
         p[54 + n] = (uint8_t)(n * 7 + n / 256);
     }
     st_be16(p + 50, inet_fold(inet_sum(p + 26, 8, 6 + (with_len ? 20 + payload : 0))));
+}
+
+/* What its driver knows it by, and finds in its EEPROM. Software Developer's Manual (317453), "Device IDs". */
+static void test_82545em(void **state)
+{
+    assert_int_equal(pci_config_read(pci_bus_find(fake_bus, PCI_DEVFN(1, 0)), 0, 4), 0x100f8086);
+    set(E1000_EERD, 0x0d << 8 | 1);
+    assert_int_equal(reg(E1000_EERD) >> 16, 0x100f);
 }
 
 static void test_identity(void **state)
@@ -400,7 +415,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, fake_pci_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_identity), T(test_microwire), T(test_link), T(test_send_legacy), T(test_segments), T(test_send_refused),
+        cmocka_unit_test_setup_teardown(test_82545em, setup_82545em, fake_pci_teardown), T(test_identity), T(test_microwire), T(test_link), T(test_send_legacy), T(test_segments), T(test_send_refused),
         T(test_flow_out), T(test_vlan_out), T(test_receive), T(test_receive_sums), T(test_filter), T(test_flow_in),
         T(test_long), T(test_moderation), T(test_reset),
     };

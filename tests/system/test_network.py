@@ -86,7 +86,7 @@ def packets(path):
     return frames
 
 
-CARDS = ["e1000", "rtl8139", "ne2k_pci", "pcnet", "virtio-net-pci"]
+CARDS = ["e1000", "rtl8139", "ne2k_pci", "pcnet", "virtio-net-pci", pytest.param("e1000-82545em", marks=pytest.mark.full)]
 
 
 @pytest.mark.parametrize("card", CARDS)
