@@ -25,7 +25,7 @@ def resident(pid):
     return parts, anon + file
 
 
-@pytest.mark.parametrize("accel", ["tcg", "interp"])
+@pytest.mark.parametrize("accel", ["tcg", pytest.param("interp", marks=pytest.mark.full)])
 def test_resident_after_boot(accel):
     with linux("amd64", "-accel", accel, "-m", "256", append="do=shell") as m:
         m.expect(PROMPT, BOOT * (1 if accel == "tcg" else 4))

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from test_network import CARDS, MIB, Host, dhcp, guest, ready, sh
+from test_network import ALL_CARDS, MIB, Host, dhcp, guest, ready, sh
 from test_tap import Namespace
 from vm import LIMIT, STEP
 
@@ -193,9 +193,9 @@ def mac(vm):
 
 
 @pytest.mark.usefixtures("guests")
-@pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize("size, seconds", [pytest.param(8, 5, id="short"),
-                                           pytest.param(256, 60, id="long", marks=pytest.mark.full)])
+@pytest.mark.parametrize("card, size, seconds", [
+    *(pytest.param(card, 8, 5, id=f"short-{card}") for card in ("e1000", "virtio-net-pci")),
+    *(pytest.param(card, 256, 60, id=f"long-{card}", marks=pytest.mark.full) for card in ALL_CARDS)])
 def test_matrix(net, card, size, seconds):
     with guest("-name", "matrix", card=card, program=net.program) as vm:
         ready(vm)

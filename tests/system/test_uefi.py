@@ -13,7 +13,7 @@ GUID = "11111111-2222-3333-4444-555555555555"
 MACHINES = ["pc", "q35"]
 
 
-@pytest.fixture(params=MACHINES)
+@pytest.fixture(params=[pytest.param("pc", marks=pytest.mark.full), "q35"])
 def machine(request):
     return request.param
 
@@ -68,6 +68,7 @@ def linux_is_right(vm):
     assert vm.wait(STEP) == 0
 
 
+@pytest.mark.parametrize("machine", MACHINES, indirect=True)
 def test_kernel(machine, variables):
     """-kernel: the firmware reads it from fw_cfg and runs it as a program."""
     with VM("-M", machine, "-m", "512", *flash(variables), "-kernel", f"{GUESTS}/vmlinuz-amd64",

@@ -16,7 +16,7 @@ def watched(tmp_path, model, *args):
 
 
 @pytest.mark.usefixtures("guests")
-@pytest.mark.parametrize("model", ["i6300esb", "ib700"])
+@pytest.mark.parametrize("model", ["i6300esb", pytest.param("ib700", marks=pytest.mark.full)])
 def test_actions(tmp_path, model):
     """While it is fed nothing happens; then what watchdog_action says, each time its time is over."""
     vm, path = watched(tmp_path, model, "-action", "watchdog=none")
@@ -52,7 +52,7 @@ def test_actions(tmp_path, model):
 
 
 @pytest.mark.usefixtures("guests")
-@pytest.mark.parametrize("firmware", [[], ["-vga", "std"]], ids=["none", "seabios"])
+@pytest.mark.parametrize("firmware", [pytest.param([], marks=pytest.mark.full), ["-vga", "std"]], ids=["none", "seabios"])
 def test_tco(tmp_path, firmware):
     """The ICH9's own, which Linux' iTCO_wdt finds: fed it does nothing; unfed twice the board is reset."""
     path, arg = qmp.address(tmp_path)
