@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { OPT_FORCE = 256 };
+
 /* These would have to rewrite the image. */
 static bool not_yet(void *opaque, const char *key, const char *value, Error **errp)
 {
@@ -84,7 +86,7 @@ static void amend_help(void)
 
 int cmd_amend(int argc, char **argv)
 {
-    static const struct option longs[] = { { "force", no_argument, NULL, 'p' }, { NULL, 0, NULL, 0 } }; /* nothing here needs it */
+    static const struct option longs[] = { { "force", no_argument, NULL, OPT_FORCE }, { NULL, 0, NULL, 0 } }; /* nothing here needs it */
     const char *format = NULL;
     OptList *opts = opt_new();
     BlockImage *img = NULL;
@@ -103,6 +105,7 @@ int cmd_amend(int argc, char **argv)
             opt_add(opts, optarg, NULL, &err);
             break;
         case 't': img_cache(optarg, &cache, &err); break; /* each step is flushed anyway */
+        case OPT_FORCE:
         case 'p':
         case 'q': break;
         default: bad = true; break;

@@ -190,8 +190,10 @@ static unsigned pages(size_t len)
     return (unsigned)((MAX(len, (size_t)FRAME_MIN) + HEADER + FCS + PAGE - 1) / PAGE);
 }
 
-bool dp8390_can_receive(Dp8390 *s, size_t len)
+bool dp8390_can_receive(void *opaque, size_t len)
 {
+    Dp8390 *s = opaque;
+
     /* what can never be stored is lost; else it waits for the driver to move BNRY */
     return !listening(s) || (s->rcr & RCR_MON) || len > FRAME_MAX || ring_free(s) == 0 ||
            pages(len) >= (unsigned)(s->pstop - s->pstart) || pages(len) < ring_free(s);
@@ -220,8 +222,9 @@ static void count_missed(Dp8390 *s)
     }
 }
 
-void dp8390_receive(Dp8390 *s, const uint8_t *frame, size_t len)
+void dp8390_receive(void *opaque, const uint8_t *frame, size_t len)
 {
+    Dp8390 *s = opaque;
     uint8_t head[HEADER], fcs[FCS], status = listening(s) && len <= FRAME_MAX ? wanted(s, frame) : 0;
     size_t full = MAX(len, (size_t)FRAME_MIN);
     unsigned next = s->curr + pages(len);
@@ -512,11 +515,12 @@ static void soft_reset(Dp8390 *s)
     update_irq(s);
 }
 
-uint32_t dp8390_read(Dp8390 *s, unsigned port, unsigned size)
+uint64_t dp8390_read(void *opaque, uint64_t offset, unsigned size)
 {
+    Dp8390 *s = opaque;
+    unsigned port = (unsigned)offset % DP8390_PORTS;
     uint32_t val = 0;
 
-    port %= DP8390_PORTS;
     if (port >= DATA && port < RESET) {
         return data(s, 0, size);
     }
@@ -533,11 +537,13 @@ uint32_t dp8390_read(Dp8390 *s, unsigned port, unsigned size)
     return val;
 }
 
-void dp8390_write(Dp8390 *s, unsigned port, uint32_t val, unsigned size)
+void dp8390_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
 {
-    port %= DP8390_PORTS;
+    Dp8390 *s = opaque;
+    unsigned port = (unsigned)offset % DP8390_PORTS;
+
     if (port >= DATA && port < RESET) {
-        data(s, val, size);
+        data(s, (uint32_t)val, size);
         return;
     }
     for (unsigned n = 0; n < size; n++) {

@@ -46,12 +46,12 @@ void dp8390_fini(Dp8390 *s);
 void dp8390_reset(Dp8390 *s);
 void dp8390_post_load(Dp8390 *s);
 
-/* Ports 00h-1Fh of an NE2000, @size 1, 2 or 4. */
-uint32_t dp8390_read(Dp8390 *s, unsigned port, unsigned size);
-void dp8390_write(Dp8390 *s, unsigned port, uint32_t val, unsigned size);
+/* For IoOps, @opaque is the Dp8390: ports 00h-1Fh of an NE2000, @size 1, 2 or 4. */
+uint64_t dp8390_read(void *opaque, uint64_t offset, unsigned size);
+void dp8390_write(void *opaque, uint64_t offset, uint64_t val, unsigned size);
 
-/* For NetPortOps. */
-bool dp8390_can_receive(Dp8390 *s, size_t len);
-void dp8390_receive(Dp8390 *s, const uint8_t *frame, size_t len);
+/* For NetPortOps, likewise. */
+bool dp8390_can_receive(void *opaque, size_t len);
+void dp8390_receive(void *opaque, const uint8_t *frame, size_t len);
 
 #endif

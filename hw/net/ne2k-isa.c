@@ -22,39 +22,20 @@ static Ne2kIsa *ne2k_of(Device *dev)
     return container_of(dev, Ne2kIsa, dev);
 }
 
-static uint64_t ne2k_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return dp8390_read(opaque, (unsigned)offset, size);
-}
-
-static void ne2k_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
-{
-    dp8390_write(opaque, (unsigned)offset, (uint32_t)val, size);
-}
-
-static const IoOps ne2k_ops = { .read = ne2k_read, .write = ne2k_write, .max_size = 2 };
+static const IoOps ne2k_ops = { .read = dp8390_read, .write = dp8390_write, .max_size = 2 };
 
 static void set_irq(void *opaque, int level)
 {
     irq_set(&((Ne2kIsa *)opaque)->irq, level);
 }
 
-static bool can_receive(void *opaque, size_t len)
-{
-    return dp8390_can_receive(&((Ne2kIsa *)opaque)->core, len);
-}
-
-static void receive(void *opaque, const uint8_t *frame, size_t len)
-{
-    dp8390_receive(&((Ne2kIsa *)opaque)->core, frame, len);
-}
-
 static void describe(void *opaque, FILE *out)
 {
-    nic_describe(&((Ne2kIsa *)opaque)->nic, "ne2k_isa", out);
+    nic_describe(&container_of(opaque, Ne2kIsa, core)->nic, "ne2k_isa", out);
 }
 
-static const NetPortOps port_ops = { .can_receive = can_receive, .receive = receive, .describe = describe };
+static const NetPortOps port_ops = { .can_receive = dp8390_can_receive, .receive = dp8390_receive,
+                                     .describe = describe };
 
 static bool ne2k_realize(Device *dev, Error **errp)
 {
@@ -71,7 +52,7 @@ static bool ne2k_realize(Device *dev, Error **errp)
         return false;
     }
     snprintf(path, sizeof(path), "/isa/ethernet@%04x", s->io_base);
-    if (!nic_init(&s->nic, dev, path, &port_ops, s, errp)) {
+    if (!nic_init(&s->nic, dev, path, &port_ops, &s->core, errp)) {
         port_unmap(&s->io);
         return false;
     }

@@ -21,46 +21,27 @@ static Ne2kPci *ne2k_of(Device *dev)
     return container_of(dev, Ne2kPci, pci.dev);
 }
 
-static uint64_t ne2k_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return dp8390_read(opaque, (unsigned)offset, size);
-}
-
-static void ne2k_write(void *opaque, uint64_t offset, uint64_t val, unsigned size)
-{
-    dp8390_write(opaque, (unsigned)offset, (uint32_t)val, size);
-}
-
-static const IoOps ne2k_ops = { .read = ne2k_read, .write = ne2k_write, .max_size = 4 };
+static const IoOps ne2k_ops = { .read = dp8390_read, .write = dp8390_write, .max_size = 4 };
 
 static void set_irq(void *opaque, int level)
 {
     pci_set_irq(&((Ne2kPci *)opaque)->pci, level);
 }
 
-static bool can_receive(void *opaque, size_t len)
-{
-    return dp8390_can_receive(&((Ne2kPci *)opaque)->core, len);
-}
-
-static void receive(void *opaque, const uint8_t *frame, size_t len)
-{
-    dp8390_receive(&((Ne2kPci *)opaque)->core, frame, len);
-}
-
 static void describe(void *opaque, FILE *out)
 {
-    nic_describe(&((Ne2kPci *)opaque)->nic, "ne2k_pci", out);
+    nic_describe(&container_of(opaque, Ne2kPci, core)->nic, "ne2k_pci", out);
 }
 
-static const NetPortOps port_ops = { .can_receive = can_receive, .receive = receive, .describe = describe };
+static const NetPortOps port_ops = { .can_receive = dp8390_can_receive, .receive = dp8390_receive,
+                                     .describe = describe };
 
 static bool ne2k_realize(Device *dev, Error **errp)
 {
     Ne2kPci *s = ne2k_of(dev);
     PciDevice *d = &s->pci;
 
-    if (!nic_plug(&s->nic, d, 0x10ec, 0x8029, 0, "pxe-ne2k_pci.rom", &port_ops, s, errp)) {
+    if (!nic_plug(&s->nic, d, 0x10ec, 0x8029, 0, "pxe-ne2k_pci.rom", &port_ops, &s->core, errp)) {
         return false;
     }
     st_le16(d->config + PCI_SUBSYS_VENDOR, 0x1af4);

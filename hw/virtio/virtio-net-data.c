@@ -117,11 +117,9 @@ void vnet_transmit(VirtioNet *s, unsigned n)
             sent++;
         }
         if (sent == VIRTIO_BATCH) { /* others want the machine too */
-            s->tx_waits |= 1u << n;
             timer_arm(&s->tx_timer, clock_now(CLK_VIRTUAL));
-            break;
         }
-        if (!net_can_send(&s->nic.port)) { /* can_send() comes when the peer keeps up again */
+        if (sent == VIRTIO_BATCH || !net_can_send(&s->nic.port)) { /* can_send() comes when the peer keeps up again */
             s->tx_waits |= 1u << n;
             break;
         }
