@@ -138,8 +138,7 @@ int qcow2_make_empty(BlockImage *img)
     int r;
 
     pthread_mutex_lock(&q->lock);
-    r = qcow2_flush_locked(q, true);
-    r = r == 0 ? qcow2_flush_locked(q, true) : r;
+    r = qcow2_settle(q);
     if (r == 0) {
         r = shadow_begin(&s, q);
         r = r == 0 ? shadow_tree(&s, q->l1, q->l1_size, -1) : r;

@@ -302,7 +302,7 @@ static int check_copied(Check *c)
                 } else if ((r = table_get(q, at, false, false, &t)) == 0) {
                     entry.desc = (e & ~L2_COPIED) | (count == 1 ? L2_COPIED : 0);
                     l2_put(q, t->data, k, entry);
-                    t->dirty = true;
+                    table_changed(t, k << (q->extended ? 4 : 3), q->extended ? 16 : 8);
                     c->result->corruptions_fixed++;
                 }
             }
@@ -323,9 +323,11 @@ int qcow2_check(BlockImage *img, unsigned fix, Qcow2Check *result,
 
     *result = (Qcow2Check){ .total = qcow2_clusters(q, img->size) };
     pthread_mutex_lock(&q->lock);
+    r = qcow2_settle(q);
     c.clusters = MAX(q->end, qcow2_clusters(q, img->file_size));
     c.seen = c.clusters <= CLUSTERS_MAX ? try_newn(uint32_t, MAX(c.clusters, 1u)) : NULL;
-    r = c.seen == NULL ? -ENOMEM : walk(&c);
+    r = r == 0 && c.seen == NULL ? -ENOMEM : r;
+    r = r == 0 ? walk(&c) : r;
     r = r == 0 ? check_copied(&c) : r;
     if (r == 0 && fix != 0) {
         r = qcow2_flush_locked(q, true);

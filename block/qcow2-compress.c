@@ -133,7 +133,7 @@ int qcow2_write_compressed(BlockImage *img, uint64_t offset, const uint8_t *data
         r = host_write(&img->host, at, data, len);
         pthread_mutex_lock(&q->lock);
         q->active--;
-        r = r == 0 ? l2_set(q, offset, entry) : r;
+        r = r == 0 ? l2_set(q, offset, entry, true) : r;
         if (r != 0) {
             qcow2_free_entry(q, entry);
         }

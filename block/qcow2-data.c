@@ -179,6 +179,25 @@ typedef struct QFill {
     bool fresh;          /* the file reads as zeros there */
 } QFill;
 
+/* blank - does the unit of @entry that has the guest's byte @offset read as zeros? */
+static bool blank(const Qcow2 *q, QEntry entry, uint64_t offset)
+{
+    QKind kind = qcow2_kind(q, entry, offset);
+
+    return kind == Q_ZERO || (kind == Q_NOTHING && (q->img->backing == NULL || offset >= q->img->backing->size));
+}
+
+/* all_blank - the same of all of its cluster: then it does not matter whether data or the entry are in the file first. */
+static bool all_blank(const Qcow2 *q, QEntry entry, uint64_t offset)
+{
+    uint64_t at = offset & ~(uint64_t)(q->cluster_size - 1), end = at + q->cluster_size;
+
+    while (at < end && blank(q, entry, at)) {
+        at += 1ull << q->unit_bits;
+    }
+    return at == end;
+}
+
 /* zeros_around - is what else lies in the units that [@offset, +@len) touches nothing but zeros? */
 static bool zeros_around(const Qcow2 *q, const QFill *f, uint64_t offset, uint32_t len)
 {
@@ -187,9 +206,8 @@ static bool zeros_around(const Qcow2 *q, const QFill *f, uint64_t offset, uint32
 
     for (unsigned n = 0; n < 2; n++) {
         uint64_t unit = edges[n] & ~((1ull << q->unit_bits) - 1);
-        QKind kind = qcow2_kind(q, f->old, unit);
 
-        if (cut[n] && kind != Q_ZERO && (kind != Q_NOTHING || (q->img->backing != NULL && unit < q->img->backing->size))) {
+        if (cut[n] && !blank(q, f->old, unit)) {
             return false;
         }
     }
@@ -278,7 +296,7 @@ static int write_new(Qcow2 *q, QEntry entry, uint64_t offset, const uint8_t *buf
                 qcow2_no_place(q, f.to, true);
             }
         } else {
-            r = l2_set(q, offset, filled(q, &f));
+            r = l2_set(q, offset, filled(q, &f), !f.fresh || !all_blank(q, entry, offset));
             if (r == 0 && !keep) {
                 qcow2_free_entry(q, entry);
             } else if (r != 0 && !keep) {
@@ -307,8 +325,8 @@ static int count_new(Qcow2 *q, uint64_t offset, uint32_t max, uint32_t *n)
     return r;
 }
 
-/* set_run - @n clusters from @offset on lie at @to. */
-static int set_run(Qcow2 *q, uint64_t offset, uint64_t to, uint64_t n)
+/* set_run - @n clusters from @offset on lie at @to; @fresh: where the file read as zeros. */
+static int set_run(Qcow2 *q, uint64_t offset, uint64_t to, uint64_t n, bool fresh)
 {
     int r = 0;
 
@@ -317,7 +335,8 @@ static int set_run(Qcow2 *q, uint64_t offset, uint64_t to, uint64_t n)
         QEntry old;
 
         r = r == 0 ? l2_find(q, at, &old) : r;
-        r = r == 0 ? l2_set(q, at, (QEntry){ here | L2_COPIED, q->extended ? L2_ALL_DATA : 0 }) : r;
+        r = r == 0 ? l2_set(q, at, (QEntry){ here | L2_COPIED, q->extended ? L2_ALL_DATA : 0 },
+                            !fresh || !all_blank(q, old, at)) : r;
         if (r == 0) {
             qcow2_free_entry(q, old);
         } else {
@@ -332,12 +351,14 @@ static int write_run(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint32_t n, 
 {
     QBusy mine = { offset >> q->cluster_bits, n, q->busy };
     uint64_t to, got = n;
+    bool fresh = false;
     int r;
 
     q->busy = &mine;
     r = qcow2_new_places(q, offset, &got, &to);
     if (r == 0) {
         if (q->data_file == NULL) {
+            fresh = to >= q->touched;
             q->touched = MAX(q->touched, to + (got << q->cluster_bits));
         }
         q->active++;
@@ -348,7 +369,7 @@ static int write_run(Qcow2 *q, uint64_t offset, const uint8_t *buf, uint32_t n, 
         for (uint64_t k = 0; k < got && r != 0; k++) {
             qcow2_no_place(q, to + (k << q->cluster_bits), true);
         }
-        r = r == 0 ? set_run(q, offset, to, got) : r;
+        r = r == 0 ? set_run(q, offset, to, got, fresh) : r;
     }
     *done = (uint32_t)got << q->cluster_bits;
     set_idle(q, &mine);
@@ -465,7 +486,7 @@ static int zero_units(Qcow2 *q, uint64_t offset, uint32_t len)
     if (to.desc == entry.desc && to.units == entry.units) {
         return 0;
     }
-    r = l2_set(q, offset, to);
+    r = l2_set(q, offset, to, false);
     if (r == 0 && all) {
         qcow2_free_entry(q, entry);
         if (q->data_file != NULL && qcow2_has_place(q, entry)) {

@@ -121,6 +121,7 @@ static int own_table(Qcow2 *q, uint64_t n, QTable **t)
         r = table_get(q, offset, false, true, t);
     }
     if (r == 0) {
+        q->touched = MAX(q->touched, offset + q->cluster_size);
         if (old != 0) {
             memcpy((*t)->data, copy, q->cluster_size);
             qcow2_give_up(q, old >> q->cluster_bits);
@@ -135,15 +136,18 @@ static int own_table(Qcow2 *q, uint64_t n, QTable **t)
     return r;
 }
 
-int l2_set(Qcow2 *q, uint64_t guest, QEntry entry)
+int l2_set(Qcow2 *q, uint64_t guest, QEntry entry, bool data)
 {
     uint64_t n = l1_index(q, guest);
     QTable *t;
     int r = n < q->l1_size ? own_table(q, n, &t) : -EIO;
 
     if (r == 0) {
+        unsigned bits = q->extended ? 4 : 3;
+
         l2_put(q, t->data, l2_index(q, guest), entry);
-        t->dirty = true;
+        table_changed(t, l2_index(q, guest) << bits, 1u << bits);
+        q->data_first |= data;
     }
     return r;
 }
@@ -201,7 +205,7 @@ int qcow2_place_all(Qcow2 *q, uint64_t from, uint64_t to)
             continue;
         }
         r = qcow2_new_places(q, at, &one, &offset);
-        r = r == 0 ? l2_set(q, at, (QEntry){ offset | L2_COPIED, q->extended && q->data_raw ? L2_ALL_DATA : 0 }) : r;
+        r = r == 0 ? l2_set(q, at, (QEntry){ offset | L2_COPIED, q->extended && q->data_raw ? L2_ALL_DATA : 0 }, true) : r;
     }
     return r;
 }

@@ -46,6 +46,10 @@ uint64_t count_max(const Qcow2 *q)
     return q->refcount_order == 6 ? UINT64_MAX : (1ull << (1u << q->refcount_order)) - 1;
 }
 
+/* Clusters that are counted ahead, so that the counts are durable when tables need them: one flush of the host's instead of two
+ * for a guest that flushes each write. */
+#define RESERVE 64ull
+
 static uint64_t block_mask(const Qcow2 *q)
 {
     return (1ull << q->block_bits) - 1;
@@ -72,6 +76,16 @@ int refcount_get(Qcow2 *q, uint64_t cluster, uint64_t *count)
     return r;
 }
 
+/* put_count - into the block @t, which has it. */
+static void put_count(Qcow2 *q, QTable *t, uint64_t cluster, uint64_t count)
+{
+    uint64_t n = cluster & block_mask(q), bits = 1ull << q->refcount_order;
+
+    count_set(q, t->data, n, count);
+    table_changed(t, n * bits / 8, (bits + 7) / 8);
+    q->counts_first |= count != 0; /* what nothing leads to any more may be counted a while longer */
+}
+
 int refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count)
 {
     QTable *t;
@@ -84,8 +98,7 @@ int refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count)
         return -ERANGE;
     }
     if (r == 0) {
-        count_set(q, t->data, cluster & block_mask(q), count);
-        t->dirty = true;
+        put_count(q, t, cluster, count);
     }
     return r;
 }
@@ -346,8 +359,7 @@ static int take_more(Qcow2 *q, uint64_t cluster, uint64_t *n)
         if (count_get(q, t->data, k & block_mask(q)) != 0) {
             break;
         }
-        count_set(q, t->data, k & block_mask(q), 1);
-        t->dirty = true;
+        put_count(q, t, k, 1);
     }
     *n = k - cluster;
     return r;
@@ -371,17 +383,57 @@ static int alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset)
 
 int qcow2_alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset)
 {
-    int r = alloc_run(q, n, offset);
+    uint64_t more = q->version >= 3 ? MAX(*n, RESERVE) : *n; /* what a crash leaves of it only the dirty bit tells of */
+    int r = 0;
 
-    q->unsure |= r != 0; /* clusters may be counted that nothing will refer to */
-    return r;
+    if (q->reserve_count == 0) {
+        r = alloc_run(q, &more, offset);
+        if (r != 0) {
+            q->unsure = true; /* clusters may be counted that nothing will refer to */
+            return r;
+        }
+        q->reserve = *offset >> q->cluster_bits;
+        q->reserve_count = more;
+    }
+    *offset = q->reserve << q->cluster_bits;
+    *n = MIN(*n, q->reserve_count);
+    q->reserve += *n;
+    q->reserve_count -= *n;
+    return 0;
 }
 
 int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset)
 {
-    int r = n == 1 ? alloc_run(q, &n, offset) : area(q, n, offset);
+    int r = n == 1 ? qcow2_alloc_run(q, &n, offset) : area(q, n, offset);
 
     q->unsure |= r != 0;
+    return r;
+}
+
+/* give_back - the reserve. */
+static int give_back(Qcow2 *q)
+{
+    int r = 0;
+
+    if (q->reserve + q->reserve_count == q->end) {
+        q->end = q->reserve;
+    }
+    for (; q->reserve_count > 0 && r == 0; q->reserve_count -= r == 0) {
+        r = refcount_add(q, q->reserve + q->reserve_count - 1, -1);
+    }
+    q->reserve_count = 0;
+    q->unsure |= r != 0;
+    return r;
+}
+
+int qcow2_settle(Qcow2 *q)
+{
+    bool pending = q->pending_count != 0; /* given up by the first flush, written by the second */
+    int r = q->img->read_only ? 0 : give_back(q);
+
+    for (unsigned n = 0; n < 1u + pending && r == 0 && !q->img->read_only; n++) {
+        r = qcow2_flush_locked(q, true);
+    }
     return r;
 }
 

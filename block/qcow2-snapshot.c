@@ -193,8 +193,7 @@ static int begin(Change *c, BlockImage *img, const char *name, bool by_id)
     if (img->read_only || q->data_file != NULL) {
         return img->read_only ? -EROFS : -ENOTSUP; /* a place is one cluster's of the guest's for good */
     }
-    r = qcow2_flush_locked(q, true);
-    r = r == 0 ? qcow2_flush_locked(q, true) : r;
+    r = qcow2_settle(q);
     r = r == 0 ? qcow2_snapshots_read(q, &c->list, &c->count, &c->list_bytes) : r;
     r = r == 0 && name != NULL ? find(c, name, by_id, &c->found) : r;
     r = r == 0 && name != NULL ? qcow2_snapshot_l1(q, &c->list[c->found], &c->l1) : r;

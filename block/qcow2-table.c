@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define TABLE_PAGE 4096u
+
 static QTable **bucket(Qcow2 *q, uint64_t offset)
 {
     return &q->tables[(offset >> q->cluster_bits) % QTABLE_HASH];
@@ -57,7 +59,7 @@ static void shrink(Qcow2 *q)
 
     for (unsigned n = 0; n < QTABLE_HASH; n++) {
         for (QTable **p = &q->tables[n]; *p != NULL;) {
-            if (!(*p)->dirty && (*p)->used < old) {
+            if ((*p)->to == 0 && (*p)->used < old) {
                 drop(q, p);
             } else {
                 p = &(*p)->next;
@@ -114,7 +116,7 @@ int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **ou
     }
     if (fresh) {
         memset(t->data, 0, q->cluster_size);
-        t->dirty = true;
+        table_changed(t, 0, q->cluster_size);
     }
     t->refcounts = refcounts;
     t->used = ++q->clock;
@@ -122,18 +124,29 @@ int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **ou
     return 0;
 }
 
+/* write_table - what has changed of it, in whole pages: a table can be large, and a flush waits for all that is written. */
+static int write_table(Qcow2 *q, QTable *t)
+{
+    uint32_t from = t->from & ~(TABLE_PAGE - 1), to = MIN((t->to + TABLE_PAGE - 1) & ~(TABLE_PAGE - 1), q->cluster_size);
+    int r = host_write(&q->img->host, t->offset + from, t->data + from, to - from);
+
+    if (r == 0) {
+        t->from = t->to = 0;
+    }
+    return r;
+}
+
 /* write_tables - those of one kind that have changed. *any: there were some. */
 static int write_tables(Qcow2 *q, bool refcounts, bool *any)
 {
     for (unsigned n = 0; n < QTABLE_HASH; n++) {
         for (QTable *t = q->tables[n]; t != NULL; t = t->next) {
-            if (t->dirty && t->refcounts == refcounts) {
-                int r = host_write(&q->img->host, t->offset, t->data, q->cluster_size);
+            if (t->to != 0 && t->refcounts == refcounts) {
+                int r = write_table(q, t);
 
                 if (r != 0) {
                     return r;
                 }
-                t->dirty = false;
                 *any = true;
             }
         }
@@ -168,7 +181,7 @@ static bool changed(const Qcow2 *q)
     }
     for (unsigned n = 0; n < QTABLE_HASH; n++) {
         for (const QTable *t = q->tables[n]; t != NULL; t = t->next) {
-            if (t->dirty) {
+            if (t->to != 0) {
                 return true;
             }
         }
@@ -176,28 +189,41 @@ static bool changed(const Qcow2 *q)
     return false;
 }
 
+/* barrier - what tables will refer to is on stable storage before they are. Counts of clusters in reserve were so before, and
+ * where a hole of the file is filled either is right: what was there, zeros, or what the guest writes. */
+static int barrier(Qcow2 *q, bool *durable)
+{
+    HostFile *f = &q->img->host;
+    bool apart = q->data != f;
+    int r = apart ? host_flush(q->data) : 0;
+
+    if (r == 0 && (q->counts_first || q->reftable_dirty || (q->data_first && !apart))) {
+        r = host_flush(f);
+        *durable = r == 0;
+    }
+    if (r == 0) {
+        q->counts_first = q->data_first = false;
+    }
+    return r;
+}
+
 static int flush_tables(Qcow2 *q, bool sync)
 {
     HostFile *f = &q->img->host;
     int r;
-    bool counts = false, maps = false;
+    bool counts = false, maps = false, durable = false;
 
     sync = sync && q->img->cache != BLK_UNSAFE;
     r = !(q->incompatible & INCOMPAT_DIRTY) && changed(q) ? qcow2_set_dirty(q, true) : 0;
     r = r == 0 ? write_tables(q, true, &counts) : r;
-    if (r == 0 && sync && q->data != f) {
-        r = host_flush(q->data);
-    }
-    if (r == 0 && sync) {
-        r = host_flush(f); /* the data as well, which tables will refer to */
-    }
+    r = r == 0 && sync ? barrier(q, &durable) : r;
     if (r == 0 && q->reftable_dirty) {
         r = reftable_publish(q, sync);
     }
     if (r == 0) {
         r = write_tables(q, false, &maps);
     }
-    if (r == 0 && maps && sync) {
+    if (r == 0 && sync && (maps || !durable)) {
         r = host_flush(f);
     }
     if (r == 0 && q->l1_dirty) {

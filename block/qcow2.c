@@ -416,7 +416,9 @@ static void qcow2_close(BlockImage *img)
 
         r = r == 0 ? qcow2_bitmaps_sync(img) : r;
         if (r == 0) {
-            r = qcow2_flush(img);
+            pthread_mutex_lock(&q->lock);
+            r = qcow2_settle(q);
+            pthread_mutex_unlock(&q->lock);
         }
         if (r == 0 && !q->unsure) {
             r = qcow2_set_dirty(q, false);

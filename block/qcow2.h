@@ -90,7 +90,8 @@ typedef struct QTable {
     uint64_t offset; /* in the file; 0: unused */
     uint8_t *data;   /* as in the file */
     uint64_t used;   /* when it was needed last */
-    bool dirty, refcounts;
+    uint32_t from, to; /* bytes that have changed since it was written; to 0: none */
+    bool refcounts;
     struct QTable *next; /* of the same hash */
 } QTable;
 
@@ -137,10 +138,13 @@ typedef struct Qcow2 {
     uint32_t reftable_clusters; /* of the table that the header names, at reftable_offset */
     uint64_t reftable_next;  /* where it goes at the next flush, having grown; 0: it stays */
     bool reftable_dirty;
+    bool counts_first;       /* a count went up: it must be durable before a table that needs it */
+    bool data_first;         /* the same of data that a changed L2 table leads to */
     bool broken;             /* what the header says is not known any more: nothing is written */
     uint32_t snapshots;
     uint64_t snapshots_offset;
     uint64_t free_hint;      /* no free cluster below, of those with a refcount block */
+    uint64_t reserve, reserve_count; /* clusters that are counted, and nobody's yet */
     uint64_t end;            /* first cluster behind all that are in use */
     uint64_t packed;         /* where the next compressed cluster goes, if not at the start of a cluster */
     uint64_t touched;        /* bytes: the file was never written from there on, and reads as zeros */
@@ -181,6 +185,12 @@ static inline uint64_t qcow2_l1_entries(const Qcow2 *q, uint64_t size)
 int table_get(Qcow2 *q, uint64_t offset, bool refcounts, bool fresh, QTable **t);
 /* qcow2_flush_locked - all tables to the file, in order; with @sync data and tables are on stable storage. */
 int qcow2_flush_locked(Qcow2 *q, bool sync);
+/* table_changed - [@at, +@len) of its bytes are others than in the file. Any thread that has it. */
+static inline void table_changed(QTable *t, uint64_t at, uint64_t len)
+{
+    t->from = t->to == 0 ? (uint32_t)at : MIN(t->from, (uint32_t)at);
+    t->to = MAX(t->to, (uint32_t)(at + len));
+}
 /* tables_reserve - the next @n tables come without a flush. */
 int tables_reserve(Qcow2 *q, uint64_t n);
 /* tables_drop - forget the table at @offset, changed or not. tables_free - all. */
@@ -206,6 +216,8 @@ int refcount_set(Qcow2 *q, uint64_t cluster, uint64_t count);
 int refcount_add(Qcow2 *q, uint64_t cluster, int delta);
 /* qcow2_alloc - @n contiguous clusters with count 1; the offset of the first. */
 int qcow2_alloc(Qcow2 *q, uint64_t n, uint64_t *offset);
+/* qcow2_settle - the reserve is given back, and all is in the file: the counts are those that tables need. */
+int qcow2_settle(Qcow2 *q);
 /* qcow2_alloc_run - the same for at most *n, at least one: as many as are free in a row, or at the end of the file. */
 int qcow2_alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset);
 /* qcow2_give_up - one reference less, once the tables that no longer hold it are in the file. */
@@ -231,8 +243,8 @@ QKind qcow2_kind(const Qcow2 *q, QEntry entry, uint64_t offset);
 uint64_t qcow2_place(const Qcow2 *q, QEntry entry, uint64_t offset);
 /* l2_absent - bytes from @guest on for which there is no L2 table, 0 when there is one. */
 uint64_t l2_absent(Qcow2 *q, uint64_t guest);
-/* l2_set - set it; makes or copies the table. */
-int l2_set(Qcow2 *q, uint64_t guest, QEntry entry);
+/* l2_set - set it; makes or copies the table. @data: a crash may leave the entry only with the data that it leads to. */
+int l2_set(Qcow2 *q, uint64_t guest, QEntry entry, bool data);
 /* compressed_clusters - "Compressed Clusters Descriptor": the first and last cluster that its sectors touch. */
 uint64_t compressed_clusters(const Qcow2 *q, uint64_t desc, uint64_t *last);
 /* qcow2_free_entry - what @entry referred to is no longer needed. */

@@ -35,15 +35,18 @@ def create(image, fmt, options, mib):
     subprocess.run([f"{ROOT}/doppel-img", "create", "-q", "-f", fmt, *more, image, f"{mib}M"], check=True)
 
 
-def machine(program, drive, rd, loads):
-    """{name: (processor seconds, wall seconds)} of one machine, for `loads`, {name: what `load` is told}; `drive` is of -drive."""
-    with VM("-M", "pc", "-accel", "tcg", "-cpu", "max", "-m", "256", "-nodefaults", "-drive", f"{drive},if=virtio", "-kernel",
+def machine(program, drives, rd, loads):
+    """{name: (processor seconds, wall seconds, what was printed)} of one machine, for `loads`, {name: what `load` is told}; `drives`
+    are of -drive."""
+    disks = [x for d in drives for x in ("-drive", f"{d},if=virtio")]
+    devices = ",".join(f"/dev/vd{chr(ord('a') + n)}" for n in range(len(drives)))
+    with VM("-M", "pc", "-accel", "tcg", "-cpu", "max", "-m", "256", "-nodefaults", *disks, "-kernel",
             f"{GUESTS}/vmlinuz-amd64", "-initrd", rd, "-append", "console=ttyS0 quiet do=shell", program=program) as vm:
         vm.expect("^DOPPEL-READY$", BOOT)
         vm.expect(PROMPT)
         got = {}
         for name, what in loads.items():
-            cpu, wall, _, text = measure(vm, f"load /dev/vda {what}")
+            cpu, wall, _, text = measure(vm, f"load {devices} {what}")
             assert "LOAD OK" in text, text
-            got[name] = cpu, wall
+            got[name] = cpu, wall, text
         return got

@@ -4,7 +4,8 @@
  *   load DEVICE read|write|sync SIZE COUNT DEPTH MIB [random]
  *
  * COUNT operations of SIZE bytes, DEPTH of them under way at a time, on the first MIB of the device: one after the other from
- * its start, or at random places of their own size. sync: a write, and a flush after each; DEPTH is 1.
+ * its start, or at random places of their own size. sync: a write, and a flush after each; DEPTH is 1, and DEVICE may be several
+ * with commas between, which have each operation in turns: how long it took is printed, so that they can be compared.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,9 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 64 };
+enum { DEPTH_MAX = 64, DEVICES_MAX = 4 };
 
 static void bad(const char *what)
 {
@@ -58,15 +60,34 @@ static uint64_t place(uint64_t number)
     return (in_a_row ? number % slots : next() % slots) * size;
 }
 
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* run_synced - one at a time, on stable storage each. */
-static void run_synced(int fd)
+static void run_synced(const int *fd, unsigned devices)
 {
     const void *buf = (const void *)(uintptr_t)cb[0].aio_buf;
+    double took[DEVICES_MAX] = { 0 };
 
     for (uint64_t n = 0; n < count; n++) {
-        if (pwrite(fd, buf, size, (off_t)place(n)) != (ssize_t)size || fsync(fd) != 0) {
-            bad("write or flush");
+        off_t at = (off_t)place(n);
+
+        for (unsigned k = 0; k < devices; k++) {
+            double start = seconds();
+
+            if (pwrite(fd[k], buf, size, at) != (ssize_t)size || fsync(fd[k]) != 0) {
+                bad("write or flush");
+            }
+            took[k] += seconds() - start;
         }
+    }
+    for (unsigned k = 0; k < devices; k++) {
+        printf("LOAD TOOK %u %.6f\n", k, took[k]);
     }
 }
 
@@ -110,7 +131,8 @@ static void run(aio_context_t aio)
 int main(int argc, char **argv)
 {
     aio_context_t aio = 0;
-    int fd, write, synced;
+    int fd[DEVICES_MAX], write, synced;
+    unsigned devices = 0;
 
     if (argc < 7) {
         errno = EINVAL;
@@ -123,13 +145,18 @@ int main(int argc, char **argv)
     depth = strtoull(argv[5], NULL, 0);
     slots = size != 0 ? (strtoull(argv[6], NULL, 0) << 20) / size : 0;
     in_a_row = argc == 7;
-    fd = open(argv[1], (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
-    if (fd < 0 || depth < 1 || depth > (synced ? 1 : DEPTH_MAX) || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
-        bad(argv[1]);
+    for (char *s = strtok(argv[1], ","); s != NULL && devices < (synced ? DEVICES_MAX : 1u); s = strtok(NULL, ",")) {
+        fd[devices] = open(s, (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
+        if (fd[devices++] < 0) {
+            bad(s);
+        }
     }
-    prepare(fd, write);
+    if (devices == 0 || depth < 1 || depth > (synced ? 1 : DEPTH_MAX) || slots == 0 || syscall(SYS_io_setup, DEPTH_MAX, &aio) != 0) {
+        bad("arguments");
+    }
+    prepare(fd[0], write);
     if (synced) {
-        run_synced(fd);
+        run_synced(fd, devices);
     } else {
         run(aio);
     }

@@ -565,6 +565,61 @@ static void test_threads(void **state)
     threads_on(&(Qcow2Options){ 8 << 20, 3, 65536, 16, .extended_l2 = true });
 }
 
+/* What reaches the host's disk. */
+static uint64_t host_flushes, host_bytes;
+
+static ssize_t counting_pwrite(int fd, const void *buf, size_t len, off_t at)
+{
+    host_bytes += len;
+    return pwrite(fd, buf, len, at);
+}
+
+static int counting_fdatasync(int fd)
+{
+    host_flushes++;
+    return 0;
+}
+
+/* synced_on - each of 500 writes of 4 KiB fills a new cluster and is flushed: with one flush of the host's, but for a few, and
+ * with a page each of data, map and counts, however large the tables are. */
+static void synced_on(const Qcow2Options *o, unsigned extra)
+{
+    autofree char *path = path_of("synced.qcow2");
+    const HostCalls *old = host_calls;
+    HostCalls counting = host_system_calls;
+    BlockImage *img;
+
+    counting.pwrite = counting_pwrite;
+    counting.fdatasync = counting_fdatasync;
+    must_create(path, o);
+    img = must_open(path, false);
+    assert_int_equal(image_write(img, 0, pool, 4096), 0); /* the first table is made */
+    assert_int_equal(image_flush(img), 0);
+    host_flushes = host_bytes = 0;
+    host_calls = &counting;
+    for (uint64_t n = 1; n <= 500; n++) {
+        assert_int_equal(image_write(img, n * o->cluster_size, pool, 4096), 0);
+        assert_int_equal(image_flush(img), 0);
+    }
+    host_calls = old;
+    assert_in_range(host_flushes, 500, 500 + extra);
+    assert_in_range(host_bytes, 500 * 4096, 500 * 4096 * 3);
+    must_check(img);
+    image_unref(img);
+    qemu_check(path);
+    unlink(path);
+}
+
+static void test_synced(void **state)
+{
+    if (!choice_of("qcow2")->wanted) {
+        return;
+    }
+    synced_on(&(Qcow2Options){ 1u << 30, 3, 65536, 16 }, 20);
+    synced_on(&(Qcow2Options){ 2ull << 30, 3, 2u << 20, 16 }, 20);
+    synced_on(&(Qcow2Options){ 1u << 30, 2, 65536, 16 }, 520); /* it has no dirty bit: its counts come first each time */
+}
+
 static int setup(void **state)
 {
     for (uint32_t n = 0; n < POOL; n++) { /* the second half can be compressed */
@@ -592,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_on_disk),
         cmocka_unit_test(test_backing),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_synced),
     };
 
     seed = s != NULL ? strtoull(s, NULL, 10) * 2 + 1 : seed;
