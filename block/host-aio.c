@@ -37,6 +37,7 @@ typedef struct Engine {
     int busy;    /* under `lock`: pieces, below zero for as long as one ended before it was counted */
     bool ending; /* under `lock` */
     uint64_t count; /* under `lock`: pieces that ended */
+    uint64_t handed; /* atomic: pieces that the kernel got; what was written to them before is seen by who gets them back */
 } Engine;
 
 /* ---- native ---- */
@@ -216,6 +217,7 @@ static void *reap(void *arg)
         }
         pthread_mutex_unlock(&e->lock);
         n = e->wait(done);
+        (void)__atomic_load_n(&e->handed, __ATOMIC_ACQUIRE);
         for (unsigned k = 0; k < n; k++) {
             done[k]->done(done[k]);
         }
@@ -269,6 +271,7 @@ bool host_aio_start(HostAio aio, AioPiece *p)
     pthread_mutex_lock(&e->lock);
     room = e->busy < AIO_DEPTH;
     pthread_mutex_unlock(&e->lock);
+    __atomic_fetch_add(&e->handed, 1, __ATOMIC_RELEASE);
     if (!room || e->submit(p) != 0) {
         return false;
     }

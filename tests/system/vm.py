@@ -118,7 +118,7 @@ class VM:
         cmd += ["-monitor", f"unix:{path},server,nowait" if monitor else "none"]
         if not defaults and not any(str(a) in ("-nic", "-net", "-netdev", "-nodefaults") for a in args):
             cmd += ["-nic", "none"]  # the default card is for the tests of it: firmware would try it, and wait
-        if ENGINE and not any("accel" in str(a) or str(a) in ("-icount", "none") for a in args):
+        if ENGINE and program == DOPPEL and not any("accel" in str(a) or str(a) in ("-icount", "none") for a in args):
             cmd += ["-accel", ENGINE]
         cmd += map(str, args)
         self.cmd = cmd
