@@ -37,8 +37,21 @@ typedef struct Engine {
     int busy;    /* under `lock`: pieces, below zero for as long as one ended before it was counted */
     bool ending; /* under `lock` */
     uint64_t count; /* under `lock`: pieces that ended */
-    uint64_t handed; /* atomic: pieces that the kernel got; what was written to them before is seen by who gets them back */
 } Engine;
+
+/* What was written to a piece before the kernel got it is seen by who gets it back from there: the kernel sees to that, but
+ * neither the compiler nor TSan knows. */
+static uint64_t handed;
+
+static void hand_over(void)
+{
+    __atomic_fetch_add(&handed, 1, __ATOMIC_RELEASE);
+}
+
+static void take_over(void)
+{
+    (void)__atomic_load_n(&handed, __ATOMIC_ACQUIRE);
+}
 
 /* ---- native ---- */
 
@@ -55,8 +68,10 @@ static int native_submit(AioPiece *p)
                        .aio_fildes = (uint32_t)p->fd, .aio_buf = (uintptr_t)p->buf, .aio_nbytes = p->len,
                        .aio_offset = (int64_t)p->offset };
     struct iocb *list[] = { &cb }; /* the kernel copies it */
-    long n = syscall(__NR_io_submit, context, 1L, list);
+    long n;
 
+    hand_over();
+    n = syscall(__NR_io_submit, context, 1L, list);
     return n == 1 ? 0 : n == 0 ? -EAGAIN : -errno;
 }
 
@@ -65,6 +80,7 @@ static unsigned native_wait(AioPiece **p)
     struct io_event events[BATCH];
     long n = syscall(__NR_io_getevents, context, 1L, (long)BATCH, events, NULL);
 
+    take_over();
     for (long k = 0; k < n; k++) {
         p[k] = (AioPiece *)(uintptr_t)events[k].data; /* NOLINT(performance-no-int-to-ptr) */
         p[k]->result = events[k].res;
@@ -115,6 +131,7 @@ static int ring_submit(AioPiece *p)
             io_uring_prep_read(sqe, p->fd, p->buf, p->len, p->offset);
         }
         io_uring_sqe_set_data(sqe, p);
+        hand_over();
         while (io_uring_submit(&ring) < 0) { /* interrupted, no memory: an entry that was made stays in the ring */
             sched_yield();
         }
@@ -133,6 +150,7 @@ static unsigned ring_wait(AioPiece **p)
         return 0;
     }
     n = io_uring_peek_batch_cqe(&ring, more, BATCH);
+    take_over();
     for (unsigned k = 0; k < n; k++) {
         p[k] = io_uring_cqe_get_data(more[k]);
         p[k]->result = more[k]->res;
@@ -217,7 +235,6 @@ static void *reap(void *arg)
         }
         pthread_mutex_unlock(&e->lock);
         n = e->wait(done);
-        (void)__atomic_load_n(&e->handed, __ATOMIC_ACQUIRE);
         for (unsigned k = 0; k < n; k++) {
             done[k]->done(done[k]);
         }
@@ -271,7 +288,6 @@ bool host_aio_start(HostAio aio, AioPiece *p)
     pthread_mutex_lock(&e->lock);
     room = e->busy < AIO_DEPTH;
     pthread_mutex_unlock(&e->lock);
-    __atomic_fetch_add(&e->handed, 1, __ATOMIC_RELEASE);
     if (!room || e->submit(p) != 0) {
         return false;
     }

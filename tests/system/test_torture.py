@@ -34,7 +34,7 @@ def test_guest(program, tmp_path):
         vm.expect("^DOPPEL-READY", BOOT)
         vm.expect("# ")
         vm.send(f"torture {SECONDS} 4\n")
-        got = vm.expect(r"^TORTURE .*", SECONDS + 2 * STEP).group(0)
+        got = vm.expect(r"^(TORTURE .*)\n", SECONDS + 2 * STEP).group(1)
         assert re.search(OK, got), got
         print("done:", got)  # for the soak's ledger
         vm.send("dmesg | grep -ciE 'lockup|stall|bug:|oops'\n")
