@@ -285,7 +285,7 @@ static bool has_work(const CpuState *c)
 {
     uint32_t r = __atomic_load_n(&c->requests, __ATOMIC_SEQ_CST) & ~(uint32_t)REQ_STOP;
 
-    switch (c->activity) {
+    switch ((CpuActivity)c->activity) {
     case CPU_RUNNING:
         return true;
     case CPU_HALTED:

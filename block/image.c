@@ -447,9 +447,13 @@ int image_flush(BlockImage *img)
 
 int image_status(BlockImage *img, uint64_t offset, uint64_t len, bool chain, ImageRange *r)
 {
-    int ret = img->fmt->status(img, offset, len, r);
     BlockImage *back = img->backing;
+    int ret;
 
+    if (offset < img->size) {
+        len = MIN(len, img->size - offset);
+    }
+    ret = img->fmt->status(img, offset, len, r);
     if (ret != 0 || !chain || (r->flags & IMAGE_ALLOCATED)) {
         return ret;
     }

@@ -12,9 +12,8 @@ from test_disks import answer, end, no_trouble
 from vm import LIMIT, ROOT, STEP, VM, run, wait_for
 
 IMG = os.path.join(ROOT, "doppel-img")
-DISK = 8 << 20
 # A small file system of its own, which is gone with the machine: "$@" runs on it, in $DIR.
-SMALL = 'mount -t tmpfs -o size=6m none "$DIR" && cp -a "$DIR.files/." "$DIR" && exec "$@"'
+SMALL = 'mount -t tmpfs -o size=$SIZE none "$DIR" && cp -a "$DIR.files/." "$DIR" && exec "$@"'
 
 
 def namespaces():
@@ -30,18 +29,18 @@ needs_mount = pytest.mark.skipif(HOW is None, reason="no file system can be moun
 
 
 class SmallDisk:
-    """A folder that the machine sees as a file system of 6 MiB, 4 of which a ballast takes."""
+    """A folder that the machine sees as a file system with 2 MiB less than the disk, 4 of which a ballast takes."""
 
-    def __init__(self, tmp, fmt, name="disk.img"):
+    def __init__(self, tmp, fmt, name="disk.img", mib=8):
         self.dir = tmp / "small"
         self.dir.mkdir()
         files = tmp / "small.files"
         files.mkdir()
         (files / "ballast").write_bytes(os.urandom(4 << 20))
-        subprocess.run([IMG, "create", "-q", "-f", fmt, files / name, str(DISK)], check=True, timeout=LIMIT)
+        subprocess.run([IMG, "create", "-q", "-f", fmt, files / name, f"{mib}M"], check=True, timeout=LIMIT)
         self.image = self.dir / name
         wrapper = tmp / "doppel-small"
-        wrapper.write_text(f'#!/bin/sh\nDIR={self.dir}; export DIR\nexec {" ".join(HOW)} sh -c \'{SMALL}\' sh '
+        wrapper.write_text(f'#!/bin/sh\nDIR={self.dir} SIZE={mib - 2}m; export DIR SIZE\nexec {" ".join(HOW)} sh -c \'{SMALL}\' sh '
                            f'{ROOT}/doppel "$@"\n')
         wrapper.chmod(0o755)
         self.program = str(wrapper)
@@ -49,6 +48,14 @@ class SmallDisk:
     def path(self, m, name):
         """A file there, from outside."""
         return f"/proc/{m.p.pid}/root{self.dir}/{name}"
+
+    def leave(self, m, room):
+        """The ballast takes what is there, but for `room` bytes."""
+        with open(self.path(m, "ballast"), "r+b") as f:
+            free = os.statvfs(f.fileno())
+            size = max(0, os.fstat(f.fileno()).st_size + free.f_bavail * free.f_frsize - room)
+            f.truncate(size)
+            os.posix_fallocate(f.fileno(), 0, max(1, size))
 
     def drop_ballast(self, m):
         os.unlink(self.path(m, "ballast"))
@@ -116,6 +123,43 @@ def test_stops_and_goes_on(fmt, kind, tmp_path):
     assert hashlib.sha256(raw.read_bytes()[:5 << 20]).hexdigest() == sums
     if fmt == "qcow2":
         assert subprocess.run([IMG, "check", "-q", copy], timeout=LIMIT).returncode in (0, 3)
+
+
+CYCLES, PIECE, LEFT = 100, 512 << 10, 128 << 10
+
+
+@needs_mount
+@pytest.mark.usefixtures("guests")
+@pytest.mark.parametrize("fmt, kind", [("qcow2", "virtio-blk"), *(pytest.param(fmt, kind, marks=pytest.mark.full) for fmt, kind in (
+    ("raw", "ide"), ("qcow2", "ide"), ("raw", "ahci"), ("qcow2", "ahci"), ("raw", "virtio-blk")))])
+def test_again_and_again(fmt, kind, tmp_path):
+    """The disk is full in the middle of each of a hundred pieces, and each time there is space for that one only."""
+    small = SmallDisk(tmp_path, fmt, mib=64)
+    path, opt = address(tmp_path)
+    dev = "/dev/vda" if kind == "virtio-blk" else "/dev/sda"
+    m = machine(*attached(small, fmt, kind), "-qmp", opt, program=small.program)
+    with m, Qmp(path) as q:
+        answer(m, f"dd if=/dev/urandom of=/data bs=64k count={CYCLES * PIECE >> 16} 2>/dev/null")
+        sums = answer(m, "sha256sum </data").split()[0]
+        for n in range(CYCLES):
+            small.leave(m, LEFT)
+            q.events.clear()
+            where = f"bs=64k skip={n * PIECE >> 16} seek={n * PIECE >> 16} count={PIECE >> 16}"
+            m.send(f"dd if=/data of={dev} {where} conv=fsync,notrunc 2>/dev/null; echo DONE $?\n")
+            q.event("STOP", STEP)
+            assert status(q) == ("io-error", False)
+            small.leave(m, PIECE + (1 << 20))
+            m.mon.cmd("cont")
+            m.expect(r"DONE 0\n", STEP)
+        answer(m, "echo 3 >/proc/sys/vm/drop_caches")
+        assert answer(m, f"dd if={dev} bs=64k count={CYCLES * PIECE >> 16} 2>/dev/null | sha256sum").split()[0] == sums
+        no_trouble(m)
+        answer(m, "sync")
+        subprocess.run(["cp", "--sparse=always", small.path(m, "disk.img"), tmp_path / "copy.img"], check=True, timeout=LIMIT)
+        end(m)
+    subprocess.run([IMG, "convert", "-f", fmt, "-O", "raw", tmp_path / "copy.img", tmp_path / "copy.raw"], check=True, timeout=LIMIT)
+    with open(tmp_path / "copy.raw", "rb") as f:
+        assert hashlib.sha256(f.read(CYCLES * PIECE)).hexdigest() == sums
 
 
 @needs_mount
