@@ -301,8 +301,7 @@ static int check_copied(Check *c)
                     c->result->corruptions++;
                 } else if ((r = table_get(q, at, false, false, &t)) == 0) {
                     entry.desc = (e & ~L2_COPIED) | (count == 1 ? L2_COPIED : 0);
-                    l2_put(q, t->data, k, entry);
-                    table_changed(t, k << (q->extended ? 4 : 3), q->extended ? 16 : 8);
+                    l2_change(q, t, k, entry);
                     c->result->corruptions_fixed++;
                 }
             }

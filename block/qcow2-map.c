@@ -69,6 +69,14 @@ uint64_t qcow2_place(const Qcow2 *q, QEntry entry, uint64_t offset)
     return (entry.desc & L2_OFFSET) + (offset & (q->cluster_size - 1));
 }
 
+void l2_change(const Qcow2 *q, QTable *t, uint64_t n, QEntry entry)
+{
+    unsigned bits = q->extended ? 4 : 3;
+
+    l2_put(q, t->data, n, entry);
+    table_changed(t, n << bits, 1u << bits);
+}
+
 int l2_find(Qcow2 *q, uint64_t guest, QEntry *entry)
 {
     uint64_t n = l1_index(q, guest), at;
@@ -143,10 +151,7 @@ int l2_set(Qcow2 *q, uint64_t guest, QEntry entry, bool data)
     int r = n < q->l1_size ? own_table(q, n, &t) : -EIO;
 
     if (r == 0) {
-        unsigned bits = q->extended ? 4 : 3;
-
-        l2_put(q, t->data, l2_index(q, guest), entry);
-        table_changed(t, l2_index(q, guest) << bits, 1u << bits);
+        l2_change(q, t, l2_index(q, guest), entry);
         q->data_first |= data;
     }
     return r;

@@ -388,8 +388,8 @@ int qcow2_alloc_run(Qcow2 *q, uint64_t *n, uint64_t *offset)
 
     if (q->reserve_count == 0) {
         r = alloc_run(q, &more, offset);
+        q->unsure |= r != 0; /* clusters may be counted that nothing will refer to */
         if (r != 0) {
-            q->unsure = true; /* clusters may be counted that nothing will refer to */
             return r;
         }
         q->reserve = *offset >> q->cluster_bits;
@@ -418,8 +418,8 @@ static int give_back(Qcow2 *q)
     if (q->reserve + q->reserve_count == q->end) {
         q->end = q->reserve;
     }
-    for (; q->reserve_count > 0 && r == 0; q->reserve_count -= r == 0) {
-        r = refcount_add(q, q->reserve + q->reserve_count - 1, -1);
+    for (uint64_t n = q->reserve_count; n > 0 && r == 0; n--) {
+        r = refcount_add(q, q->reserve + n - 1, -1);
     }
     q->reserve_count = 0;
     q->unsure |= r != 0;

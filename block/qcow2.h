@@ -234,6 +234,8 @@ int l2_find(Qcow2 *q, uint64_t guest, QEntry *entry);
 /* l2_get, l2_put - entry @n of a table in memory. Any thread that has it. */
 QEntry l2_get(const Qcow2 *q, const uint8_t *table, uint64_t n);
 void l2_put(const Qcow2 *q, uint8_t *table, uint64_t n, QEntry entry);
+/* l2_change - the same of a table that the next flush writes. */
+void l2_change(const Qcow2 *q, QTable *t, uint64_t n, QEntry entry);
 /* qcow2_has_place - a cluster with a place for its data, whatever is there. qcow2_owns - and nobody else has it. */
 bool qcow2_has_place(const Qcow2 *q, QEntry entry);
 bool qcow2_owns(const Qcow2 *q, QEntry entry);

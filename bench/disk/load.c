@@ -145,7 +145,11 @@ int main(int argc, char **argv)
     depth = strtoull(argv[5], NULL, 0);
     slots = size != 0 ? (strtoull(argv[6], NULL, 0) << 20) / size : 0;
     in_a_row = argc == 7;
-    for (char *s = strtok(argv[1], ","); s != NULL && devices < (synced ? DEVICES_MAX : 1u); s = strtok(NULL, ",")) {
+    for (char *s = strtok(argv[1], ","); s != NULL; s = strtok(NULL, ",")) {
+        if (devices == (synced ? DEVICES_MAX : 1u)) {
+            errno = EINVAL;
+            bad("too many devices");
+        }
         fd[devices] = open(s, (write ? O_WRONLY : O_RDONLY) | O_DIRECT);
         if (fd[devices++] < 0) {
             bad(s);

@@ -33,7 +33,7 @@ static void more(BlockImage *img, unsigned how)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size >= 100 && size <= FILE_MAX && ld_be64(data + 1 + QH_BACKING_OFFSET) == 0) {
+    if (size >= SIZE_MIN && ld_be64(data + 1 + QH_BACKING_OFFSET) == 0) {
         bool split = ld_be32(data + 1 + QH_VERSION) >= 3 && (ld_be64(data + 1 + QH_INCOMPATIBLE) & INCOMPAT_DATA_FILE);
 
         fuzz_image(data, size, "qcow2", split, more);

@@ -14,8 +14,6 @@ static void more(BlockImage *img, unsigned how)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size >= 100 && size <= FILE_MAX) {
-        fuzz_image(data, size, "vmdk", false, more);
-    }
+    fuzz_image(data, size, "vmdk", false, more);
     return 0;
 }

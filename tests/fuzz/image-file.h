@@ -15,6 +15,7 @@
 #include "machine/board.h"
 #include "tests/fuzz/image-use.h"
 
+#define SIZE_MIN 100u
 #define FILE_MAX (1u << 20)
 enum { HOW_READ_ONLY = 1, HOW_UNSAFE = 2, HOW_REPAIR = 4, HOW_ENLARGE = 8, TERSE = 128, TERSE_BYTES = 1024, TERSE_CLUSTER = 16384 };
 
@@ -48,16 +49,20 @@ static void fuzz_image(const uint8_t *data, size_t size, const char *format, boo
 {
     static int fd = -1, data_fd;
     static char path[32], data_path[32];
-    unsigned how = data[0];
+    unsigned how;
     Error *err = NULL;
     BlockImage *img;
 
+    if (size < SIZE_MIN || size > FILE_MAX) {
+        return;
+    }
     if (fd < 0) {
         fd = memfd_create("image", 0);
         data_fd = memfd_create("data", 0);
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         snprintf(data_path, sizeof(data_path), "/proc/self/fd/%d", data_fd);
     }
+    how = data[0];
     put_file(fd, data, size);
     if (split && ftruncate(data_fd, FILE_MAX) != 0) {
         abort();
