@@ -13,7 +13,6 @@
 #include "block/vmdk.h"
 
 #define CHUNK (2u << 20) /* also the largest cluster */
-#define DATA_MAX (1u << 20) /* bytes of a piece that is only copied: what a core's cache holds */
 enum { SECTOR = 512 };
 
 /* A piece of work: bytes of one source. */
@@ -150,7 +149,7 @@ static bool next_piece(Convert *c, Piece *p)
     }
     p->len = MIN(p->len, p->in->size - c->at);
     if (!p->zero && !p->skip) {
-        p->len = MIN(p->len, (cluster > 1 ? CHUNK : DATA_MAX) - (p->to & (cluster - 1)));
+        p->len = MIN(p->len, CHUNK - (p->to & (cluster - 1)));
     }
     p->as_it_is = p->as_it_is && p->len <= r.len;
     c->at += p->len;
@@ -176,6 +175,28 @@ static bool wait_turn(Convert *c, uint64_t number)
     go = c->error == 0;
     pthread_mutex_unlock(&c->lock);
     return go;
+}
+
+/* put_piece - to its place in the target. */
+static int put_piece(Convert *c, const Piece *p, const uint8_t *buf, uint8_t *packed, const uint32_t *lens)
+{
+    bool data = !p->zero && !p->skip;
+    int r = 0;
+
+    if (c->one_writes) {
+        pthread_mutex_lock(&c->writing);
+    }
+    if (data) {
+        r = c->compressed    ? put_clusters(c, p->to, buf, (uint32_t)p->len, packed, lens)
+            : c->cluster > 1 ? put_whole(c, p->to, buf, (uint32_t)p->len)
+                             : put_data(c, p->to, buf, (uint32_t)p->len);
+    } else if (p->zero && (c->dirty_target || c->own)) {
+        r = image_zero(c->out, p->to, p->len);
+    }
+    if (c->one_writes) {
+        pthread_mutex_unlock(&c->writing);
+    }
+    return r;
 }
 
 /* salvage - what can be read of a piece, block by block; the rest is zeros. */
@@ -233,19 +254,14 @@ static void *work(void *opaque)
 
         pthread_mutex_unlock(&c->lock);
         img_pace(&c->begun, p.due_ns);
-        data = data && !by_host(c, &p);
+        p.skip |= data && by_host(c, &p);
+        data = data && !p.skip;
         r = data ? get_data(c, &p, buf) : 0;
         if (r == 0 && data && c->compressed) {
             pack_clusters(c, packer, p.to, buf, (uint32_t)p.len, packed, lens);
         }
         if (r == 0 && wait_turn(c, p.number)) {
-            if (data) {
-                r = c->compressed    ? put_clusters(c, p.to, buf, (uint32_t)p.len, packed, lens)
-                    : c->cluster > 1 ? put_whole(c, p.to, buf, (uint32_t)p.len)
-                                     : put_data(c, p.to, buf, (uint32_t)p.len);
-            } else if (p.zero && (c->dirty_target || c->own)) {
-                r = image_zero(c->out, p.to, p.len);
-            }
+            r = put_piece(c, &p, buf, packed, lens);
         }
         pthread_mutex_lock(&c->lock);
         c->written++;
@@ -270,6 +286,8 @@ int convert_copy(Convert *c, unsigned threads)
 
     clock_gettime(CLOCK_MONOTONIC, &c->begun);
     pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->writing, NULL);
+    c->one_writes = c->any_order && c->out->host.fd >= 0 && c->out->host.align == 1;
     for (unsigned k = 0; k < CONVERT_THREADS_MAX; k++) {
         pthread_cond_init(&c->turn[k], NULL);
     }
@@ -281,6 +299,7 @@ int convert_copy(Convert *c, unsigned threads)
         pthread_join(thread[--n], NULL);
     }
     pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->writing);
     for (unsigned k = 0; k < CONVERT_THREADS_MAX; k++) {
         pthread_cond_destroy(&c->turn[k]);
     }

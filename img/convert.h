@@ -9,7 +9,7 @@
 enum { CONVERT_THREADS = 8, CONVERT_THREADS_MAX = 16 };
 
 typedef struct Convert {
-    /* constant */
+    /* constant while it copies */
     BlockImage *out, **in;
     int count;
     uint64_t sparse;   /* runs of zeros of at least so many bytes are left out; 0: none */
@@ -19,6 +19,8 @@ typedef struct Convert {
     bool salvage, quiet; /* what cannot be read is zeros */
     uint32_t cluster; /* pieces are whole ones of the target, or 1 */
     bool compressed, own, any_order; /* own: only what the source itself holds; the rest is behind the target */
+    bool one_writes; /* at a time, under `writing`: the host has others spin until a cached file's writer is done */
+    pthread_mutex_t writing;
     /* under `lock` */
     pthread_mutex_t lock;
     pthread_cond_t turn[CONVERT_THREADS_MAX]; /* of the piece with this number, modulo: no more are under way */
