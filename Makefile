@@ -224,14 +224,16 @@ check-sanitize: need-deps
 	 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
 	 tests/run --build build-san $(if $(T),--only '$(T)') unit device cpu fuzz
 
-# Races: the programs that have threads; the processors on the reference engine, whose code the sanitizer sees.
+# Races: the programs that have threads; the processors on the reference engine, whose code the sanitizer sees, and a whole
+# machine there whose cards come and go.
 TSAN_TESTS := clock memory chardev device block qcow2 host-file
 check-thread: need-deps
 	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g -Wno-tsan' WERROR= SAN_FLAGS='-fsanitize=thread' \
-	    $(TSAN_TESTS:%=build-tsan/tests/unit/test-%) build-tsan/tests/cpu/test-smp
+	    $(TSAN_TESTS:%=build-tsan/tests/unit/test-%) build-tsan/tests/cpu/test-smp build-tsan/doppel
 	@export TSAN_OPTIONS=allocator_may_return_null=1; for t in $(TSAN_TESTS); do \
 	    tests/run --build build-tsan --only $$t unit || exit 1; done
 	@DOPPEL_ENGINE=interp tests/run --build build-tsan --only smp cpu
+	@DOPPEL=$(CURDIR)/build-tsan/doppel DOPPEL_ENGINE=interp DOPPEL_SLOW=40 tests/run --full --only plug_race system
 
 check-headers: $(TRACE_HEADERS)
 	@for h in $(HEADERS); do \

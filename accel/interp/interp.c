@@ -27,7 +27,7 @@ static void deliver(CpuState *c, unsigned vector)
 /* INIT and SIPI: SDM vol. 3A, "MP Initialization Protocol". */
 static void take_init(CpuState *c)
 {
-    cpu_unrequest(c, REQ_INIT | REQ_SIPI);
+    cpu_unrequest(c, REQ_INIT); /* what comes while it is carried out is for afterwards */
     cpu_reset(c, true);
     if (c->hooks.init_done != NULL) {
         c->hooks.init_done(c);
@@ -37,10 +37,11 @@ static void take_init(CpuState *c)
 
 static void take_sipi(CpuState *c)
 {
-    uint8_t vec = __atomic_load_n(&c->sipi_vector, __ATOMIC_SEQ_CST);
     Segment *cs = &c->segs[SEG_CS];
+    uint8_t vec;
 
     cpu_unrequest(c, REQ_SIPI);
+    vec = __atomic_load_n(&c->sipi_vector, __ATOMIC_SEQ_CST);
     if (c->activity != CPU_WAIT_SIPI) {
         return;
     }
@@ -80,7 +81,7 @@ bool interp_take_requests(CpuState *c)
     if (r & REQ_INIT) {
         take_init(c);
     }
-    if (r & REQ_SIPI) {
+    if (requests(c) & REQ_SIPI) { /* also one that came since */
         take_sipi(c);
     }
     if (c->inhibit_irq || c->activity == CPU_WAIT_SIPI || c->activity == CPU_SHUTDOWN) {

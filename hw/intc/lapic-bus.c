@@ -58,6 +58,7 @@ static bool lapic_take(LapicState *s, const LapicMsg *m)
         cpu_request(s->cpu, REQ_NMI);
         return true;
     case LAPIC_INIT:
+        cpu_unrequest(s->cpu, REQ_SIPI); /* it was for before */
         cpu_request(s->cpu, REQ_INIT);
         return true;
     case LAPIC_STARTUP:
