@@ -13,6 +13,7 @@
 #include "block/vmdk.h"
 
 #define CHUNK (2u << 20) /* also the largest cluster */
+#define PACED (256u << 10) /* bytes of a piece that only a rate holds up */
 enum { SECTOR = 512 };
 
 /* A piece of work: bytes of one source. */
@@ -149,7 +150,7 @@ static bool next_piece(Convert *c, Piece *p)
     }
     p->len = MIN(p->len, p->in->size - c->at);
     if (!p->zero && !p->skip) {
-        p->len = MIN(p->len, CHUNK - (p->to & (cluster - 1)));
+        p->len = MIN(p->len, (c->rate != 0 && cluster == 1 ? PACED : CHUNK) - (p->to & (cluster - 1)));
     }
     p->as_it_is = p->as_it_is && p->len <= r.len;
     c->at += p->len;
