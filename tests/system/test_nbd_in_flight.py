@@ -13,7 +13,7 @@ from test_nbd_client import fails, unbuilt
 
 pytestmark = pytest.mark.skipif(unbuilt(), reason="built without libnbd")
 
-SIZE = 8 << 20
+SIZE = 16 << 20
 
 
 def pattern(size, seed=1):
