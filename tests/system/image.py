@@ -17,6 +17,16 @@ MACROS = """
     mov $\\n, %al
     out %al, %dx
 .endm
+.macro OTHERS from, to                  # all other processors run what is between, at 7000h in real mode
+    mov $\\from, %esi
+    mov $0x7000, %edi
+    mov $\\to - \\from, %ecx
+    rep movsb
+    movl $0xc4500, 0xfee00300           # INIT
+    mov $1000, %ecx
+1:  loop 1b
+    movl $0xc4607, 0xfee00300           # SIPI
+.endm
 .code32
 .globl start
 start:

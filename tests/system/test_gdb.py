@@ -94,14 +94,7 @@ copy: .long 0
 
 # Two processors: the first starts the second by INIT and SIPI; each counts for itself.
 TWO = """
-    mov $ap, %esi
-    mov $0x7000, %edi
-    mov $ap_end - ap, %ecx
-    rep movsb
-    movl $0xc4500, 0xfee00300   # INIT to all others
-    mov $1000, %ecx
-1:  loop 1b
-    movl $0xc4607, 0xfee00300   # SIPI at 7000h
+    OTHERS ap, ap_end
 bsp:
     incl count0
     jmp bsp

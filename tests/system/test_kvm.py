@@ -224,15 +224,8 @@ def test_interrupts(tmp_path):
 
 
 TWO = r"""
-    mov $ap, %esi
-    mov $0x7000, %edi
-    mov $ap_end - ap, %ecx
-    rep movsb
     movl $0x1ff, 0xfee000f0     # the local APIC on
-    movl $0xc4500, 0xfee00300   # INIT to all others
-    mov $1000, %ecx
-1:  loop 1b
-    movl $0xc4607, 0xfee00300   # SIPI at 7000h
+    OTHERS ap, ap_end
 2:  cmpw $3, 0x7f00             # the other one has begun
     jne 2b
     mov $1000, %ecx

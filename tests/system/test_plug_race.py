@@ -12,14 +12,7 @@ GUEST = """
     .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
     .long start, start, 0, 0, entry
 entry:
-    mov $ap, %esi
-    mov $0x7000, %edi
-    mov $ap_end - ap, %ecx
-    rep movsb
-    movl $0xc4500, 0xfee00300           # INIT to all others
-    mov $1000, %ecx
-1:  loop 1b
-    movl $0xc4607, 0xfee00300           # SIPI at 7000h
+    OTHERS ap, ap_end
     PUT 'R'
 cards:
     mov $3, %ebx
