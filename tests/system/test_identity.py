@@ -7,13 +7,12 @@ import pytest
 
 import qmp
 from test_network import ready, sh
-from test_uefi import CODE
+from test_uefi import CODE, FIRMWARE
 from vm import STEP, linux, wait_for
 
 pytestmark = pytest.mark.usefixtures("guests")
 GUID = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87"
 OTHER = "00112233-4455-6677-8899-aabbccddeeff"
-FIRMWARE = {"none": [], "seabios": ["-vga", "std"], "ovmf": ["-m", "512", "-pflash", CODE, "-vga", "none"]}
 
 
 def hexdump(vm, path):

@@ -7,10 +7,9 @@ import pytest
 import qmp
 from test_hotplug import wait_guest
 from test_network import dhcp, ready, sh
-from test_uefi import CODE
+from test_uefi import CODE, FIRMWARE
 from vm import STEP, VM, linux, run, wait_for
 
-FIRMWARE = {"none": [], "seabios": ["-vga", "std"], "ovmf": ["-m", "512", "-pflash", CODE, "-vga", "none"]}
 PORTS = [w for n in (1, 2, 3) for w in ("-device", f"pcie-root-port,id=rp{n},chassis=1,slot={n},addr=4.{n - 1}" + (",multifunction=on" if n == 1 else ""))]
 
 

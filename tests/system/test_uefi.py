@@ -9,6 +9,9 @@ from vm import BOOT, GUESTS, PROMPT, STEP, VM, run
 
 CODE, VARS = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
 pytestmark = pytest.mark.skipif(not os.path.exists(CODE), reason="package ovmf is not installed")
+# What starts a guest of 512 MiB, without variables that are kept.
+FIRMWARE = {"none": [], "seabios": ["-vga", "std"],
+            "ovmf": ["-m", "512", "-drive", f"if=pflash,format=raw,readonly=on,file={CODE}", "-vga", "none"]}
 GUID = "11111111-2222-3333-4444-555555555555"
 MACHINES = ["pc", "q35"]
 
