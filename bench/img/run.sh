@@ -1,5 +1,5 @@
 #!/bin/sh
-# doppel-img against qemu-img: seconds of processor time (user and system) of each, the best of three, nothing flushed. bench/img/run.sh [directory on the disk to measure]
+# doppel-img against qemu-img: seconds of processor time (user and system) of each, the best of several in turns, nothing flushed. bench/img/run.sh [directory on the disk to measure]
 set -e
 dir=$(mktemp -d "${1:-/tmp}/doppel-bench-XXXXXX")
 trap 'rm -rf "$dir"' EXIT
@@ -12,35 +12,34 @@ cd "$dir"
 truncate -s 1G raw
 "$root/doppel-img" convert -q -f raw -O qcow2 raw q.qcow2
 
-best() { # program arguments...
-    b=
-    for n in 1 2 3; do
-        rm -f out
-        t=$(python3 -c 'import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-u = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(int((u.ru_utime + u.ru_stime) * 1000))' "$@")
-        if [ -z "$b" ] || [ $t -lt "$b" ]; then b=$t; fi
-    done
-    printf '%6d.%03d' $((b / 1000)) $((b % 1000))
-}
+cat >turns.py <<'END'
+import os, resource, subprocess, sys
 
-printf '%-46s%10s%10s\n' 'seconds' 'doppel' 'qemu'
-while read -r args; do
-    printf '%-46s' "$args"
+def took(cmd):
+    if os.path.exists("out"):
+        os.unlink("out")
+    a = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(cmd, check=True, stdout=subprocess.DEVNULL)
+    b = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime
+
+first, second, turns, *args = sys.argv[1:]
+pairs = [(took([first, *args]), took([second, *args])) for _ in range(int(turns))]
+print("%-52s%10.3f%10.3f" % (" ".join(args), *map(min, zip(*pairs))))
+END
+
+printf '%-52s%10s%10s\n' 'seconds' 'doppel' 'qemu'
+while read -r turns args; do
     # shellcheck disable=SC2086
-    best "$root/doppel-img" $args
-    # shellcheck disable=SC2086
-    best qemu-img $args
-    echo
+    python3 turns.py "$root/doppel-img" qemu-img "$turns" $args
 done <<END
-convert -t unsafe -f raw -O qcow2 raw out
-convert -t unsafe -f qcow2 -O raw q.qcow2 out
-convert -t unsafe -f qcow2 -O qcow2 q.qcow2 out
-convert -t unsafe -W -m 2 -f raw -O qcow2 raw out
-convert -t unsafe -c -f raw -O qcow2 raw out
-convert -t unsafe -c -m 1 -f raw -O qcow2 raw out
-convert -t unsafe -c -o compression_type=zstd -O qcow2 raw out
-create -q -f qcow2 -o preallocation=metadata out 64G
-snapshot -l q.qcow2
+9 convert -t unsafe -f raw -O qcow2 raw out
+9 convert -t unsafe -f qcow2 -O raw q.qcow2 out
+9 convert -t unsafe -f qcow2 -O qcow2 q.qcow2 out
+9 convert -t unsafe -W -m 2 -f raw -O qcow2 raw out
+3 convert -t unsafe -c -f raw -O qcow2 raw out
+3 convert -t unsafe -c -m 1 -f raw -O qcow2 raw out
+3 convert -t unsafe -c -o compression_type=zstd -O qcow2 raw out
+9 create -q -f qcow2 -o preallocation=metadata out 64G
+9 snapshot -l q.qcow2
 END
