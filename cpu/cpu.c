@@ -56,6 +56,12 @@ void cpu_unrequest(CpuState *c, uint32_t bits)
     __atomic_and_fetch(&c->requests, ~bits, __ATOMIC_SEQ_CST);
 }
 
+void cpu_request_init(CpuState *c)
+{
+    cpu_unrequest(c, REQ_SIPI);
+    cpu_request(c, REQ_INIT);
+}
+
 /* SDM vol. 3, "8086 Emulation": A20M# masks bit 20 of every physical address that leaves the
  * processor; the TLB and decoded code are by address before the mask. */
 void cpu_set_a20(CpuState *c, bool on)

@@ -399,6 +399,8 @@ _Noreturn void cpu_raise_err(CpuState *c, int vector, uint32_t error);
 /* cpu_request - set REQ_* bits and wake the processor. Any thread. cpu_unrequest clears bits. */
 void cpu_request(CpuState *c, uint32_t bits);
 void cpu_unrequest(CpuState *c, uint32_t bits);
+/* cpu_request_init - REQ_INIT; a SIPI from before it is forgotten, one that comes after it is not. Any thread. */
+void cpu_request_init(CpuState *c);
 
 /* cpu_set_a20 - drive A20M#: address line 20 follows the address (@on), or is 0. @c takes it before
  * its next block, so that the OUT which did it is the last to see the old state. Any thread. */

@@ -58,8 +58,7 @@ static bool lapic_take(LapicState *s, const LapicMsg *m)
         cpu_request(s->cpu, REQ_NMI);
         return true;
     case LAPIC_INIT:
-        cpu_unrequest(s->cpu, REQ_SIPI); /* it was for before */
-        cpu_request(s->cpu, REQ_INIT);
+        cpu_request_init(s->cpu);
         return true;
     case LAPIC_STARTUP:
         __atomic_store_n(&s->cpu->sipi_vector, m->vector, __ATOMIC_SEQ_CST);

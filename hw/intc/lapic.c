@@ -132,7 +132,7 @@ void lapic_local(LapicState *s, unsigned n)
         cpu_request(s->cpu, REQ_NMI);
         break;
     case LAPIC_INIT:
-        cpu_request(s->cpu, REQ_INIT);
+        cpu_request_init(s->cpu);
         break;
     case LAPIC_EXTINT:
         lapic_update(s);

@@ -4,10 +4,10 @@ import pytest
 
 import qmp
 from image import build
-from vm import LIMIT, SLOW, VM
+from vm import LIMIT, VM
 
-# The first processor gives each card on slots 3 to 15 addresses, the I/O ports' and the memory's, and resets it; the others
-# read and write there as long as it is there, and eject what the guest is asked for (hw/acpi/pci-hotplug.h).
+# The first processor gives each card in slots 3 to 15 its addresses and resets it, over and over; the others read and write where
+# the cards may be, and eject those that the guest is asked for (hw/acpi/pci-hotplug.h).
 GUEST = """
     .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
     .long start, start, 0, 0, entry
@@ -94,27 +94,29 @@ all:
     jb 6b
     jmp 4b
 """
-CARDS = ["virtio-rng-pci", "e1000", "virtio-blk-pci,drive=node", "rtl8139", "virtio-net-pci", "virtio-scsi-pci", "pcnet",
+CARDS = ["virtio-rng-pci", "e1000", "virtio-blk-pci", "rtl8139", "virtio-net-pci", "virtio-scsi-pci", "pcnet",
          "virtio-balloon-pci", "ne2k_pci", "virtio-serial-pci"]
 
 
 @pytest.mark.parametrize("cpus, count", [(2, 60), pytest.param(4, 600, marks=pytest.mark.full)])
 def test_plug_and_reset(tmp_path, cpus, count):
+    """Each card goes when it is asked for, or with a reset; the guest starts anew each time."""
     image, _ = build(tmp_path, "race", GUEST)
     path, arg = qmp.address(tmp_path)
     with VM("-m", "64", "-vga", "none", "-smp", cpus, "-kernel", image, "-qmp", arg, "-blockdev",
             "driver=null-co,node-name=node,size=1M,read-zeroes=on") as vm, qmp.Qmp(path) as q:
         vm.expect("R", LIMIT)
         for n in range(count):
-            card = dict(p.partition("=")[::2] for p in f"driver={CARDS[n % len(CARDS)]}".split(","))
-            assert q.cmd("device_add", id="card", addr=f"{3 + n % 13:x}", **card) == {}
+            card = CARDS[n % len(CARDS)]
+            more = {"drive": "node"} if card == "virtio-blk-pci" else {}
+            assert q.cmd("device_add", driver=card, id="card", addr=f"{3 + n % 13:x}", **more) == {}
             if n % 4 == 3:  # the guest is at it from the start
                 q.cmd("system_reset")
             assert q.cmd("device_del", id="card") == {}
             if n % 4 == 1:  # asked for and reset at once: it goes by either
                 q.cmd("system_reset")
             assert q.event("DEVICE_DELETED", LIMIT)["device"] == "card"
-            if n % 4 == 3 or n % 4 == 1:
+            if n % 2 == 1:
                 vm.expect("R", LIMIT)
         assert q.cmd("query-status")["status"] == "running"
         q.cmd("quit")
